@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+#include "settings/settings.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define SETTINGS_TEXT_MAX 4096
+#define S_SECRET	  1
+
+enum settings_type { S_INT, S_DOUBLE, S_BOOL, S_STR, S_ENUM };
+
+struct settings_def {
+	struct settings_row row;
+	enum settings_type type;
+	size_t offset;
+};
+
+static const struct settings_def settings_defs[SETTINGS__COUNT] = {
+#define SETTING(name, kind, env_name, def, lo, hi, unit_text, flags, text)     \
+	{{.field = #name,                                                      \
+	     .env = env_name,                                                  \
+	     .unit = unit_text,                                                \
+	     .help = text,                                                     \
+	     .default_value = def,                                             \
+	     .min = lo,                                                        \
+	     .max = hi,                                                        \
+	     .is_secret = ((flags) & S_SECRET) != 0,                           \
+	     .is_bounded = S_##kind == S_INT || S_##kind == S_DOUBLE,          \
+	     .type = S_##kind == S_INT	 ? "integer"                           \
+		 : S_##kind == S_DOUBLE	 ? "number"                            \
+		 : S_##kind == S_BOOL	 ? "boolean"                           \
+		 : S_##kind == S_ENUM	 ? "choice"                            \
+					 : "text"},                             \
+	    S_##kind, offsetof(struct settings, name)},
+#define SETTING_ALIAS(env_name, name)
+#include "settings/settings.def"
+#undef SETTING
+#undef SETTING_ALIAS
+};
+
+static const struct {
+	const char *env;
+	enum settings_id id;
+} settings_aliases[] = {
+#define SETTING(name, ...)
+#define SETTING_ALIAS(env_name, name) {env_name, SETTINGS_##name},
+#include "settings/settings.def"
+#undef SETTING
+#undef SETTING_ALIAS
+};
+
+const struct settings_row *
+settings_row(enum settings_id id)
+{
+	return &settings_defs[id].row;
+}
+
+static void *
+settings_slot(const struct settings *s, const struct settings_def *d)
+{
+	return (char *)(uintptr_t)s + d->offset;
+}
+
+/* Content of the file named by ENV_FILE, without its last newline. */
+static enum err
+settings_read_file(struct arena *a, const char *path, const char **out)
+{
+	char text[SETTINGS_TEXT_MAX + 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return ERR_NOT_FOUND;
+	ssize_t n = read(fd, text, sizeof(text));
+	close(fd);
+	if (n < 0)
+		return ERR_IO;
+	if ((size_t)n == sizeof(text))
+		return ERR_TOO_LARGE;
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	*out = arena_strndup(a, text, (size_t)n);
+	return ERR_OK;
+}
+
+/* The text of a setting and where it came from. */
+static enum err
+settings_source(struct arena *a, enum settings_id id, const char **value,
+    enum settings_origin *origin, struct err_info *info)
+{
+	const struct settings_row *row = &settings_defs[id].row;
+
+	*origin = SETTINGS_ENV;
+	*value = getenv(row->env);
+	for (size_t i = 0;
+	     str_is_empty(*value) && i < ARRAY_LEN(settings_aliases); i++)
+		if (settings_aliases[i].id == id)
+			*value = getenv(settings_aliases[i].env);
+	if (!str_is_empty(*value))
+		return ERR_OK;
+
+	const char *path = row->is_secret
+	    ? getenv(arena_printf(a, "%s_FILE", row->env))
+	    : NULL;
+	if (!str_is_empty(path)) {
+		*origin = SETTINGS_FILE;
+		enum err e = settings_read_file(a, path, value);
+		if (e != ERR_OK)
+			return err_set(info, e, row->env,
+			    "cannot read the file named by %s_FILE: %s",
+			    row->env, err_text(e));
+		return ERR_OK;
+	}
+	*origin = SETTINGS_DEFAULT;
+	*value = row->default_value;
+	return ERR_OK;
+}
+
+static bool
+settings_is_choice(const char *choices, const char *value, const char **found,
+    size_t *found_len)
+{
+	for (const char *p = choices;; p++) {
+		size_t n = strcspn(p, "|");
+		*found = p;
+		*found_len = n;
+		if (n == strlen(value) && n > 0) {
+			size_t i = 0;
+			while (i < n && str_lower(p[i]) == str_lower(value[i]))
+				i++;
+			if (i == n)
+				return true;
+		}
+		p += n;
+		if (*p == '\0')
+			return false;
+	}
+}
+
+/* Secrets are named in errors, never quoted. */
+static const char *
+settings_quote(const struct settings_row *row, const char *value)
+{
+	return row->is_secret ? "(secret)" : value;
+}
+
+static enum err
+settings_put(const struct settings_def *d, const char *value, void *slot,
+    struct err_info *info)
+{
+	const struct settings_row *row = &d->row;
+	const char *quoted = settings_quote(row, value);
+	const char *choice;
+	size_t len;
+
+	switch (d->type) {
+	case S_INT:
+		if (str_to_i64(value, (int64_t)row->min, (int64_t)row->max,
+			slot) != ERR_OK)
+			return err_set(info, ERR_INVALID, row->env,
+			    "'%s' is not an integer from %.0f to %.0f", quoted,
+			    row->min, row->max);
+		return ERR_OK;
+	case S_DOUBLE:
+		if (str_to_double(value, slot) != ERR_OK ||
+		    *(double *)slot < row->min || *(double *)slot > row->max)
+			return err_set(info, ERR_INVALID, row->env,
+			    "'%s' is not a number from %g to %g", quoted,
+			    row->min, row->max);
+		return ERR_OK;
+	case S_BOOL:
+		if (str_to_bool(value, slot) != ERR_OK)
+			return err_set(info, ERR_INVALID, row->env,
+			    "'%s' is neither true nor false", quoted);
+		return ERR_OK;
+	case S_ENUM:
+		if (!settings_is_choice(row->unit, value, &choice, &len))
+			return err_set(info, ERR_INVALID, row->env,
+			    "'%s' is not one of %s", quoted, row->unit);
+		*(char **)slot = mem_strndup(choice, len);
+		return ERR_OK;
+	case S_STR:
+		len = row->max > 0 ? (size_t)row->max : SETTINGS_TEXT_MAX;
+		if (strlen(value) > len)
+			return err_set(info, ERR_INVALID, row->env,
+			    "longer than %zu bytes", len);
+		if (!str_is_utf8(value, strlen(value)))
+			return err_set(
+			    info, ERR_INVALID, row->env, "not valid UTF-8");
+		*(char **)slot = mem_strdup(value);
+		return ERR_OK;
+	}
+	return ERR_INTERNAL;
+}
+
+static void
+settings_complain(struct buf *errors, const struct err_info *info)
+{
+	buf_printf(errors, "%s: %s\n", info->field, info->text);
+}
+
+/* Rules that look at more than one setting. */
+static void
+settings_check_all(const struct settings *s, struct buf *errors)
+{
+	struct err_info info = {0};
+
+	if (s->disable_all_rate_limits && str_eq(s->env, "production")) {
+		err_set(&info, ERR_INVALID, "ARAGORA_DISABLE_ALL_RATE_LIMITS",
+		    "refused when ARAGORA_ENV is production");
+		settings_complain(errors, &info);
+	}
+	if (s->default_rounds > s->max_rounds) {
+		err_set(&info, ERR_INVALID, "ARAGORA_DEFAULT_ROUNDS",
+		    "%lld is more than ARAGORA_MAX_ROUNDS (%lld)",
+		    (long long)s->default_rounds, (long long)s->max_rounds);
+		settings_complain(errors, &info);
+	}
+	if (str_starts(s->redis_url, "rediss:")) {
+		err_set(&info, ERR_UNSUPPORTED, "ARAGORA_REDIS_URL",
+		    "TLS is not supported by hiredis 0.14; point it at a "
+		    "local stunnel with redis://");
+		settings_complain(errors, &info);
+	}
+	if (s->ssl_enabled &&
+	    (str_is_empty(s->ssl_cert) || str_is_empty(s->ssl_key))) {
+		err_set(&info, ERR_INVALID, "ARAGORA_SSL_ENABLED",
+		    "needs ARAGORA_SSL_CERT and ARAGORA_SSL_KEY");
+		settings_complain(errors, &info);
+	}
+}
+
+enum err
+settings_load(struct settings **out, struct buf *errors)
+{
+	struct settings *s = mem_zalloc(sizeof(*s));
+	struct arena *a = arena_new(0);
+	size_t before = errors->len;
+
+	for (int i = 0; i < SETTINGS__COUNT; i++) {
+		const struct settings_def *d = &settings_defs[i];
+		struct err_info info = {0};
+		enum settings_origin origin;
+		const char *value = "";
+		enum err e = settings_source(
+		    a, (enum settings_id)i, &value, &origin, &info);
+		if (e == ERR_OK)
+			e = settings_put(d, value, settings_slot(s, d), &info);
+		if (e != ERR_OK) {
+			settings_complain(errors, &info);
+			/* Keep the struct usable for the checks below. */
+			if (settings_put(d, d->row.default_value,
+				settings_slot(s, d), NULL) != ERR_OK)
+				abort();
+		}
+	}
+	settings_check_all(s, errors);
+	arena_free(&a);
+	if (errors->len != before) {
+		settings_free(&s);
+		*out = NULL;
+		return ERR_INVALID;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
+void
+settings_free(struct settings **s)
+{
+	if (*s == NULL)
+		return;
+	for (int i = 0; i < SETTINGS__COUNT; i++) {
+		const struct settings_def *d = &settings_defs[i];
+		if (d->type == S_STR || d->type == S_ENUM)
+			free(*(char **)settings_slot(*s, d));
+	}
+	free(*s);
+	*s = NULL;
+}
+
+void
+settings_override(enum settings_id id, const char *value)
+{
+	if (setenv(settings_defs[id].row.env, value, 1) != 0)
+		mem_exhausted(strlen(value));
+}
+
+void
+settings_show(const struct settings *s, enum settings_id id, struct buf *out,
+    enum settings_origin *origin)
+{
+	const struct settings_def *d = &settings_defs[id];
+	const void *slot = settings_slot(s, d);
+	struct arena *a = arena_new(0);
+	const char *value;
+
+	if (settings_source(a, id, &value, origin, NULL) != ERR_OK)
+		*origin = SETTINGS_FILE;
+	arena_free(&a);
+	switch (d->type) {
+	case S_INT:
+		buf_printf(out, "%lld", (long long)*(const int64_t *)slot);
+		break;
+	case S_DOUBLE:
+		buf_printf(out, "%g", *(const double *)slot);
+		break;
+	case S_BOOL:
+		buf_puts(out, *(const bool *)slot ? "true" : "false");
+		break;
+	case S_STR:
+	case S_ENUM:
+		value = *(char *const *)slot;
+		buf_puts(out,
+		    d->row.is_secret && *value != '\0' ? "********" : value);
+		break;
+	}
+}
+
+struct settings *
+settings_start(const char *program)
+{
+	struct settings *s = NULL;
+	struct buf errors;
+
+	buf_init(&errors, 1u << 20);
+	if (settings_load(&s, &errors) != ERR_OK) {
+		fprintf(stderr, "%s: bad settings:\n%s", program,
+		    buf_text(&errors));
+		exit(EX_CONFIG);
+	}
+	buf_release(&errors);
+	log_init(program,
+	    str_eq(s->log_level, "DEBUG")	? LOG_DEBUG
+		: str_eq(s->log_level, "INFO")	? LOG_INFO
+		: str_eq(s->log_level, "ERROR") ? LOG_ERROR
+						: LOG_WARNING,
+	    str_eq(s->log_format, "json")	? LOG_JSON
+		: str_eq(s->log_format, "text") ? LOG_LOGFMT
+						: LOG_AUTO);
+	return s;
+}
