@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a debate is asked to do: read from a create request, checked against
+ * the settings, stored as JSON in debates.config, read back by the runner.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "llm/llm.h"
+
+struct settings;
+
+#define DEBATE_RULE_LIST(X)                                                    \
+	X(DEBATE_MAJORITY, "majority")                                         \
+	X(DEBATE_SUPERMAJORITY, "supermajority")                               \
+	X(DEBATE_UNANIMOUS, "unanimous")                                       \
+	X(DEBATE_JUDGE, "judge")                                               \
+	X(DEBATE_WEIGHTED, "weighted")                                         \
+	X(DEBATE_HYBRID, "hybrid")                                             \
+	X(DEBATE_ANY, "any")                                                   \
+	X(DEBATE_NONE, "none")
+enum debate_rule {
+#define X(id, text) id,
+	DEBATE_RULE_LIST(X)
+#undef X
+	    DEBATE_RULE__COUNT
+};
+const char *debate_rule_name(enum debate_rule r);
+
+struct debate_config {
+	const char *task;
+	const char *context; /* "" = none */
+	struct llm_agent *agents;
+	size_t n_agents;
+	int64_t rounds;
+	enum debate_rule rule;
+	int64_t threshold_ppm; /* share needed, in millionths */
+	bool is_early_stopping;
+	uint64_t seed; /* of shuffles and demo agents */
+	int64_t max_tokens;
+	const char *metadata; /* JSON object, "{}" */
+	const char *tags;     /* JSON array of strings, "[]" */
+	const char *domain;   /* "general" */
+};
+
+/* One wrong field of a request. */
+struct debate_config_error {
+	char field[64];
+	char message[256];
+};
+
+/* From a create request's body (contract 2.3), everything defaulted. All
+ * wrong fields are reported, at most *n_errors (in: room, out: how many);
+ * ERR_INVALID when any. `is_missing` tells that the one error is an absent
+ * task. seed: random unless the body has an integer "seed". */
+enum err debate_config_read(struct arena *a, const struct settings *settings,
+    const struct json *body, struct debate_config *out,
+    struct debate_config_error *errors, size_t *n_errors, bool *is_missing)
+    MUST_CHECK;
+
+/* To and from the stored text. */
+const char *debate_config_write(
+    struct arena *a, const struct debate_config *config);
+enum err debate_config_parse(struct arena *a, const char *text,
+    struct debate_config *out, struct err_info *info) MUST_CHECK;

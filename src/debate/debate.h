@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The debate engine: a pure state machine without clock, network or database.
+ * Input: a configuration, and the results of model calls in whatever order
+ * they come. Output: calls to make, and transitions (turns, events, new
+ * state) to commit. The runner carries both out.
+ *
+ * A debate that was interrupted is built again from its configuration, its
+ * row and its turns (debate_restore) and goes on with the first call that has
+ * no result.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "debate/config.h"
+#include "llm/llm.h"
+#include "store/store.h"
+
+/* The steps of a debate, in order (step table: debate_steps.c). */
+#define DEBATE_PHASE_LIST(X)                                                   \
+	X(DEBATE_NEW, "new")                                                   \
+	X(DEBATE_PROPOSE, "propose")                                           \
+	X(DEBATE_CRITIQUE, "critique")                                         \
+	X(DEBATE_REVISE, "revise")                                             \
+	X(DEBATE_VOTE, "vote")                                                 \
+	X(DEBATE_CONSENSUS, "consensus")                                       \
+	X(DEBATE_SYNTHESIS, "synthesis")                                       \
+	X(DEBATE_DONE, "done")
+enum debate_phase {
+#define X(id, text) id,
+	DEBATE_PHASE_LIST(X)
+#undef X
+	    DEBATE_PHASE__COUNT
+};
+const char *debate_phase_name(enum debate_phase p);
+
+struct debate;
+
+/* A model call the engine wants. Everything is borrowed from the debate and
+ * lives until its result was given. */
+struct debate_call {
+	const char *step_key; /* identifies it to debate_result */
+	const struct llm_agent *agent;
+	struct llm_request request;
+};
+
+/* What to do next: first commit the transition, then start the calls. */
+struct debate_output {
+	bool has_transition;
+	struct store_transition transition; /* debate_id and epoch set by caller */
+	struct debate_call *calls;
+	size_t n_calls;
+	bool is_done; /* after this transition the debate is over */
+};
+
+/* now_us is the only clock the engine sees. config is copied. */
+struct debate *debate_new(
+    const char *id, const struct debate_config *config, int64_t now_us);
+/* From a claimed row: ERR_INVALID (bad config) only for rows we did not
+ * write. */
+enum err debate_restore(struct debate **out, const struct store_debate *row,
+    const struct store_turn *turns, size_t n_turns, int64_t now_us,
+    struct err_info *info) MUST_CHECK;
+void debate_free(struct debate **d);
+
+/* Begin or go on: the calls that have no result yet, and, at a phase
+ * boundary, its transition. The output lives until the next call on d. */
+void debate_start(struct debate *d, int64_t now_us, struct debate_output *out);
+/* The result of one call. Unknown step keys are a bug (assert). */
+void debate_result(struct debate *d, const char *step_key,
+    const struct llm_result *result, int64_t now_us, struct debate_output *out);
+/* End it now as failed: deadline ("timeout") or an error of ours. */
+void debate_fail(struct debate *d, const char *reason, int64_t now_us,
+    struct debate_output *out);
+
+enum debate_phase debate_phase(const struct debate *d);
+int64_t debate_round(const struct debate *d);

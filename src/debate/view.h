@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The debate object that every answer holds (contract 2.1): written from the
+ * row and its turns, in one place.
+ */
+#pragma once
+
+#include "base/json.h"
+#include "store/store.h"
+
+enum debate_view_detail {
+	DEBATE_VIEW_LIST, /* without the long fields */
+	DEBATE_VIEW_FULL
+};
+
+/* Members of the debate object into an object the caller has begun.
+ * turns may be NULL for lists. now_us dates a running debate's duration. */
+void debate_view_members(struct json_w *w, struct arena *a,
+    const struct store_debate *row, const struct store_turn *turns, size_t n,
+    enum debate_view_detail detail, int64_t now_us);
+
+/* One message of GET /debates/{id}/messages. */
+void debate_view_message(
+    struct json_w *w, const struct store_turn *turn, int64_t index);
+/* Is the turn a message (a whole text: proposal, revision, synthesis)? */
+bool debate_view_is_message(const struct store_turn *turn);

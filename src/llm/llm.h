@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Model calls. An agent is a row of agents.def plus the spec a caller gave
+ * ("provider|model|persona|role"); a provider is a const record (llm_provider.h)
+ * over one HTTP machine (llm_http.c, the only user of curl), or the offline
+ * demo. Everything runs on one loop and never blocks it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/loop.h"
+
+struct settings;
+
+/* ---- the registry ---- */
+struct llm_agent_row {
+	const char *name;     /* "openai-api" */
+	const char *provider; /* "openai", "demo", ... : llm_provider.h */
+	const char *model;    /* default */
+	const char *key_env;  /* variable holding the key, "" = none needed */
+	const char *help;
+};
+size_t llm_agent_count(void);
+const struct llm_agent_row *llm_agent_at(size_t i);
+/* By name or alias (claude, gpt-4, ...); NULL when unknown. */
+const struct llm_agent_row *llm_agent_find(const char *name);
+/* Can it be called with these settings? why (may be NULL) names the missing
+ * variable. */
+bool llm_agent_is_available(const struct llm_agent_row *row,
+    const struct settings *settings, struct err_info *why);
+
+/* One seat of a debate. */
+struct llm_agent {
+	const struct llm_agent_row *row;
+	const char *name;    /* display name, unique in the debate: "demo_2" */
+	const char *model;   /* "" = the row's */
+	const char *persona; /* "" = none */
+	const char *role;    /* "" = proposer */
+};
+/* "provider|model|persona|role" or "provider:persona"; name = the given
+ * provider part. ERR_INVALID with field "agents" for an unknown one. */
+enum err llm_agent_parse(struct arena *a, const char *spec,
+    struct llm_agent *out, struct err_info *info) MUST_CHECK;
+
+/* ---- what is asked ---- */
+enum llm_task {
+	LLM_PROPOSE,
+	LLM_CRITIQUE,
+	LLM_REVISE,
+	LLM_VOTE,
+	LLM_JUDGE,
+	LLM_SYNTHESIS,
+	LLM_TASK__COUNT
+};
+const char *llm_task_name(enum llm_task t);
+
+/* Somebody's text shown to the model under a neutral label. */
+struct llm_block {
+	const char *label; /* "Proposal A", "Your position", "Critique 1" */
+	const char *text;
+};
+
+/* A prompt in parts. HTTP providers send system as the system message and
+ * llm_prompt_render() as the user message; the demo reads the parts. */
+struct llm_request {
+	enum llm_task task;
+	const char *system;
+	const char *question;
+	const char *context;	       /* "" = none */
+	const struct llm_block *blocks; /* the others' texts, own text, ... */
+	size_t n_blocks;
+	const char *instruction; /* what to do, and the output contract */
+	const char *nonce;	 /* delimits the blocks */
+	bool wants_json;	 /* answer must be one JSON object */
+	int64_t max_tokens;
+	double temperature;
+	uint64_t seed;
+};
+/* The user message: question, context, delimited blocks, instruction. */
+const char *llm_prompt_render(struct arena *a, const struct llm_request *r);
+
+/* ---- calling ---- */
+enum llm_error_class { /* engine.md 2.9 */
+	LLM_ERR_NONE,
+	LLM_ERR_AUTH,
+	LLM_ERR_BAD_REQUEST,
+	LLM_ERR_MONEY,
+	LLM_ERR_RATE,
+	LLM_ERR_OVERLOAD,
+	LLM_ERR_SERVER,
+	LLM_ERR_NETWORK,
+	LLM_ERR_TIMEOUT,
+	LLM_ERR_PARTIAL,
+	LLM_ERR_REFUSAL,
+	LLM_ERR_EMPTY,
+	LLM_ERR__COUNT
+};
+const char *llm_error_name(enum llm_error_class c);
+
+struct llm_result {
+	enum llm_error_class error; /* LLM_ERR_NONE = text is whole */
+	const char *message;	    /* of the error, safe to show; "" */
+	const char *text;	    /* whole answer, or what came before a cut */
+	size_t text_len;
+	bool is_truncated; /* finish_reason length */
+	int64_t tokens_in, tokens_out; /* estimated when not reported */
+	bool is_usage_estimated;
+	int64_t attempts;
+	int64_t duration_ms;
+};
+
+struct llm;	 /* the machine; one per loop */
+struct llm_call; /* one call, retries included */
+
+struct llm_call_ops {
+	/* A piece of the answer (valid UTF-8, never cut inside a character).
+	 * may be NULL. After a retry the pieces start again: on_restart. */
+	void (*on_delta)(void *arg, const char *text, size_t len);
+	void (*on_restart)(void *arg);
+	/* Exactly once unless cancelled; result is borrowed for the call. Never
+	 * from inside llm_call_start. */
+	void (*on_done)(void *arg, const struct llm_result *result);
+	void *arg;
+};
+
+enum err llm_new(struct llm **out, const struct settings *settings,
+    struct loop *loop) MUST_CHECK;
+void llm_free(struct llm **llm);
+
+/* Start; request and agent are read before return and not kept. */
+struct llm_call *llm_call_start(struct llm *llm, const struct llm_agent *agent,
+    const struct llm_request *request, const struct llm_call_ops *ops);
+/* Drop the call and close its connection now; no callback follows. The
+ * pointer is dead after on_done as well. */
+void llm_call_cancel(struct llm_call **call);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The store: domain verbs over SQLite or PostgreSQL. Callers see no SQL and
+ * no driver. One struct store per process, opened after fork; every verb is
+ * thread-safe, takes a pooled connection for its own transaction and gives it
+ * back. Rows and texts hang on the caller's arena.
+ *
+ * Times are microseconds since 1970 UTC; 0 = never. `tenant` scopes every
+ * verb that serves a caller; another tenant's row is ERR_NOT_FOUND.
+ *
+ * Errors of every verb: ERR_BUSY (no connection within
+ * ARAGORA_DB_POOL_TIMEOUT, or SQLite's lock not free in time), ERR_DOWN
+ * (database unreachable), ERR_FULL (disk), ERR_UNCERTAIN (connection lost in
+ * COMMIT), ERR_INTERNAL (a bug: bad statement). Serialization failures and
+ * connections lost before COMMIT are retried inside.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct settings;
+struct store;
+
+#define STORE_TENANT_DEFAULT "default"
+
+/* Opens the database that the settings name, checks the schema version.
+ * ERR_SCHEMA: run `aragora migrate` (the text says which way). ERR_DOWN:
+ * unreachable; the store is given all the same and every verb reconnects.
+ * settings are borrowed for the life of the store. */
+enum err store_open(struct store **out, const struct settings *settings,
+    struct err_info *info) MUST_CHECK;
+void store_close(struct store **store);
+/* "sqlite" or "postgresql". */
+const char *store_kind(const struct store *store);
+/* One round trip. */
+enum err store_ping(struct store *store) MUST_CHECK;
+
+/* ---- schema (store_migrate.c); only the migrate command and quickstart
+ * write schema ---- */
+struct store_schema {
+	int64_t have; /* version in the database, 0 = empty */
+	int64_t want; /* version of this binary */
+};
+enum err store_schema(const struct settings *settings, struct store_schema *out,
+    struct err_info *info) MUST_CHECK;
+/* Apply what is missing under a lock; each migration in its own transaction
+ * with its version row. applied = how many. */
+enum err store_migrate(const struct settings *settings, int *applied,
+    struct err_info *info) MUST_CHECK;
+
+/* ---- debates ---- */
+
+/* As stored and as reported (contract 2.2). */
+#define STORE_STATUS_LIST(X)                                                   \
+	X(STORE_PENDING, "pending")                                            \
+	X(STORE_RUNNING, "running")                                            \
+	X(STORE_PAUSED, "paused")                                              \
+	X(STORE_COMPLETED, "completed")                                        \
+	X(STORE_FAILED, "failed")                                              \
+	X(STORE_CANCELLED, "cancelled")
+enum store_status {
+#define X(id, text) id,
+	STORE_STATUS_LIST(X)
+#undef X
+	    STORE_STATUS__COUNT
+};
+const char *store_status_name(enum store_status s);
+/* ERR_INVALID when it is none. */
+enum err store_status_parse(const char *text, enum store_status *out)
+    MUST_CHECK;
+bool store_status_is_final(enum store_status s);
+
+/* One debate. config and result are JSON objects written by debate/config.h
+ * and debate/result.h; the store does not look inside. The columns beside
+ * them are what lists filter on. */
+struct store_debate {
+	const char *id;
+	const char *tenant;
+	const char *owner; /* may be NULL */
+	const char *slug;  /* = id until changed */
+	const char *task;
+	const char *config; /* JSON object */
+	enum store_status status;
+	const char *phase; /* debate/debate.h's name of the current step */
+	int64_t round;	   /* 0 before the first */
+	int64_t total_rounds;
+	int64_t priority; /* higher first */
+	const char *result; /* JSON object, NULL until finished */
+	const char *error;  /* NULL unless failed */
+	double confidence;
+	bool consensus_reached;
+	int64_t last_seq; /* of its events */
+	int64_t created_us, updated_us, started_us, completed_us;
+	/* queue */
+	int64_t lease_epoch; /* fencing number */
+	int64_t lease_until_us;
+	const char *runner; /* id of the holder, NULL when none */
+	int64_t attempts;   /* claims so far */
+};
+
+/* Inserts d (id, tenant, owner, task, config, total_rounds, priority are
+ * read) as pending. idempotency_key (may be NULL) is unique within the tenant:
+ * when it was used before with the same request_hash, *existing_id (on the
+ * arena) names that debate and nothing is inserted; with another hash
+ * ERR_CONFLICT. ERR_EXISTS: id taken. max_queued pending debates of all
+ * tenants or more: ERR_BUSY with field "queue". */
+enum err store_debate_create(struct store *store, struct arena *a,
+    const struct store_debate *d, const char *idempotency_key,
+    const char *request_hash, int64_t max_queued, const char **existing_id,
+    struct err_info *info) MUST_CHECK;
+
+/* By id, else by slug. */
+enum err store_debate_get(struct store *store, struct arena *a,
+    const char *tenant, const char *id, struct store_debate *out) MUST_CHECK;
+
+struct store_debate_filter {
+	const char *tenant;
+	int status;		/* -1 = any, else enum store_status */
+	const char *query;	/* NULL or text within task, any case */
+	int64_t since_us, until_us; /* 0 = open; created_us */
+	int64_t limit, offset;
+};
+/* Newest first; *total counts without limit and offset. */
+enum err store_debate_list(struct store *store, struct arena *a,
+    const struct store_debate_filter *f, struct store_debate **rows, size_t *n,
+    int64_t *total) MUST_CHECK;
+
+/* Place in the queue of a pending debate, 1 = next; 0 when not pending. */
+enum err store_debate_queue_position(struct store *store, const char *tenant,
+    const char *id, int64_t *position) MUST_CHECK;
+
+/* How many are pending and how many hold a live lease, over all tenants. */
+enum err store_debate_counts(struct store *store, int64_t *pending,
+    int64_t *active) MUST_CHECK;
+
+/* ---- events: the truth; pub/sub is a doorbell ---- */
+struct store_event {
+	int64_t seq; /* 1.. per debate without gap; set by the store */
+	const char *type;  /* name of bus/event.def */
+	int64_t round;	   /* 0 = none */
+	const char *agent; /* NULL = none */
+	int64_t created_us; /* set by the store */
+	const char *data;   /* JSON object */
+};
+/* seq > since, ascending, at most limit. No tenant: the caller has checked
+ * the debate first. */
+enum err store_event_list(struct store *store, struct arena *a,
+    const char *debate_id, int64_t since, int64_t limit,
+    struct store_event **rows, size_t *n) MUST_CHECK;
+/* last_seq of many debates in one query; -1 = unknown debate. */
+enum err store_event_heads(struct store *store, struct arena *a,
+    const char *const *debate_ids, size_t n, int64_t *heads) MUST_CHECK;
+
+/* ---- turns: one row per model call ---- */
+enum store_turn_state { STORE_TURN_STARTED, STORE_TURN_DONE, STORE_TURN_FAILED };
+struct store_turn {
+	const char *step_key; /* "round/phase/agent/target", unique per debate */
+	int64_t round;
+	const char *phase;
+	const char *agent;
+	const char *target; /* NULL unless a critique */
+	const char *role;   /* proposer, critic, voter, judge, synthesizer */
+	enum store_turn_state state;
+	int64_t attempt;     /* 1.. */
+	const char *content; /* the text, NULL until done */
+	const char *parsed;  /* JSON object read out of it, NULL when none */
+	const char *error;   /* NULL unless failed */
+	int64_t tokens_in, tokens_out;
+	int64_t seq; /* event that told of it, 0 until then */
+	int64_t started_us, finished_us; /* set by the store when 0 */
+};
+/* In order of seq, then step_key. */
+enum err store_turn_list(struct store *store, struct arena *a,
+    const char *debate_id, struct store_turn **rows, size_t *n) MUST_CHECK;
+
+/* ---- the runner's writes ---- */
+
+/* Everything one step of one debate changes, applied wholly or not at all.
+ * Accepted only while lease_epoch is still the debate's. */
+struct store_transition {
+	const char *debate_id;
+	int64_t lease_epoch;
+	struct store_turn *turns; /* upserted by step_key */
+	size_t n_turns;
+	struct store_event *events; /* seq and created_us are filled in */
+	size_t n_events;
+	/* A turn whose announcing event is in this transition names it by
+	 * index + 1 in turn_event[i] (0 = none); its seq is filled in. NULL =
+	 * none at all. */
+	const size_t *turn_event;
+	/* New state of the debate row: */
+	enum store_status status;
+	const char *phase;
+	int64_t round;
+	const char *result; /* NULL = keep */
+	const char *error;  /* NULL = keep */
+	double confidence;
+	bool consensus_reached;
+	bool is_release; /* give the lease back in the same transaction */
+	/* out: ERR_OK, ERR_FENCED (nothing of it was written) */
+	enum err outcome;
+};
+/* Group commit: all transitions in one database transaction; a fenced one
+ * does not touch the others. The return value is about the transaction as a
+ * whole; outcome about each. A final status sets completed_us and drops the
+ * lease. */
+enum err store_commit(struct store *store, struct store_transition *const *t,
+    size_t n) MUST_CHECK;
+
+/* Claim up to max debates that are pending, or running with an expired lease,
+ * by priority and age: status running, lease_epoch + 1, attempts + 1. Counted
+ * over all runners, no more than what each asks for itself. */
+enum err store_claim(struct store *store, struct arena *a, const char *runner,
+    int64_t lease_us, int64_t max, struct store_debate **rows, size_t *n)
+    MUST_CHECK;
+/* Extend the leases of n debates; lost[i] tells which are no longer ours. */
+enum err store_heartbeat(struct store *store, const char *const *debate_ids,
+    const int64_t *lease_epochs, size_t n, int64_t lease_us, bool *lost)
+    MUST_CHECK;
+/* Give a lease back (drain): at once claimable by another runner. */
+enum err store_release(struct store *store, const char *debate_id,
+    int64_t lease_epoch) MUST_CHECK;
+
+/* Cancel from the API: takes the lease over (epoch + 1, so that the runner's
+ * next write is fenced), status cancelled, and inserts the given debate_end
+ * event, all in one transaction. ERR_NOT_FOUND; ERR_CONFLICT when final
+ * already. event's seq and created_us are filled in. */
+enum err store_debate_cancel(struct store *store, const char *tenant,
+    const char *id, struct store_event *event) MUST_CHECK;
+
+/* ---- runners, for health and the CLI ---- */
+struct store_runner {
+	const char *id;
+	const char *host;
+	int64_t pid;
+	int64_t capacity;
+	int64_t active;
+	int64_t seen_us;
+};
+/* Upsert with seen_us = now. */
+enum err store_runner_seen(struct store *store, const struct store_runner *r)
+    MUST_CHECK;
+enum err store_runner_gone(struct store *store, const char *id) MUST_CHECK;
+/* Those seen within max_age_us. */
+enum err store_runner_list(struct store *store, struct arena *a,
+    int64_t max_age_us, struct store_runner **rows, size_t *n) MUST_CHECK;
+
+/* ---- API tokens: only their SHA-256 is stored ---- */
+struct store_token {
+	const char *id;	    /* "tok_" + 12 hex */
+	const char *tenant;
+	const char *name;
+	const char *prefix; /* first 12 characters of the token, public */
+	const char *hash;   /* sha256 hex */
+	const char *tier;   /* "authenticated", "premium", "internal" */
+	int64_t created_us, expires_us, last_used_us, revoked_us; /* 0 = never */
+};
+enum err store_token_create(struct store *store, const struct store_token *t)
+    MUST_CHECK;
+enum err store_token_list(struct store *store, struct arena *a,
+    const char *tenant, struct store_token **rows, size_t *n) MUST_CHECK;
+/* By hash; revoked or expired ones are ERR_NOT_FOUND. Touches last_used_us at
+ * most once a minute. */
+enum err store_token_find(struct store *store, struct arena *a,
+    const char *hash, struct store_token *out) MUST_CHECK;
+/* By id or prefix. */
+enum err store_token_revoke(struct store *store, const char *tenant,
+    const char *id) MUST_CHECK;
+/* Is there any unrevoked token? */
+enum err store_token_any(struct store *store, bool *any) MUST_CHECK;
