@@ -37,6 +37,9 @@ enum err store_open(struct store **out, const struct settings *settings,
 void store_close(struct store **store);
 /* "sqlite" or "postgresql". */
 const char *store_kind(const struct store *store);
+/* Connections in use, and waits for one that timed out since start. */
+void store_pool_stats(
+    struct store *store, int64_t *in_use, int64_t *timeouts);
 /* One round trip. */
 enum err store_ping(struct store *store) MUST_CHECK;
 
@@ -215,6 +218,10 @@ enum err store_commit(struct store *store, struct store_transition *const *t,
 /* Claim up to max debates that are pending, or running with an expired lease,
  * by priority and age: status running, lease_epoch + 1, attempts + 1. Counted
  * over all runners, no more than what each asks for itself. */
+/* Claim this one debate; ERR_NOT_FOUND when it is not claimable. */
+enum err store_claim_one(struct store *store, struct arena *a,
+    const char *runner, int64_t lease_us, const char *debate_id,
+    struct store_debate *row) MUST_CHECK;
 enum err store_claim(struct store *store, struct arena *a, const char *runner,
     int64_t lease_us, int64_t max, struct store_debate **rows, size_t *n)
     MUST_CHECK;

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The statement table and what both drivers share.
+ */
+#include "store/db.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+
+static const struct stmt_row stmt_rows[STMT__COUNT] = {
+#define STMT(id, types, cols, text, pg_text)                                   \
+	[STMT_##id] = {.name = #id,                                            \
+	    .params = types,                                                   \
+	    .columns = cols,                                                   \
+	    .sql = text,                                                       \
+	    .pgsql = pg_text},
+#include "store/stmt.def"
+#undef STMT
+};
+
+const struct stmt_row *
+stmt_row(enum stmt id)
+{
+	return &stmt_rows[id];
+}
+
+const char *
+db_text(const struct db_result *r, size_t row, int column)
+{
+	assert(row < r->rows && column < r->columns);
+	return r->cells[row * (size_t)r->columns + (size_t)column];
+}
+
+int64_t
+db_int(const struct db_result *r, size_t row, int column)
+{
+	const char *text = db_text(r, row, column);
+	return text != NULL ? strtoll(text, NULL, 10) : 0;
+}
+
+double
+db_double(const struct db_result *r, size_t row, int column)
+{
+	const char *text = db_text(r, row, column);
+	return text != NULL ? strtod(text, NULL) : 0;
+}
+
+enum err
+db_run(struct db *db, enum stmt id, const struct db_value *values, size_t n,
+    struct arena *a, struct db_result *result)
+{
+	static const char types[] = {
+	    [DB_TYPE_INT] = 'i', [DB_TYPE_DOUBLE] = 'd', [DB_TYPE_TEXT] = 't'};
+	const struct stmt_row *row = stmt_row(id);
+	struct db_result ignored;
+	struct err_info info = {0};
+
+	assert(strlen(row->params) == n);
+	for (size_t i = 0; i < n; i++)
+		assert(row->params[i] == types[values[i].type]);
+	enum err e = db->driver->run(
+	    db, id, values, n, a, result != NULL ? result : &ignored, &info);
+	if (e == ERR_DOWN)
+		db->is_broken = true;
+	if (e == ERR_INTERNAL)
+		log_error("store.statement", "stmt=%s error=%s", row->name,
+		    info.text);
+	return e;
+}

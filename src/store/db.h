@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One database connection behind a const driver record. The drivers know no
+ * table; the statements are those of stmt.def and nothing else.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+enum stmt {
+#define STMT(id, params, columns, sql, pgsql) STMT_##id,
+#include "store/stmt.def"
+#undef STMT
+	STMT__COUNT
+};
+
+struct stmt_row {
+	const char *name;
+	const char *params;
+	int columns;
+	const char *sql;
+	const char *pgsql; /* NULL = sql */
+};
+const struct stmt_row *stmt_row(enum stmt id);
+
+enum db_type { DB_TYPE_INT, DB_TYPE_DOUBLE, DB_TYPE_TEXT };
+struct db_value {
+	enum db_type type;
+	int64_t i;
+	double d;
+	const char *t; /* NULL = SQL NULL */
+};
+#define DB_INT(v)    ((struct db_value){.type = DB_TYPE_INT, .i = (v)})
+#define DB_DOUBLE(v) ((struct db_value){.type = DB_TYPE_DOUBLE, .d = (v)})
+#define DB_TEXT(v)   ((struct db_value){.type = DB_TYPE_TEXT, .t = (v)})
+
+/* A whole result on an arena: cells[row * columns + column], NULL = NULL. */
+struct db_result {
+	size_t rows;
+	int columns;
+	const char **cells;
+};
+const char *db_text(const struct db_result *r, size_t row, int column);
+int64_t db_int(const struct db_result *r, size_t row, int column);
+double db_double(const struct db_result *r, size_t row, int column);
+
+struct db; /* a connection; each driver derives its own from it */
+
+struct db_options {
+	const char *target; /* file or conninfo, never logged */
+	int64_t timeout_ms; /* lock wait, statement timeout */
+};
+
+struct db_driver {
+	const char *name;
+	bool is_single_writer;
+	/* All: ERR_DOWN when the connection is unusable from now on. */
+	enum err (*open)(struct db **out, const struct db_options *o,
+	    struct err_info *info);
+	void (*close)(struct db *db);
+	/* Has the other side hung up while we were idle? */
+	bool (*is_dead)(struct db *db);
+	enum err (*begin)(struct db *db, bool is_write);
+	/* ERR_UNCERTAIN: sent, but the answer never came. */
+	enum err (*commit)(struct db *db);
+	void (*rollback)(struct db *db);
+	enum err (*run)(struct db *db, enum stmt id,
+	    const struct db_value *values, size_t n, struct arena *a,
+	    struct db_result *result, struct err_info *info);
+	/* Several statements of a migration. */
+	enum err (*script)(
+	    struct db *db, const char *sql, struct err_info *info);
+	/* Serialise migrations inside a begun transaction. */
+	enum err (*lock_schema)(struct db *db, struct err_info *info);
+	enum err (*has_schema)(struct db *db, bool *has);
+	/* What the database makes of a statement, for the suite. */
+	enum err (*describe)(struct db *db, enum stmt id, int *params,
+	    int *columns, struct err_info *info);
+};
+
+struct db {
+	const struct db_driver *driver;
+	int64_t idle_since_ms; /* of the pool */
+	bool is_broken;
+};
+
+extern const struct db_driver db_sqlite;
+extern const struct db_driver db_pgsql;
+
+/* Run with values checked against the row's signature. result may be NULL. */
+enum err db_run(struct db *db, enum stmt id, const struct db_value *values,
+    size_t n, struct arena *a, struct db_result *result) MUST_CHECK;
+#define DB_RUN(db, id, a, result, ...)                                         \
+	db_run((db), (id), (const struct db_value[]){__VA_ARGS__},             \
+	    ARRAY_LEN(((const struct db_value[]){__VA_ARGS__})), (a), (result))

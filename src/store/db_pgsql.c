@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The PostgreSQL driver. Safe behind a transaction-mode pooler: unnamed
+ * statements only, no session state, no startup options.
+ */
+#include <assert.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "store/db.h"
+
+#define DB_PGSQL_CONNECT_MS  5000
+#define DB_PGSQL_SCHEMA_LOCK "7310581203"
+#define DB_PGSQL_PARAMS_MAX  32
+#define DB_PGSQL_NUMBER_SIZE 40
+
+struct db_pgsql_conn {
+	struct db base;
+	PGconn *handle;
+	pid_t owner;
+	int64_t timeout_ms;
+};
+
+static struct db_pgsql_conn *
+db_pgsql_conn(struct db *db)
+{
+	struct db_pgsql_conn *c = CONTAINER_OF(db, struct db_pgsql_conn, base);
+	assert(c->owner == getpid());
+	return c;
+}
+
+/* SQLSTATE class by class; the table of operations.md 2.1. */
+static enum err
+db_pgsql_state(const char *state)
+{
+	static const struct {
+		const char *prefix;
+		enum err e;
+	} map[] = {
+	    {"23505", ERR_EXISTS},
+	    {"40001", ERR_RETRY},
+	    {"40P01", ERR_RETRY},
+	    {"55P03", ERR_BUSY},
+	    {"57014", ERR_TIMEOUT},
+	    {"53100", ERR_FULL},
+	    {"08", ERR_DOWN},
+	    {"57P", ERR_DOWN},
+	    {"53", ERR_DOWN},
+	    {"25006", ERR_DOWN},
+	    {"28", ERR_DOWN},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(map); i++)
+		if (str_starts(state, map[i].prefix))
+			return map[i].e;
+	return ERR_INTERNAL;
+}
+
+/* First line of the server's words; the DSN is never part of them. */
+static enum err
+db_pgsql_error(
+    struct db_pgsql_conn *c, const PGresult *res, struct err_info *info)
+{
+	const char *state =
+	    res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+	const char *text = res != NULL
+	    ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY)
+	    : PQerrorMessage(c->handle);
+	enum err e = state != NULL ? db_pgsql_state(state) : ERR_INTERNAL;
+
+	if (PQstatus(c->handle) == CONNECTION_BAD || state == NULL)
+		e = ERR_DOWN;
+	if (text == NULL)
+		text = "connection lost";
+	return err_set(
+	    info, e, "", "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static enum err
+db_pgsql_exec(struct db_pgsql_conn *c, const char *sql, struct err_info *info)
+{
+	PGresult *res = PQexec(c->handle, sql);
+	ExecStatusType status = PQresultStatus(res);
+	enum err e = ERR_OK;
+
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+		e = db_pgsql_error(c, res, info);
+	PQclear(res);
+	return e;
+}
+
+static void
+db_pgsql_close(struct db *db)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+
+	PQfinish(c->handle);
+	free(c);
+}
+
+/* Drive PQconnectPoll to its end with our own deadline: connect_timeout
+ * counts whole seconds and per host. */
+static enum err
+db_pgsql_wait_connect(PGconn *handle)
+{
+	int64_t deadline = clock_mono_ms() + DB_PGSQL_CONNECT_MS;
+	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+
+	while (state != PGRES_POLLING_OK) {
+		int64_t left = deadline - clock_mono_ms();
+		if (left <= 0)
+			return ERR_TIMEOUT;
+		struct pollfd p = {.fd = PQsocket(handle),
+		    .events =
+			state == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+		if (poll(&p, 1, (int)left) == 0)
+			return ERR_TIMEOUT;
+		state = PQconnectPoll(handle);
+		if (state == PGRES_POLLING_FAILED)
+			return ERR_DOWN;
+	}
+	return ERR_OK;
+}
+
+static void
+db_pgsql_quiet(void *arg UNUSED, const char *message UNUSED)
+{
+}
+
+static enum err
+db_pgsql_open(
+    struct db **out, const struct db_options *o, struct err_info *info)
+{
+	static const char *const keys[] = {"dbname", "application_name",
+	    "keepalives_idle", "keepalives_interval", "keepalives_count",
+	    "tcp_user_timeout", "client_encoding", NULL};
+	const char *const values[] = {
+	    o->target, "aragora", "30", "10", "3", "15000", "UTF8", NULL};
+	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
+
+	c->base.driver = &db_pgsql;
+	c->owner = getpid();
+	c->timeout_ms = o->timeout_ms;
+	c->handle = PQconnectStartParams(keys, values, 1);
+	if (c->handle == NULL)
+		mem_exhausted(0);
+	enum err e = PQstatus(c->handle) == CONNECTION_BAD
+	    ? ERR_DOWN
+	    : db_pgsql_wait_connect(c->handle);
+	if (e != ERR_OK) {
+		const char *text = PQerrorMessage(c->handle);
+		/* The last line is the reason; earlier ones may be hints. */
+		err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
+		    "cannot connect to PostgreSQL: %.*s",
+		    (int)strcspn(text, "\n"),
+		    e == ERR_TIMEOUT ? "no answer in time" : text);
+		db_pgsql_close(&c->base);
+		return ERR_DOWN;
+	}
+	PQsetNoticeProcessor(c->handle, db_pgsql_quiet, NULL);
+	*out = &c->base;
+	return ERR_OK;
+}
+
+static bool
+db_pgsql_is_dead(struct db *db)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	struct pollfd p = {.fd = PQsocket(c->handle), .events = POLLIN};
+
+	if (PQstatus(c->handle) != CONNECTION_OK ||
+	    PQtransactionStatus(c->handle) != PQTRANS_IDLE)
+		return true;
+	/* An idle connection has nothing to say but farewell. */
+	if (poll(&p, 1, 0) <= 0)
+		return false;
+	return PQconsumeInput(c->handle) == 0 ||
+	    PQstatus(c->handle) != CONNECTION_OK || (p.revents & POLLHUP) != 0;
+}
+
+static enum err
+db_pgsql_begin(struct db *db, bool is_write)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	char sql[128];
+
+	snprintf(sql, sizeof(sql), "BEGIN%s; SET LOCAL statement_timeout = %lld",
+	    is_write ? "" : " READ ONLY", (long long)c->timeout_ms);
+	enum err e = db_pgsql_exec(c, sql, NULL);
+	if (e == ERR_DOWN)
+		db->is_broken = true;
+	return e;
+}
+
+static enum err
+db_pgsql_commit(struct db *db)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+
+	enum err e = db_pgsql_exec(c, "COMMIT", NULL);
+	if (e == ERR_DOWN) {
+		db->is_broken = true;
+		return ERR_UNCERTAIN;
+	}
+	return e;
+}
+
+static void
+db_pgsql_rollback(struct db *db)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+
+	if (PQtransactionStatus(c->handle) != PQTRANS_IDLE &&
+	    db_pgsql_exec(c, "ROLLBACK", NULL) != ERR_OK)
+		db->is_broken = true;
+}
+
+static enum err
+db_pgsql_run(struct db *db, enum stmt id, const struct db_value *values,
+    size_t n, struct arena *a, struct db_result *result, struct err_info *info)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	const struct stmt_row *row = stmt_row(id);
+	const char *texts[DB_PGSQL_PARAMS_MAX];
+	char numbers[DB_PGSQL_PARAMS_MAX][DB_PGSQL_NUMBER_SIZE];
+
+	assert(n <= DB_PGSQL_PARAMS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		texts[i] = numbers[i];
+		switch (values[i].type) {
+		case DB_TYPE_INT:
+			snprintf(numbers[i], DB_PGSQL_NUMBER_SIZE, "%lld",
+			    (long long)values[i].i);
+			break;
+		case DB_TYPE_DOUBLE:
+			snprintf(numbers[i], DB_PGSQL_NUMBER_SIZE, "%.17g",
+			    values[i].d);
+			break;
+		case DB_TYPE_TEXT:
+			texts[i] = values[i].t;
+			break;
+		}
+	}
+	PGresult *res = PQexecParams(c->handle,
+	    row->pgsql != NULL ? row->pgsql : row->sql, (int)n, NULL, texts,
+	    NULL, NULL, 0);
+	ExecStatusType status = PQresultStatus(res);
+	*result = (struct db_result){.columns = row->columns};
+	enum err e = ERR_OK;
+	if (status == PGRES_TUPLES_OK) {
+		result->rows = (size_t)PQntuples(res);
+		result->cells = ARENA_ARRAY(
+		    a, result->rows * (size_t)row->columns, const char *);
+		for (size_t i = 0; i < result->rows * (size_t)row->columns;
+		     i++) {
+			int r = (int)(i / (size_t)row->columns);
+			int col = (int)(i % (size_t)row->columns);
+			if (PQgetisnull(res, r, col) == 0)
+				result->cells[i] = arena_strndup(a,
+				    PQgetvalue(res, r, col),
+				    (size_t)PQgetlength(res, r, col));
+		}
+	} else if (status != PGRES_COMMAND_OK) {
+		e = db_pgsql_error(c, res, info);
+	}
+	PQclear(res);
+	return e;
+}
+
+static enum err
+db_pgsql_script(struct db *db, const char *sql, struct err_info *info)
+{
+	return db_pgsql_exec(db_pgsql_conn(db), sql, info);
+}
+
+static enum err
+db_pgsql_lock_schema(struct db *db, struct err_info *info)
+{
+	return db_pgsql_exec(db_pgsql_conn(db),
+	    "SELECT pg_advisory_xact_lock(" DB_PGSQL_SCHEMA_LOCK ")", info);
+}
+
+static enum err
+db_pgsql_has_schema(struct db *db, bool *has)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	PGresult *res =
+	    PQexec(c->handle, "SELECT to_regclass('schema_migrations')");
+	enum err e = ERR_OK;
+
+	if (PQresultStatus(res) == PGRES_TUPLES_OK)
+		*has = PQgetisnull(res, 0, 0) == 0;
+	else
+		e = db_pgsql_error(c, res, NULL);
+	PQclear(res);
+	return e;
+}
+
+static enum err
+db_pgsql_describe(struct db *db, enum stmt id, int *params, int *columns,
+    struct err_info *info)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	const struct stmt_row *row = stmt_row(id);
+	PGresult *res = PQprepare(c->handle, "",
+	    row->pgsql != NULL ? row->pgsql : row->sql, 0, NULL);
+	enum err e = ERR_OK;
+
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+		e = db_pgsql_error(c, res, info);
+	PQclear(res);
+	if (e != ERR_OK)
+		return e;
+	res = PQdescribePrepared(c->handle, "");
+	*params = PQnparams(res);
+	*columns = PQnfields(res);
+	PQclear(res);
+	return ERR_OK;
+}
+
+const struct db_driver db_pgsql = {
+    .name = "postgresql",
+    .open = db_pgsql_open,
+    .close = db_pgsql_close,
+    .is_dead = db_pgsql_is_dead,
+    .begin = db_pgsql_begin,
+    .commit = db_pgsql_commit,
+    .rollback = db_pgsql_rollback,
+    .run = db_pgsql_run,
+    .script = db_pgsql_script,
+    .lock_schema = db_pgsql_lock_schema,
+    .has_schema = db_pgsql_has_schema,
+    .describe = db_pgsql_describe,
+};

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The SQLite driver: WAL, synchronous=FULL (what was accepted survives power
+ * loss), writers begin IMMEDIATE so that they wait instead of failing when
+ * they upgrade. Statements are prepared once per connection.
+ */
+#include <assert.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "store/db.h"
+
+struct db_sqlite_conn {
+	struct db base;
+	sqlite3 *handle;
+	sqlite3_stmt *prepared[STMT__COUNT];
+	pid_t owner;
+	char path[4096];
+	ino_t inode; /* of the file we opened: a replaced file is noticed */
+};
+
+static struct db_sqlite_conn *
+db_sqlite_conn(struct db *db)
+{
+	struct db_sqlite_conn *c = CONTAINER_OF(db, struct db_sqlite_conn, base);
+	assert(c->owner == getpid());
+	return c;
+}
+
+static enum err
+db_sqlite_error(struct db_sqlite_conn *c, struct err_info *info)
+{
+	int code = sqlite3_extended_errcode(c->handle);
+	enum err e = ERR_INTERNAL;
+
+	switch (code & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		e = code == SQLITE_BUSY_SNAPSHOT ? ERR_RETRY : ERR_BUSY;
+		break;
+	case SQLITE_CONSTRAINT:
+		e = code == SQLITE_CONSTRAINT_PRIMARYKEY ||
+			code == SQLITE_CONSTRAINT_UNIQUE
+		    ? ERR_EXISTS
+		    : ERR_INTERNAL;
+		break;
+	case SQLITE_FULL:
+		e = ERR_FULL;
+		break;
+	case SQLITE_IOERR:
+		e = code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC
+		    ? ERR_FULL
+		    : ERR_DOWN;
+		break;
+	case SQLITE_CANTOPEN:
+	case SQLITE_NOTADB:
+	case SQLITE_CORRUPT:
+	case SQLITE_READONLY:
+		e = ERR_DOWN;
+		break;
+	}
+	return err_set(info, e, "", "%s", sqlite3_errmsg(c->handle));
+}
+
+static enum err
+db_sqlite_exec(struct db_sqlite_conn *c, const char *sql, struct err_info *info)
+{
+	if (sqlite3_exec(c->handle, sql, NULL, NULL, NULL) == SQLITE_OK)
+		return ERR_OK;
+	return db_sqlite_error(c, info);
+}
+
+static void
+db_sqlite_close(struct db *db)
+{
+	struct db_sqlite_conn *c = db_sqlite_conn(db);
+
+	for (int i = 0; i < STMT__COUNT; i++)
+		sqlite3_finalize(c->prepared[i]);
+	sqlite3_close(c->handle);
+	free(c);
+}
+
+static enum err
+db_sqlite_open(
+    struct db **out, const struct db_options *o, struct err_info *info)
+{
+	static const char pragmas[] =
+	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+	    "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
+	    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1024;"
+	    "PRAGMA journal_size_limit=67108864;";
+	struct db_sqlite_conn *c = mem_zalloc(sizeof(*c));
+	struct stat st;
+
+	c->base.driver = &db_sqlite;
+	c->owner = getpid();
+	snprintf(c->path, sizeof(c->path), "%s", o->target);
+	enum err e = ERR_OK;
+	if (sqlite3_open_v2(o->target, &c->handle,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+		    SQLITE_OPEN_NOMUTEX,
+		NULL) != SQLITE_OK)
+		e = err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
+		    "cannot open '%s': %s", o->target,
+		    sqlite3_errmsg(c->handle));
+	if (e == ERR_OK) {
+		sqlite3_extended_result_codes(c->handle, 1);
+		sqlite3_busy_timeout(c->handle, (int)o->timeout_ms);
+		e = db_sqlite_exec(c, pragmas, info);
+	}
+	if (e == ERR_OK && stat(o->target, &st) == 0)
+		c->inode = st.st_ino;
+	if (e != ERR_OK) {
+		db_sqlite_close(&c->base);
+		return e;
+	}
+	*out = &c->base;
+	return ERR_OK;
+}
+
+static bool
+db_sqlite_is_dead(struct db *db)
+{
+	struct db_sqlite_conn *c = db_sqlite_conn(db);
+	struct stat st;
+
+	return stat(c->path, &st) != 0 || st.st_ino != c->inode;
+}
+
+static enum err
+db_sqlite_begin(struct db *db, bool is_write)
+{
+	return db_sqlite_exec(
+	    db_sqlite_conn(db), is_write ? "BEGIN IMMEDIATE" : "BEGIN", NULL);
+}
+
+static enum err
+db_sqlite_commit(struct db *db)
+{
+	return db_sqlite_exec(db_sqlite_conn(db), "COMMIT", NULL);
+}
+
+static void
+db_sqlite_rollback(struct db *db)
+{
+	struct db_sqlite_conn *c = db_sqlite_conn(db);
+
+	if (sqlite3_get_autocommit(c->handle) == 0)
+		(void)db_sqlite_exec(c, "ROLLBACK", NULL);
+}
+
+static enum err
+db_sqlite_prepare(struct db_sqlite_conn *c, enum stmt id, sqlite3_stmt **out,
+    struct err_info *info)
+{
+	if (c->prepared[id] == NULL &&
+	    sqlite3_prepare_v3(c->handle, stmt_row(id)->sql, -1,
+		SQLITE_PREPARE_PERSISTENT, &c->prepared[id],
+		NULL) != SQLITE_OK)
+		return db_sqlite_error(c, info);
+	*out = c->prepared[id];
+	return ERR_OK;
+}
+
+/* SQLite numbers $n by first appearance: bind by name. A parameter that the
+ * text does not use has no index and is left out. */
+static void
+db_sqlite_bind(sqlite3_stmt *st, size_t n, const struct db_value *v)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "$%zu", n + 1);
+	int slot = sqlite3_bind_parameter_index(st, name);
+	assert(slot > 0);
+	switch (v->type) {
+	case DB_TYPE_INT:
+		sqlite3_bind_int64(st, slot, v->i);
+		break;
+	case DB_TYPE_DOUBLE:
+		sqlite3_bind_double(st, slot, v->d);
+		break;
+	case DB_TYPE_TEXT:
+		sqlite3_bind_text(st, slot, v->t, -1, SQLITE_STATIC);
+		break;
+	}
+}
+
+static void
+db_sqlite_row(sqlite3_stmt *st, struct arena *a, struct db_result *r,
+    size_t *room)
+{
+	size_t width = (size_t)r->columns;
+
+	if (r->rows == *room) {
+		const char **more =
+		    ARENA_ARRAY(a, (*room * 2 + 8) * width, const char *);
+		if (r->rows > 0)
+			memcpy(more, r->cells, r->rows * width * sizeof(*more));
+		r->cells = more;
+		*room = *room * 2 + 8;
+	}
+	for (int i = 0; i < r->columns; i++)
+		r->cells[r->rows * width + (size_t)i] = arena_strndup(a,
+		    (const char *)sqlite3_column_text(st, i),
+		    (size_t)sqlite3_column_bytes(st, i));
+	r->rows++;
+}
+
+static enum err
+db_sqlite_run(struct db *db, enum stmt id, const struct db_value *values,
+    size_t n, struct arena *a, struct db_result *result, struct err_info *info)
+{
+	struct db_sqlite_conn *c = db_sqlite_conn(db);
+	sqlite3_stmt *st;
+	size_t room = 0;
+	int step;
+
+	enum err e = db_sqlite_prepare(c, id, &st, info);
+	if (e != ERR_OK)
+		return e;
+	for (size_t i = 0; i < n; i++)
+		db_sqlite_bind(st, i, &values[i]);
+	*result = (struct db_result){.columns = stmt_row(id)->columns};
+	while ((step = sqlite3_step(st)) == SQLITE_ROW)
+		db_sqlite_row(st, a, result, &room);
+	if (step != SQLITE_DONE)
+		e = db_sqlite_error(c, info);
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return e;
+}
+
+static enum err
+db_sqlite_script(struct db *db, const char *sql, struct err_info *info)
+{
+	return db_sqlite_exec(db_sqlite_conn(db), sql, info);
+}
+
+/* BEGIN IMMEDIATE is the lock. */
+static enum err
+db_sqlite_lock_schema(struct db *db UNUSED, struct err_info *info UNUSED)
+{
+	return ERR_OK;
+}
+
+static enum err
+db_sqlite_has_schema(struct db *db, bool *has)
+{
+	struct db_sqlite_conn *c = db_sqlite_conn(db);
+	sqlite3_stmt *st = NULL;
+
+	if (sqlite3_prepare_v2(c->handle,
+		"SELECT 1 FROM sqlite_master WHERE name = 'schema_migrations'",
+		-1, &st, NULL) != SQLITE_OK)
+		return db_sqlite_error(c, NULL);
+	*has = sqlite3_step(st) == SQLITE_ROW;
+	sqlite3_finalize(st);
+	return ERR_OK;
+}
+
+static enum err
+db_sqlite_describe(struct db *db, enum stmt id, int *params, int *columns,
+    struct err_info *info)
+{
+	sqlite3_stmt *st;
+
+	enum err e = db_sqlite_prepare(db_sqlite_conn(db), id, &st, info);
+	if (e != ERR_OK)
+		return e;
+	*params = sqlite3_bind_parameter_count(st);
+	*columns = sqlite3_column_count(st);
+	return ERR_OK;
+}
+
+const struct db_driver db_sqlite = {
+    .name = "sqlite",
+    .is_single_writer = true,
+    .open = db_sqlite_open,
+    .close = db_sqlite_close,
+    .is_dead = db_sqlite_is_dead,
+    .begin = db_sqlite_begin,
+    .commit = db_sqlite_commit,
+    .rollback = db_sqlite_rollback,
+    .run = db_sqlite_run,
+    .script = db_sqlite_script,
+    .lock_schema = db_sqlite_lock_schema,
+    .has_schema = db_sqlite_has_schema,
+    .describe = db_sqlite_describe,
+};

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Numbered, hashed, append-only migrations (sql/, embedded by the makefile).
+ * Each runs in its own transaction together with its version row, under a
+ * lock, with the version read again inside it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "settings/settings.h"
+#include "store/migrate_sql.h"
+#include "store/store_tx.h"
+
+static const char migrate_table[] =
+    "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL "
+    "PRIMARY KEY, sha256 TEXT NOT NULL, applied_us BIGINT NOT NULL)";
+
+/* A connection outside any pool, for the schema commands. */
+static enum err
+migrate_connect(const struct settings *settings, struct db **db,
+    char **target, struct err_info *info)
+{
+	struct store_target t;
+
+	enum err e = store_target(settings, &t, info);
+	if (e != ERR_OK)
+		return e;
+	e = t.driver->open(db,
+	    &(struct db_options){.target = t.target,
+		.timeout_ms = settings->db_timeout * 1000},
+	    info);
+	*target = t.target;
+	return e;
+}
+
+/* Newest version present; every known one must have our hash. */
+static enum err
+migrate_version(
+    struct db *db, struct arena *a, int64_t *have, struct err_info *info)
+{
+	struct db_result r;
+
+	*have = 0;
+	enum err e = db_run(db, STMT_SCHEMA_LIST, NULL, 0, a, &r);
+	for (size_t i = 0; e == ERR_OK && i < r.rows; i++) {
+		int64_t version = db_int(&r, i, 0);
+		char hash[ID_HASH_SIZE];
+		*have = version;
+		if (version > MIGRATE_COUNT)
+			break;
+		const char *sql = migrate_sql[version - 1];
+		id_sha256(sql, strlen(sql), hash);
+		if (!str_eq(hash, db_text(&r, i, 1)))
+			return err_set(info, ERR_SCHEMA, "",
+			    "migration %lld in the database differs from ours",
+			    (long long)version);
+	}
+	return e;
+}
+
+enum err
+store_schema(const struct settings *settings, struct store_schema *out,
+    struct err_info *info)
+{
+	struct db *db = NULL;
+	char *target = NULL;
+	struct arena *a = arena_new(0);
+	bool has = false;
+
+	*out = (struct store_schema){.want = MIGRATE_COUNT};
+	enum err e = migrate_connect(settings, &db, &target, info);
+	if (e == ERR_OK)
+		e = db->driver->has_schema(db, &has);
+	if (e == ERR_OK && has)
+		e = migrate_version(db, a, &out->have, info);
+	if (db != NULL)
+		db->driver->close(db);
+	free(target);
+	arena_free(&a);
+	return e;
+}
+
+/* One transaction: lock, look, apply the next one if any. */
+static enum err
+migrate_step(struct db *db, struct arena *a, bool *is_applied,
+    struct err_info *info)
+{
+	char hash[ID_HASH_SIZE];
+	int64_t have = 0;
+
+	*is_applied = false;
+	enum err e = db->driver->begin(db, true);
+	if (e == ERR_OK)
+		e = db->driver->lock_schema(db, info);
+	if (e == ERR_OK)
+		e = db->driver->script(db, migrate_table, info);
+	if (e == ERR_OK)
+		e = migrate_version(db, a, &have, info);
+	if (e == ERR_OK && have > MIGRATE_COUNT)
+		e = err_set(info, ERR_SCHEMA, "",
+		    "database schema %lld is newer than this program's %d",
+		    (long long)have, MIGRATE_COUNT);
+	if (e == ERR_OK && have < MIGRATE_COUNT) {
+		const char *sql = migrate_sql[have];
+		id_sha256(sql, strlen(sql), hash);
+		e = db->driver->script(db, sql, info);
+		if (e == ERR_OK)
+			e = DB_RUN(db, STMT_SCHEMA_INSERT, a, NULL,
+			    DB_INT(have + 1), DB_TEXT(hash),
+			    DB_INT(clock_wall_us()));
+		*is_applied = e == ERR_OK;
+	}
+	if (e == ERR_OK)
+		return db->driver->commit(db);
+	db->driver->rollback(db);
+	return e;
+}
+
+enum err
+store_migrate(
+    const struct settings *settings, int *applied, struct err_info *info)
+{
+	struct db *db = NULL;
+	char *target = NULL;
+	struct arena *a = arena_new(0);
+	bool is_applied = true;
+
+	*applied = 0;
+	enum err e = migrate_connect(settings, &db, &target, info);
+	while (e == ERR_OK && is_applied) {
+		e = migrate_step(db, a, &is_applied, info);
+		if (e == ERR_OK && is_applied)
+			(*applied)++;
+	}
+	if (db != NULL)
+		db->driver->close(db);
+	free(target);
+	arena_free(&a);
+	return e;
+}

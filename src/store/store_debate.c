@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Debates as callers of the API see them: create, read, list, cancel.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "store/store_tx.h"
+
+static const char *const store_status_names[STORE_STATUS__COUNT] = {
+#define X(id, text) [id] = text,
+    STORE_STATUS_LIST(X)
+#undef X
+};
+
+const char *
+store_status_name(enum store_status s)
+{
+	return store_status_names[s];
+}
+
+enum err
+store_status_parse(const char *text, enum store_status *out)
+{
+	for (int i = 0; i < STORE_STATUS__COUNT; i++)
+		if (str_eq(text, store_status_names[i])) {
+			*out = (enum store_status)i;
+			return ERR_OK;
+		}
+	return ERR_INVALID;
+}
+
+bool
+store_status_is_final(enum store_status s)
+{
+	return s == STORE_COMPLETED || s == STORE_FAILED ||
+	    s == STORE_CANCELLED;
+}
+
+void
+store_debate_from(
+    const struct db_result *r, size_t row, struct store_debate *out)
+{
+	int c = 0;
+
+	*out = (struct store_debate){0};
+	out->id = db_text(r, row, c++);
+	out->tenant = db_text(r, row, c++);
+	out->owner = db_text(r, row, c++);
+	out->slug = db_text(r, row, c++);
+	out->task = db_text(r, row, c++);
+	out->config = db_text(r, row, c++);
+	if (store_status_parse(db_text(r, row, c++), &out->status) != ERR_OK)
+		abort(); /* the table has a CHECK */
+	out->phase = db_text(r, row, c++);
+	out->round = db_int(r, row, c++);
+	out->total_rounds = db_int(r, row, c++);
+	out->priority = db_int(r, row, c++);
+	out->result = db_text(r, row, c++);
+	out->error = db_text(r, row, c++);
+	out->confidence = db_double(r, row, c++);
+	out->consensus_reached = db_int(r, row, c++) != 0;
+	out->last_seq = db_int(r, row, c++);
+	out->created_us = db_int(r, row, c++);
+	out->updated_us = db_int(r, row, c++);
+	out->started_us = db_int(r, row, c++);
+	out->completed_us = db_int(r, row, c++);
+	out->lease_epoch = db_int(r, row, c++);
+	out->lease_until_us = db_int(r, row, c++);
+	out->runner = db_text(r, row, c++);
+	out->attempts = db_int(r, row, c++);
+}
+
+/* ---- create ---- */
+
+struct store_create {
+	struct arena *a;
+	const struct store_debate *d;
+	const char *key;
+	const char *hash;
+	int64_t max_queued;
+	const char *existing_id;
+	struct err_info *info;
+};
+
+static enum err
+store_create_by_key(struct db *db, struct store_create *c)
+{
+	struct db_result r;
+
+	enum err e = DB_RUN(db, STMT_DEBATE_BY_KEY, c->a, &r,
+	    DB_TEXT(c->d->tenant), DB_TEXT(c->key));
+	if (e != ERR_OK || r.rows == 0)
+		return e;
+	if (!str_eq(db_text(&r, 0, 1), c->hash))
+		return err_set(c->info, ERR_CONFLICT, "Idempotency-Key",
+		    "was used before with another request");
+	c->existing_id = db_text(&r, 0, 0);
+	return ERR_OK;
+}
+
+static enum err
+store_create_tx(struct db *db, void *arg)
+{
+	struct store_create *c = arg;
+	const struct store_debate *d = c->d;
+	struct db_result r;
+	enum err e;
+
+	c->existing_id = NULL;
+	if (c->key != NULL) {
+		e = store_create_by_key(db, c);
+		if (e != ERR_OK || c->existing_id != NULL)
+			return e;
+	}
+	e = db_run(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &r);
+	if (e != ERR_OK)
+		return e;
+	if (db_int(&r, 0, 0) >= c->max_queued)
+		return err_set(c->info, ERR_BUSY, "queue",
+		    "%lld debates are waiting already",
+		    (long long)db_int(&r, 0, 0));
+	return DB_RUN(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->id),
+	    DB_TEXT(d->tenant), DB_TEXT(d->owner), DB_TEXT(d->task),
+	    DB_TEXT(d->config), DB_INT(d->total_rounds), DB_INT(d->priority),
+	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()));
+}
+
+enum err
+store_debate_create(struct store *store, struct arena *a,
+    const struct store_debate *d, const char *idempotency_key,
+    const char *request_hash, int64_t max_queued, const char **existing_id,
+    struct err_info *info)
+{
+	struct store_create c = {.a = a,
+	    .d = d,
+	    .key = idempotency_key,
+	    .hash = request_hash,
+	    .max_queued = max_queued,
+	    .info = info};
+
+	enum err e = store_tx(store, true, store_create_tx, &c, info);
+	if (e == ERR_EXISTS && idempotency_key != NULL) /* lost a race */
+		e = store_tx(store, true, store_create_tx, &c, info);
+	*existing_id = c.existing_id;
+	return e;
+}
+
+/* ---- read ---- */
+
+struct store_get {
+	struct arena *a;
+	const char *tenant;
+	const char *id;
+	struct store_debate *out;
+};
+
+static enum err
+store_get_tx(struct db *db, void *arg)
+{
+	struct store_get *g = arg;
+	struct db_result r;
+
+	enum err e = DB_RUN(db, STMT_DEBATE_GET, g->a, &r, DB_TEXT(g->tenant),
+	    DB_TEXT(g->id));
+	if (e == ERR_OK && r.rows == 0)
+		e = DB_RUN(db, STMT_DEBATE_BY_SLUG, g->a, &r,
+		    DB_TEXT(g->tenant), DB_TEXT(g->id));
+	if (e != ERR_OK)
+		return e;
+	if (r.rows == 0)
+		return ERR_NOT_FOUND;
+	store_debate_from(&r, 0, g->out);
+	return ERR_OK;
+}
+
+enum err
+store_debate_get(struct store *store, struct arena *a, const char *tenant,
+    const char *id, struct store_debate *out)
+{
+	struct store_get g = {.a = a, .tenant = tenant, .id = id, .out = out};
+	return store_tx(store, false, store_get_tx, &g, NULL);
+}
+
+struct store_list {
+	struct arena *a;
+	const struct store_debate_filter *f;
+	struct store_debate *rows;
+	size_t n;
+	int64_t total;
+};
+
+/* Lower-cased "%text%" with LIKE's own characters escaped by '!'. */
+static const char *
+store_like(struct arena *a, const char *text)
+{
+	struct buf b;
+
+	if (str_is_empty(text))
+		return "";
+	buf_init(&b, strlen(text) * 2 + 2);
+	buf_putc(&b, '%');
+	for (; *text != '\0'; text++) {
+		if (strchr("%_!", *text) != NULL)
+			buf_putc(&b, '!');
+		buf_putc(&b, str_lower(*text));
+	}
+	buf_putc(&b, '%');
+	char *like = arena_strdup(a, buf_text(&b));
+	buf_release(&b);
+	return like;
+}
+
+static enum err
+store_list_tx(struct db *db, void *arg)
+{
+	struct store_list *l = arg;
+	const struct store_debate_filter *f = l->f;
+	const char *status = f->status < 0
+	    ? ""
+	    : store_status_name((enum store_status)f->status);
+	const char *like = store_like(l->a, f->query);
+	int64_t until = f->until_us > 0 ? f->until_us : INT64_MAX;
+	struct db_result r;
+
+	enum err e = DB_RUN(db, STMT_DEBATE_COUNT, l->a, &r,
+	    DB_TEXT(f->tenant), DB_TEXT(status), DB_TEXT(like),
+	    DB_INT(f->since_us), DB_INT(until));
+	if (e != ERR_OK)
+		return e;
+	l->total = db_int(&r, 0, 0);
+	e = DB_RUN(db, STMT_DEBATE_LIST, l->a, &r, DB_TEXT(f->tenant),
+	    DB_TEXT(status), DB_TEXT(like), DB_INT(f->since_us), DB_INT(until),
+	    DB_INT(f->limit), DB_INT(f->offset));
+	if (e != ERR_OK)
+		return e;
+	l->n = r.rows;
+	l->rows = ARENA_ARRAY(l->a, r.rows + 1, struct store_debate);
+	for (size_t i = 0; i < r.rows; i++)
+		store_debate_from(&r, i, &l->rows[i]);
+	return ERR_OK;
+}
+
+enum err
+store_debate_list(struct store *store, struct arena *a,
+    const struct store_debate_filter *f, struct store_debate **rows, size_t *n,
+    int64_t *total)
+{
+	struct store_list l = {.a = a, .f = f};
+	enum err e = store_tx(store, false, store_list_tx, &l, NULL);
+
+	*rows = l.rows;
+	*n = e == ERR_OK ? l.n : 0;
+	*total = l.total;
+	return e;
+}
+
+/* ---- queue figures ---- */
+
+struct store_count {
+	const char *tenant;
+	const char *id;
+	int64_t position, pending, active;
+	struct arena *a;
+};
+
+static enum err
+store_position_tx(struct db *db, void *arg)
+{
+	struct store_count *c = arg;
+	struct db_result r;
+
+	enum err e = DB_RUN(db, STMT_DEBATE_POSITION, c->a, &r,
+	    DB_TEXT(c->tenant), DB_TEXT(c->id));
+	if (e == ERR_OK)
+		c->position = r.rows > 0 ? db_int(&r, 0, 0) : 0;
+	return e;
+}
+
+enum err
+store_debate_queue_position(struct store *store, const char *tenant,
+    const char *id, int64_t *position)
+{
+	struct store_count c = {
+	    .tenant = tenant, .id = id, .a = arena_new(0)};
+	enum err e = store_tx(store, false, store_position_tx, &c, NULL);
+
+	arena_free(&c.a);
+	*position = c.position;
+	return e;
+}
+
+static enum err
+store_counts_tx(struct db *db, void *arg)
+{
+	struct store_count *c = arg;
+	struct db_result r;
+	int64_t now;
+
+	enum err e = store_clock(db, c->a, &now);
+	if (e == ERR_OK)
+		e = db_run(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &r);
+	if (e != ERR_OK)
+		return e;
+	c->pending = db_int(&r, 0, 0);
+	e = DB_RUN(db, STMT_DEBATE_ACTIVE, c->a, &r, DB_INT(now));
+	if (e == ERR_OK)
+		c->active = db_int(&r, 0, 0);
+	return e;
+}
+
+enum err
+store_debate_counts(struct store *store, int64_t *pending, int64_t *active)
+{
+	struct store_count c = {.a = arena_new(0)};
+	enum err e = store_tx(store, false, store_counts_tx, &c, NULL);
+
+	arena_free(&c.a);
+	*pending = c.pending;
+	*active = c.active;
+	return e;
+}
+
+/* ---- cancel ---- */
+
+struct store_cancel {
+	struct arena *a;
+	const char *tenant;
+	const char *id;
+	struct store_event *event;
+};
+
+static enum err
+store_cancel_tx(struct db *db, void *arg)
+{
+	struct store_cancel *c = arg;
+	struct db_result r;
+	int64_t now = clock_wall_us();
+
+	enum err e = DB_RUN(db, STMT_DEBATE_CANCEL, c->a, &r,
+	    DB_TEXT(c->tenant), DB_TEXT(c->id), DB_INT(now));
+	if (e != ERR_OK)
+		return e;
+	if (r.rows == 0) {
+		e = DB_RUN(db, STMT_DEBATE_GET, c->a, &r, DB_TEXT(c->tenant),
+		    DB_TEXT(c->id));
+		if (e != ERR_OK)
+			return e;
+		return r.rows == 0 ? ERR_NOT_FOUND : ERR_CONFLICT;
+	}
+	c->event->seq = db_int(&r, 0, 0);
+	c->event->created_us = now;
+	return store_event_put(db, c->a, c->id, c->event);
+}
+
+enum err
+store_debate_cancel(struct store *store, const char *tenant, const char *id,
+    struct store_event *event)
+{
+	struct store_cancel c = {.a = arena_new(0),
+	    .tenant = tenant,
+	    .id = id,
+	    .event = event};
+	enum err e = store_tx(store, true, store_cancel_tx, &c, NULL);
+
+	arena_free(&c.a);
+	return e;
+}

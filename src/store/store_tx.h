@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside of src/store/: one transaction around a function, retried when that
+ * is safe. fn runs again from the start, so it has no side effect but on the
+ * database and its own argument.
+ */
+#pragma once
+
+#include "store/db.h"
+#include "store/store.h"
+
+struct store_target {
+	const struct db_driver *driver;
+	char *target; /* malloc'd */
+};
+/* Which database the settings name. */
+enum err store_target(const struct settings *s, struct store_target *out,
+    struct err_info *info) MUST_CHECK;
+
+typedef enum err (*store_tx_fn)(struct db *db, void *arg);
+
+/* ERR_RETRY and connections lost before COMMIT are tried again, at most five
+ * times with full jitter; any error of fn rolls back. */
+enum err store_tx(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+    struct err_info *info) MUST_CHECK;
+
+/* The clock that judges leases. */
+enum err store_clock(struct db *db, struct arena *a, int64_t *now_us)
+    MUST_CHECK;
+/* A row of STMT_DEBATE_COLUMNS. */
+void store_debate_from(
+    const struct db_result *r, size_t row, struct store_debate *out);
+enum err store_event_put(struct db *db, struct arena *a, const char *debate_id,
+    const struct store_event *e) MUST_CHECK;
+enum err store_turn_put(struct db *db, struct arena *a, const char *debate_id,
+    const struct store_turn *t) MUST_CHECK;
