@@ -24,3 +24,11 @@ void debate_view_message(
     struct json_w *w, const struct store_turn *turn, int64_t index);
 /* Is the turn a message (a whole text: proposal, revision, synthesis)? */
 bool debate_view_is_message(const struct store_turn *turn);
+
+/* data of the debate_end event: who ended it and how, and the debate object
+ * without its messages (frames stay under 1 MiB). status: "completed",
+ * "failed" or "cancelled"; reason may be NULL. row is as it will be stored.
+ * Text on the arena. */
+const char *debate_end_data(struct arena *a, const struct store_debate *row,
+    const struct store_turn *turns, size_t n, const char *status,
+    const char *reason, int64_t now_us);

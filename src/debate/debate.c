@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine's surface: new, restore, start, result, fail; and building the
+ * output.
+ */
+#include "debate/debate.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "debate/engine.h"
+
+static const char *const debate_phase_names[DEBATE_PHASE__COUNT] = {
+#define X(id, text) [id] = text,
+    DEBATE_PHASE_LIST(X)
+#undef X
+};
+
+const char *
+debate_phase_name(enum debate_phase p)
+{
+	return debate_phase_names[p];
+}
+
+/* ---- output ---- */
+
+/* Room for one more element of size bytes; arrays live on the scratch. */
+static void *
+output_grow(struct debate *d, void *list, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return list;
+	size_t more = *cap > 0 ? *cap * 2 : 8;
+	void *fresh = arena_array(d->scratch, more, size);
+	if (n > 0)
+		memcpy(fresh, list, n * size);
+	*cap = more;
+	return fresh;
+}
+
+size_t
+output_event(struct debate *d, enum event_type type, int64_t round,
+    const char *agent, const char *data)
+{
+	struct store_transition *t = &d->out->transition;
+
+	assert(event_row(type)->is_stored);
+	t->events = output_grow(d, t->events, t->n_events, &d->cap_events,
+	    sizeof(*t->events));
+	t->events[t->n_events++] = (struct store_event){
+	    .type = event_name(type), .round = round, .agent = agent,
+	    .data = data};
+	d->out->has_transition = true;
+	return t->n_events;
+}
+
+static const char *
+output_role(enum llm_task task)
+{
+	static const char *const roles[LLM_TASK__COUNT] = {
+	    [LLM_PROPOSE] = "proposer",
+	    [LLM_CRITIQUE] = "critic",
+	    [LLM_REVISE] = "proposer",
+	    [LLM_VOTE] = "voter",
+	    [LLM_JUDGE] = "judge",
+	    [LLM_SYNTHESIS] = "synthesizer"};
+
+	return roles[task];
+}
+
+void
+output_turn(struct debate *d, struct turn *turn, size_t event)
+{
+	struct store_transition *t = &d->out->transition;
+	size_t cap = d->cap_turn_rows;
+
+	t->turns = output_grow(
+	    d, t->turns, t->n_turns, &d->cap_turn_rows, sizeof(*t->turns));
+	d->turn_event = output_grow(
+	    d, d->turn_event, t->n_turns, &cap, sizeof(size_t));
+	t->turn_event = d->turn_event;
+	d->turn_event[t->n_turns] = event;
+	t->turns[t->n_turns++] = (struct store_turn){
+	    .step_key = turn->step_key,
+	    .round = turn->round,
+	    .phase = debate_phase_name(turn->phase),
+	    .agent = d->config.agents[turn->agent].name,
+	    .target = turn->target >= 0
+		? d->config.agents[turn->target].name
+		: NULL,
+	    .role = output_role(turn->task),
+	    .state = !turn->is_finished ? STORE_TURN_STARTED
+		: turn->is_failed	? STORE_TURN_FAILED
+					: STORE_TURN_DONE,
+	    .attempt = turn->attempt,
+	    .content = turn->content,
+	    .parsed = turn->parsed_text,
+	    .error = turn->error,
+	    .tokens_in = turn->tokens_in,
+	    .tokens_out = turn->tokens_out,
+	    .started_us = turn->started_us};
+	d->out->has_transition = true;
+}
+
+void
+output_call(struct debate *d, struct turn *turn)
+{
+	prompt_build(d, turn);
+	d->out->calls = output_grow(d, d->out->calls, d->out->n_calls,
+	    &d->cap_calls, sizeof(*d->out->calls));
+	d->out->calls[d->out->n_calls++] = turn->call;
+}
+
+static void
+output_begin(struct debate *d, struct debate_output *out)
+{
+	arena_clear(d->scratch);
+	*out = (struct debate_output){.transition = {
+	    .status = STORE_RUNNING}};
+	d->out = out;
+	d->cap_events = 0;
+	d->cap_turn_rows = 0;
+	d->cap_calls = 0;
+	d->turn_event = NULL;
+}
+
+/* State that every transition carries. */
+static void
+output_end(struct debate *d)
+{
+	struct store_transition *t = &d->out->transition;
+
+	t->debate_id = d->id;
+	t->phase = debate_phase_name(d->phase);
+	t->round = d->round;
+	d->out = NULL;
+}
+
+/* ---- lifecycle ---- */
+
+static struct debate *
+debate_alloc(const char *id, int64_t now_us)
+{
+	struct arena *a = arena_new(8192);
+	struct debate *d = ARENA_NEW(a, struct debate);
+
+	d->arena = a;
+	d->scratch = arena_new(0);
+	d->id = arena_strdup(a, id);
+	d->phase = DEBATE_NEW;
+	d->started_us = now_us;
+	d->judge = -1;
+	d->outcome.winner = -1;
+	return d;
+}
+
+static void
+debate_set_config(struct debate *d, const char *text)
+{
+	if (debate_config_parse(d->arena, text, &d->config, NULL) != ERR_OK)
+		abort(); /* just written by debate_config_write */
+}
+
+struct debate *
+debate_new(const char *id, const struct debate_config *config, int64_t now_us)
+{
+	struct debate *d = debate_alloc(id, now_us);
+
+	debate_set_config(d, debate_config_write(d->arena, config));
+	return d;
+}
+
+static enum err
+debate_restore_turn(
+    struct debate *d, const struct store_turn *row, struct err_info *info)
+{
+	enum debate_phase phase = DEBATE_NEW;
+
+	while (phase < DEBATE_PHASE__COUNT &&
+	    !str_eq(debate_phase_names[phase], row->phase))
+		phase++;
+	int agent = debate_seat(d, row->agent);
+	if (phase == DEBATE_PHASE__COUNT || agent < 0)
+		return err_set(info, ERR_INVALID, "turns",
+		    "unknown step '%s'", row->step_key);
+	struct turn *t = turn_get(d, phase, row->round, agent,
+	    debate_seat(d, row->target), step_task(phase));
+	t->attempt = row->attempt;
+	t->started_us = row->started_us;
+	if (row->state == STORE_TURN_STARTED) {
+		t->attempt++; /* the answer of the last try was never stored */
+		return ERR_OK;
+	}
+	t->is_finished = true;
+	t->is_failed = row->state == STORE_TURN_FAILED;
+	t->content = arena_strdup(d->arena, row->content);
+	t->error = arena_strdup(d->arena, row->error);
+	t->parsed_text = arena_strdup(d->arena, row->parsed);
+	t->tokens_in = row->tokens_in;
+	t->tokens_out = row->tokens_out;
+	const struct json_limits limits = {.max_bytes = 16u << 20};
+	if (t->parsed_text != NULL)
+		return json_parse(d->arena, t->parsed_text,
+		    strlen(t->parsed_text), &limits, &t->parsed, info);
+	return ERR_OK;
+}
+
+enum err
+debate_restore(struct debate **out, const struct store_debate *row,
+    const struct store_turn *turns, size_t n_turns, int64_t now_us,
+    struct err_info *info)
+{
+	struct debate *d = debate_alloc(row->id, now_us);
+
+	enum err e = debate_config_parse(
+	    d->arena, arena_strdup(d->arena, row->config), &d->config, info);
+	if (row->started_us > 0)
+		d->started_us = row->started_us;
+	d->round = row->round;
+	while (d->phase < DEBATE_DONE &&
+	    !str_eq(debate_phase_names[d->phase], row->phase))
+		d->phase++;
+	for (size_t i = 0; e == ERR_OK && i < n_turns; i++)
+		e = debate_restore_turn(d, &turns[i], info);
+	if (e != ERR_OK) {
+		debate_free(&d);
+		return ERR_INVALID;
+	}
+	*out = d;
+	return ERR_OK;
+}
+
+void
+debate_free(struct debate **debate)
+{
+	struct debate *d = *debate;
+
+	if (d == NULL)
+		return;
+	free(d->turns);
+	arena_free(&d->scratch);
+	struct arena *a = d->arena; /* holds d itself */
+	arena_free(&a);
+	*debate = NULL;
+}
+
+void
+debate_start(struct debate *d, int64_t now_us, struct debate_output *out)
+{
+	output_begin(d, out);
+	if (d->phase == DEBATE_NEW)
+		event_debate_start(d, now_us);
+	step_plan(d);
+	step_finish(d, now_us);
+	output_end(d);
+}
+
+void
+debate_result(struct debate *d, const char *step_key,
+    const struct llm_result *result, int64_t now_us, struct debate_output *out)
+{
+	struct turn *t = turn_find(d, step_key);
+
+	assert(t != NULL && !t->is_finished);
+	output_begin(d, out);
+	t->is_finished = true;
+	t->tokens_in = result->tokens_in;
+	t->tokens_out = result->tokens_out;
+	if (result->error == LLM_ERR_NONE) {
+		turn_take(d, t,
+		    arena_strndup(d->arena, result->text, result->text_len));
+	} else {
+		t->is_failed = true;
+		t->error = arena_printf(d->arena, "%s: %s",
+		    llm_error_name(result->error), result->message);
+	}
+	event_turn(d, t);
+	step_finish(d, now_us);
+	output_end(d);
+}
+
+void
+debate_fail(struct debate *d, const char *reason, int64_t now_us,
+    struct debate_output *out)
+{
+	output_begin(d, out);
+	step_end(d, STORE_FAILED, arena_strdup(d->arena, reason), now_us);
+	output_end(d);
+}
+
+enum debate_phase
+debate_phase(const struct debate *d)
+{
+	return d->phase;
+}
+
+int64_t
+debate_round(const struct debate *d)
+{
+	return d->round;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside of src/debate/: the state that steps, prompts and events share.
+ */
+#pragma once
+
+#include "base/json.h"
+#include "bus/event.h"
+#include "debate/consensus.h"
+#include "debate/debate.h"
+
+/* One model call and what came of it. */
+struct turn {
+	const char *step_key;
+	enum debate_phase phase;
+	int64_t round;
+	int agent;  /* seat */
+	int target; /* seat, -1 = none */
+	enum llm_task task;
+	bool is_finished;
+	bool is_failed;
+	int64_t attempt;
+	const char *content;
+	const char *parsed_text;
+	const struct json *parsed; /* of parsed_text */
+	const char *error;
+	int64_t tokens_in, tokens_out;
+	int64_t started_us;
+	struct debate_call call;
+};
+
+struct debate {
+	struct arena *arena;   /* lives as long as the debate */
+	struct arena *scratch; /* one output */
+	const char *id;
+	struct debate_config config;
+	enum debate_phase phase;
+	int64_t round;
+	int64_t started_us;
+	struct turn **turns; /* in order of creation */
+	size_t n_turns, cap_turns;
+	/* set when the consensus is known */
+	struct consensus_outcome outcome;
+	const char *judge_answer;
+	double judge_confidence;
+	int judge; /* seat, -1 = none */
+	/* of the output being built */
+	struct debate_output *out;
+	size_t cap_events, cap_turn_rows, cap_calls;
+	size_t *turn_event;
+};
+
+/* ---- turns (turn.c) ---- */
+
+/* The turn of this step, made when it does not exist yet. */
+struct turn *turn_get(struct debate *d, enum debate_phase phase, int64_t round,
+    int agent, int target, enum llm_task task);
+struct turn *turn_find(const struct debate *d, const char *step_key);
+/* Finished well, newest first: what a seat thinks now; NULL = nothing. */
+const struct turn *turn_position(const struct debate *d, int agent);
+const struct turn *turn_position_before(
+    const struct debate *d, int agent, int64_t round);
+/* Finished, not failed. */
+bool turn_is_good(const struct turn *t);
+/* Read the model's text into content and parsed. */
+void turn_take(struct debate *d, struct turn *t, const char *text);
+int debate_seat(const struct debate *d, const char *name);
+double turn_confidence(const struct turn *t); /* 0.5 when not given */
+
+/* Labels of the positions a seat reads, in its own seeded order:
+ * order[i] = seat of "Proposal <A+i>"; returns how many. */
+size_t debate_reading_order(
+    const struct debate *d, int reader, bool with_own, int *order);
+const char *debate_label(struct arena *a, size_t i);
+
+/* ---- prompts (prompt.c) ---- */
+void prompt_build(struct debate *d, struct turn *t);
+
+/* ---- steps (steps.c) ---- */
+/* Make the turns of the current phase. */
+void step_plan(struct debate *d);
+bool step_is_complete(const struct debate *d);
+/* Leave the current phase: events, next phase, its turns and calls. */
+void step_finish(struct debate *d, int64_t now_us);
+/* The end, whichever way. error is NULL unless failed. */
+void step_end(struct debate *d, enum store_status status, const char *error,
+    int64_t now_us);
+enum llm_task step_task(enum debate_phase p);
+
+/* ---- events (events.c): append to the output ---- */
+void event_debate_start(struct debate *d, int64_t now_us);
+void event_round(struct debate *d, bool is_start);
+void event_phase(struct debate *d, enum debate_phase from);
+/* The event that tells of a finished turn; links the turn's row to it. */
+void event_turn(struct debate *d, struct turn *t);
+void event_convergence(struct debate *d);
+void event_consensus(struct debate *d);
+void event_end(struct debate *d, enum store_status status, const char *error,
+    int64_t now_us);
+
+/* ---- output (debate.c) ---- */
+size_t output_event(struct debate *d, enum event_type type, int64_t round,
+    const char *agent, const char *data); /* index + 1 */
+void output_turn(struct debate *d, struct turn *t, size_t event);
+void output_call(struct debate *d, struct turn *t);
+
+/* ---- result (result.c) ---- */
+/* The consensus object as it stands. */
+void result_consensus(
+    struct debate *d, struct json_w *w, const char *key, const char *answer);
+const char *result_write(struct debate *d);
+const char *debate_answer(const struct debate *d);
+double debate_confidence(const struct debate *d);
+bool debate_is_reached(const struct debate *d);
+/* Similarity of two texts, 0..1 in millionths: word Jaccard. */
+int64_t text_similarity_ppm(const char *a, const char *b);
+int64_t debate_similarity_ppm(const struct debate *d, int64_t *lowest);

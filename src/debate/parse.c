@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: MIT */
+#include "debate/parse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+#define PARSE_OBJECT_MAX (64u << 10)
+#define PARSE_DEPTH	 24
+#define PARSE_LIST_MAX	 8
+
+/* ---- finding a JSON object ---- */
+
+static const struct json *
+parse_json(struct arena *a, const char *text, size_t len, const char *wanted)
+{
+	const struct json_limits limits = {
+	    .max_bytes = PARSE_OBJECT_MAX, .max_depth = PARSE_DEPTH};
+	const struct json *j;
+
+	if (json_parse(a, text, len, &limits, &j, NULL) != ERR_OK ||
+	    json_kind(j) != JSON_OBJECT || json_get(j, wanted) == NULL)
+		return NULL;
+	return j;
+}
+
+/* Length of the balanced object at text, 0 when it never closes. */
+static size_t
+parse_balanced(const char *text)
+{
+	int depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; text[i] != '\0'; i++) {
+		char c = text[i];
+		if (in_string) {
+			if (c == '\\' && text[i + 1] != '\0')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '{') {
+			depth++;
+		} else if (c == '}' && --depth == 0) {
+			return i + 1;
+		}
+	}
+	return 0;
+}
+
+/* Models think first and answer last: the last object wins. */
+static const struct json *
+parse_embedded(struct arena *a, const char *text, const char *wanted)
+{
+	const struct json *found = NULL;
+
+	for (const char *p = text; (p = strchr(p, '{')) != NULL;) {
+		size_t len = parse_balanced(p);
+		const struct json *j =
+		    len > 0 ? parse_json(a, p, len, wanted) : NULL;
+		if (j != NULL)
+			found = j;
+		p += j != NULL ? len : 1;
+	}
+	return found;
+}
+
+static const struct json *
+parse_fenced(struct arena *a, const char *text, const char *wanted)
+{
+	const struct json *found = NULL;
+
+	for (const char *p = text; (p = strstr(p, "```")) != NULL;) {
+		p += 3;
+		while (str_is_alnum(*p))
+			p++;
+		const char *end = strstr(p, "```");
+		if (end == NULL)
+			break;
+		const struct json *j =
+		    parse_json(a, p, (size_t)(end - p), wanted);
+		if (j != NULL)
+			found = j;
+		p = end + 3;
+	}
+	return found;
+}
+
+/* Thoughts are not answers. */
+static const char *
+parse_without_thoughts(struct arena *a, const char *text)
+{
+	const char *end = NULL;
+
+	for (const char *p = text; (p = strstr(p, "</think>")) != NULL;
+	     p += strlen("</think>"))
+		end = p + strlen("</think>");
+	return end != NULL ? arena_strdup(a, end) : text;
+}
+
+/* Copy one word of Python's as JSON's; bytes consumed, 0 if it is none. */
+static size_t
+parse_repair_word(const char *p, char *out, size_t *n)
+{
+	static const char *const words[][2] = {
+	    {"True", "true"}, {"False", "false"}, {"None", "null"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t len = strlen(words[i][0]);
+		if (strncmp(p, words[i][0], len) != 0 || str_is_alnum(p[len]))
+			continue;
+		memcpy(out + *n, words[i][1], strlen(words[i][1]));
+		*n += strlen(words[i][1]);
+		return len;
+	}
+	return 0;
+}
+
+/* Is the comma at p followed only by space and a closing bracket? */
+static bool
+parse_is_trailing_comma(const char *p)
+{
+	p++;
+	while (str_is_space(*p))
+		p++;
+	return *p == '}' || *p == ']';
+}
+
+/* Trailing commas, Python literals, single-quoted strings, raw newlines in
+ * strings, brackets cut off at the end. */
+static char *
+parse_repair(struct arena *a, const char *text)
+{
+	size_t len = strlen(text);
+	char *out = arena_alloc(a, len * 2 + PARSE_DEPTH + 2);
+	char closers[PARSE_DEPTH];
+	size_t depth = 0;
+	size_t n = 0;
+	char quote = '\0';
+
+	for (const char *p = text; *p != '\0'; p++) {
+		if (quote != '\0') {
+			if (*p == '\\' && p[1] != '\0') {
+				out[n++] = *p++;
+				out[n++] = *p;
+			} else if (*p == quote) {
+				out[n++] = '"';
+				quote = '\0';
+			} else if (*p == '\n' || *p == '"') {
+				out[n++] = '\\';
+				out[n++] = *p == '\n' ? 'n' : '"';
+			} else if ((unsigned char)*p >= 0x20) {
+				out[n++] = *p;
+			}
+			continue;
+		}
+		size_t word = parse_repair_word(p, out, &n);
+		if (word > 0) {
+			p += word - 1;
+		} else if (*p == '"' || *p == '\'') {
+			quote = *p;
+			out[n++] = '"';
+		} else if (*p != ',' || !parse_is_trailing_comma(p)) {
+			out[n++] = *p;
+			if ((*p == '{' || *p == '[') && depth < PARSE_DEPTH)
+				closers[depth++] = *p == '{' ? '}' : ']';
+			else if ((*p == '}' || *p == ']') && depth > 0 &&
+			    --depth == 0)
+				break;
+		}
+	}
+	if (quote != '\0')
+		out[n++] = '"';
+	while (depth > 0)
+		out[n++] = closers[--depth];
+	return out;
+}
+
+const struct json *
+parse_object(struct arena *a, const char *text, const char *wanted,
+    enum parse_rung *rung)
+{
+	const struct json *j;
+
+	text = parse_without_thoughts(a, text);
+	while (str_is_space(*text))
+		text++;
+	if ((j = parse_json(a, text, strlen(text), wanted)) != NULL)
+		*rung = PARSE_WHOLE;
+	else if ((j = parse_fenced(a, text, wanted)) != NULL)
+		*rung = PARSE_FENCED;
+	else if ((j = parse_embedded(a, text, wanted)) != NULL)
+		*rung = PARSE_EMBEDDED;
+	else if (strchr(text, '{') != NULL &&
+	    strlen(text) < PARSE_OBJECT_MAX) {
+		const char *fixed = parse_repair(a, strchr(text, '{'));
+		j = parse_json(a, fixed, strlen(fixed), wanted);
+		*rung = j != NULL ? PARSE_REPAIRED : PARSE_NONE;
+	} else {
+		*rung = PARSE_NONE;
+	}
+	return j;
+}
+
+/* ---- numbers ---- */
+
+double
+parse_confidence_text(const char *text)
+{
+	static const struct {
+		const char *word;
+		double value;
+	} words[] = {{"very high", 0.95}, {"very low", 0.1}, {"high", 0.8},
+	    {"medium", 0.6}, {"moderate", 0.6}, {"low", 0.3}};
+
+	while (str_is_space(*text) || *text == ':' || *text == '*')
+		text++;
+	if (str_is_digit(*text) || *text == '.') {
+		char *end;
+		double value = strtod(text, &end);
+		while (str_is_space(*end))
+			end++;
+		if (*end == '%')
+			value /= 100;
+		else if (*end == '/') {
+			double of = strtod(end + 1, NULL);
+			value = of > 0 ? value / of : -1;
+		} else if (value > 1)
+			value = value <= 10 ? value / 10 : value / 100;
+		return value < 0 ? -1 : value > 1 ? 1 : value;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t k = 0;
+		while (words[i].word[k] != '\0' &&
+		    str_lower(text[k]) == words[i].word[k])
+			k++;
+		if (words[i].word[k] == '\0')
+			return words[i].value;
+	}
+	return -1;
+}
+
+double
+parse_confidence(const struct json *value)
+{
+	double number;
+	const char *text = json_str(value, NULL);
+
+	if (text != NULL)
+		return parse_confidence_text(text);
+	if (!json_num(value, &number) || number < 0)
+		return -1;
+	if (number > 1)
+		number = number <= 10 ? number / 10 : number / 100;
+	return number > 1 ? 1 : number;
+}
+
+/* ---- positions ---- */
+
+/* After an optional markdown decoration, does the line begin with word (in
+ * any case)? The text behind it, else NULL. */
+static const char *
+parse_line_key(const char *line, const char *word)
+{
+	while (str_is_space(*line) || *line == '*' || *line == '#' ||
+	    *line == '-' || *line == '>')
+		line++;
+	for (; *word != '\0'; word++, line++)
+		if (str_lower(*line) != *word)
+			return NULL;
+	while (*line == '*' || str_is_space(*line))
+		line++;
+	if (*line != ':' && *line != '=')
+		return NULL;
+	line++;
+	while (*line == '*' || str_is_space(*line))
+		line++;
+	return line;
+}
+
+void
+parse_position(struct arena *a, const char *text, struct parse_position *out)
+{
+	char *copy = arena_strdup(a, parse_without_thoughts(a, text));
+	char *kept = arena_alloc(a, strlen(copy) + 2);
+	size_t n = 0;
+
+	*out = (struct parse_position){
+	    .confidence = -1, .is_changed = true, .why = ""};
+	for (char *line = copy, *next; line != NULL; line = next) {
+		const char *rest;
+		next = strchr(line, '\n');
+		if (next != NULL)
+			*next++ = '\0';
+		if ((rest = parse_line_key(line, "confidence")) != NULL) {
+			double c = parse_confidence_text(rest);
+			out->confidence = c >= 0 ? c : out->confidence;
+		} else if ((rest = parse_line_key(line, "changed")) != NULL) {
+			out->is_changed = str_lower(*rest) != 'n';
+			rest += strcspn(rest, " -:,");
+			rest += strspn(rest, " -:,");
+			out->why = arena_strdup(a, rest);
+		} else {
+			size_t len = strlen(line);
+			memcpy(kept + n, line, len);
+			n += len;
+			kept[n++] = '\n';
+		}
+	}
+	kept[n] = '\0';
+	out->text = str_trim(a, kept);
+}
+
+/* ---- critiques ---- */
+
+static const char **
+parse_strings(struct arena *a, const struct json *list, size_t *n)
+{
+	const char **out = ARENA_ARRAY(a, PARSE_LIST_MAX, const char *);
+
+	*n = 0;
+	if (json_str(list, NULL) != NULL)
+		out[(*n)++] = json_str(list, NULL);
+	for (size_t i = 0; i < json_len(list) && *n < PARSE_LIST_MAX; i++) {
+		const char *text = json_str(json_at(list, i), NULL);
+		if (!str_is_empty(text))
+			out[(*n)++] = text;
+	}
+	return out;
+}
+
+static double
+parse_severity(const struct json *value)
+{
+	double number;
+	const char *text = json_str(value, NULL);
+
+	if (text != NULL) {
+		double share = parse_confidence_text(text);
+		return share < 0 ? 5 : share * 10;
+	}
+	if (!json_num(value, &number) || number < 0)
+		return 5;
+	/* 0..1 is the other common scale; 1 itself stays 1 of 10 only when it
+	 * was written as an integer. */
+	if (number < 1 || (number <= 1 && json_kind(value) == JSON_DOUBLE))
+		number *= 10;
+	return number > 10 ? 10 : number;
+}
+
+static const char *
+parse_critique_text(struct arena *a, const struct parse_critique *c)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < c->n_issues; i++)
+		text = arena_printf(a, "%s%s%s", text, i > 0 ? " " : "",
+		    c->issues[i]);
+	for (size_t i = 0; i < c->n_suggestions; i++)
+		text = arena_printf(a, "%s%s%s", text,
+		    i > 0		 ? " "
+			: *text != '\0' ? " Suggestion: "
+					: "Suggestion: ",
+		    c->suggestions[i]);
+	return text;
+}
+
+void
+parse_critique(struct arena *a, const char *text, struct parse_critique *out)
+{
+	enum parse_rung rung;
+	const struct json *j = parse_object(a, text, "issues", &rung);
+
+	*out = (struct parse_critique){.severity = 5, .quote = ""};
+	if (j == NULL) {
+		/* Prose: the whole text is the one issue. */
+		const char **one = ARENA_ARRAY(a, 1, const char *);
+		one[0] = str_trim(a, parse_without_thoughts(a, text));
+		out->issues = one;
+		out->n_issues = *one[0] != '\0';
+		out->suggestions = ARENA_ARRAY(a, 1, const char *);
+		out->text = one[0];
+		return;
+	}
+	out->issues = parse_strings(a, json_get(j, "issues"), &out->n_issues);
+	out->suggestions =
+	    parse_strings(a, json_get(j, "suggestions"), &out->n_suggestions);
+	out->severity = parse_severity(json_get(j, "severity"));
+	out->is_fatal = json_get_bool(j, "fatal", false);
+	out->quote = json_get_str(j, "quote", "");
+	out->text = parse_critique_text(a, out);
+}
+
+/* ---- votes ---- */
+
+/* Does label occur in text as whole words, in any case? */
+static bool
+parse_has_label(const char *text, const char *label)
+{
+	for (const char *p = text; *p != '\0'; p++) {
+		size_t i = 0;
+		if (p > text && str_is_alnum(p[-1]))
+			continue;
+		while (label[i] != '\0' &&
+		    str_lower(p[i]) == str_lower(label[i]))
+			i++;
+		if (label[i] == '\0' && !str_is_alnum(p[i]) &&
+		    (unsigned char)p[i] < 0x80)
+			return true;
+	}
+	return false;
+}
+
+/* The text is nothing but the last word of a label: "B" for "Proposal B". */
+static bool
+parse_is_short(struct arena *a, const char *text, const char *label)
+{
+	const char *word = strrchr(label, ' ');
+	char *bare = arena_strdup(a, text);
+	size_t n = 0;
+
+	for (const char *p = text; *p != '\0'; p++)
+		if (str_is_alnum(*p) || *p == '_')
+			bare[n++] = *p;
+		else if (str_is_space(*p) && n > 0 && p[1] != '\0' &&
+		    str_is_alnum(p[1]))
+			return false;
+	bare[n] = '\0';
+	return word != NULL && str_ieq(bare, word + 1);
+}
+
+int
+parse_choice(struct arena *a, const char *text, const char *const *labels,
+    size_t n_labels)
+{
+	int found = -1;
+
+	for (size_t i = 0; i < n_labels; i++) {
+		if (str_ieq(text, labels[i]))
+			return (int)i;
+		if (!parse_has_label(text, labels[i]) &&
+		    !parse_is_short(a, text, labels[i]))
+			continue;
+		if (found >= 0)
+			return -1; /* two candidates: no choice */
+		found = (int)i;
+	}
+	return found;
+}
+
+static const char *const parse_vote_keys[] = {"vote", "choice", "my vote",
+    "final vote", "final choice", "final answer", "winner", "answer", "i vote"};
+
+/* "VOTE: B", the last such line first; then the one label of the last
+ * paragraph; then the one label of the whole. */
+static void
+parse_vote_lines(struct arena *a, const char *text, const char *const *labels,
+    size_t n_labels, struct parse_vote *out)
+{
+	char *copy = arena_strdup(a, parse_without_thoughts(a, text));
+	const char *last = "";
+	bool is_ambiguous = false;
+
+	for (char *line = copy, *next; line != NULL; line = next) {
+		next = strchr(line, '\n');
+		if (next != NULL)
+			*next++ = '\0';
+		if (*str_trim(a, line) != '\0')
+			last = line;
+		const char *rest = parse_line_key(line, "confidence");
+		if (rest != NULL)
+			out->confidence = parse_confidence_text(rest);
+		for (size_t i = 0; i < ARRAY_LEN(parse_vote_keys); i++) {
+			rest = parse_line_key(line, parse_vote_keys[i]);
+			if (rest == NULL)
+				continue;
+			int choice = parse_choice(a, rest, labels, n_labels);
+			is_ambiguous = is_ambiguous ||
+			    (out->choice >= 0 && choice >= 0 &&
+				choice != out->choice);
+			if (choice >= 0)
+				out->choice = choice;
+			else
+				is_ambiguous = true;
+		}
+	}
+	if (is_ambiguous)
+		out->choice = -1;
+	else if (out->choice < 0)
+		out->choice = parse_choice(a, last, labels, n_labels);
+	if (out->choice < 0 && !is_ambiguous)
+		out->choice = parse_choice(
+		    a, parse_without_thoughts(a, text), labels, n_labels);
+	if (out->choice >= 0)
+		out->rung = PARSE_LINES;
+	out->reason = str_trim(a, parse_without_thoughts(a, text));
+}
+
+void
+parse_vote(struct arena *a, const char *text, const char *const *labels,
+    size_t n_labels, struct parse_vote *out)
+{
+	static const char *const keys[] = {"choice", "vote", "winner"};
+	const struct json *j = NULL;
+
+	*out = (struct parse_vote){.choice = -1, .confidence = -1};
+	for (size_t i = 0; j == NULL && i < ARRAY_LEN(keys); i++) {
+		j = parse_object(a, text, keys[i], &out->rung);
+		if (j == NULL)
+			continue;
+		const char *choice = json_str(json_get(j, keys[i]), NULL);
+		if (choice != NULL)
+			out->choice =
+			    parse_choice(a, choice, labels, n_labels);
+	}
+	if (j == NULL) {
+		parse_vote_lines(a, text, labels, n_labels, out);
+		return;
+	}
+	out->confidence = parse_confidence(json_get(j, "confidence"));
+	out->reason = json_get_str(
+	    j, "reasoning", json_get_str(j, "reason", ""));
+	out->wants_more = json_get_bool(j, "continue_debate", false);
+	out->answer = json_get_str(j, "answer", NULL);
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The step table: which turns a phase needs, and where it leads.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "debate/engine.h"
+
+#define STEP_JUDGES_MAX 3
+
+struct step {
+	/* Make the turns of the phase (idempotent). */
+	void (*plan)(struct debate *d);
+	/* All are finished: what follows. */
+	enum debate_phase (*next)(struct debate *d);
+	enum llm_task task;
+};
+
+/* ---- plans ---- */
+
+static void
+step_plan_propose(struct debate *d)
+{
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		turn_get(d, DEBATE_PROPOSE, d->round, (int)i, -1, LLM_PROPOSE);
+}
+
+/* Everybody criticises every position but their own. */
+static void
+step_plan_critique(struct debate *d)
+{
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		for (size_t k = 0; k < d->config.n_agents; k++)
+			if (i != k && turn_position(d, (int)k) != NULL)
+				turn_get(d, DEBATE_CRITIQUE, d->round, (int)i,
+				    (int)k, LLM_CRITIQUE);
+}
+
+static void
+step_plan_revise(struct debate *d)
+{
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		if (turn_position(d, (int)i) != NULL)
+			turn_get(d, DEBATE_REVISE, d->round, (int)i, -1,
+			    LLM_REVISE);
+}
+
+static void
+step_plan_vote(struct debate *d)
+{
+	if (d->config.rule == DEBATE_NONE)
+		return;
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		turn_get(d, DEBATE_VOTE, d->round, (int)i, -1, LLM_VOTE);
+}
+
+static bool
+step_has_judge(const struct debate *d)
+{
+	return d->config.rule == DEBATE_JUDGE ||
+	    d->config.rule == DEBATE_HYBRID;
+}
+
+/* Judges are tried one after the other, from a seat the seed picks. */
+static int
+step_judge_seat(const struct debate *d, size_t nth)
+{
+	size_t n = d->config.n_agents;
+	uint64_t first = str_hash("judge", 5, d->config.seed) >> 17;
+
+	return (int)((first + nth) % n);
+}
+
+static size_t
+step_judges(const struct debate *d)
+{
+	return d->config.n_agents < STEP_JUDGES_MAX ? d->config.n_agents
+						    : STEP_JUDGES_MAX;
+}
+
+static bool
+step_judge_ruled(const struct turn *t)
+{
+	return turn_is_good(t) &&
+	    json_get_str(t->parsed, "winner", NULL) != NULL;
+}
+
+static void
+step_plan_consensus(struct debate *d)
+{
+	if (!step_has_judge(d))
+		return;
+	for (size_t i = 0; i < step_judges(d); i++) {
+		struct turn *t = turn_get(d, DEBATE_CONSENSUS, d->round,
+		    step_judge_seat(d, i), -1, LLM_JUDGE);
+		if (!t->is_finished || step_judge_ruled(t))
+			return;
+	}
+}
+
+/* The winner writes it, else the first with a position. */
+static void
+step_plan_synthesis(struct debate *d)
+{
+	int author = d->outcome.winner;
+
+	if (d->judge_answer != NULL)
+		return;
+	for (size_t i = 0; author < 0 && i < d->config.n_agents; i++)
+		if (turn_position(d, (int)i) != NULL)
+			author = (int)i;
+	if (author >= 0)
+		turn_get(d, DEBATE_SYNTHESIS, d->round, author, -1,
+		    LLM_SYNTHESIS);
+}
+
+static void
+step_plan_none(struct debate *d UNUSED)
+{
+}
+
+/* ---- what follows ---- */
+
+static size_t
+step_count_positions(const struct debate *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		n += turn_position(d, (int)i) != NULL;
+	return n;
+}
+
+static enum debate_phase
+step_next_new(struct debate *d UNUSED)
+{
+	return DEBATE_PROPOSE;
+}
+
+/* Fewer than max(2, half) proposals: no debate. */
+static enum debate_phase
+step_next_propose(struct debate *d)
+{
+	size_t need = (d->config.n_agents + 1) / 2;
+
+	if (need < 2)
+		need = 2;
+	return step_count_positions(d) >= need ? DEBATE_CRITIQUE : DEBATE_DONE;
+}
+
+static enum debate_phase
+step_next_critique(struct debate *d UNUSED)
+{
+	return DEBATE_REVISE;
+}
+
+/* Two signals: nobody changed a position in this round, and no critique of it
+ * was fatal. */
+static bool
+step_is_settled(const struct debate *d)
+{
+	bool is_revised = false;
+
+	for (size_t i = 0; i < d->n_turns; i++) {
+		const struct turn *t = d->turns[i];
+		if (t->round != d->round || !turn_is_good(t))
+			continue;
+		if (t->phase == DEBATE_CRITIQUE &&
+		    json_get_bool(t->parsed, "fatal", false))
+			return false;
+		if (t->phase != DEBATE_REVISE)
+			continue;
+		is_revised = true;
+		if (json_get_bool(t->parsed, "changed", true))
+			return false;
+	}
+	return is_revised;
+}
+
+static enum debate_phase
+step_next_revise(struct debate *d)
+{
+	if (d->round >= d->config.rounds ||
+	    (d->config.is_early_stopping && step_is_settled(d)))
+		return DEBATE_VOTE;
+	return DEBATE_CRITIQUE;
+}
+
+static void
+step_count_votes(struct debate *d)
+{
+	struct consensus_ballot ballots[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_turns && n < ARRAY_LEN(ballots); i++) {
+		const struct turn *t = d->turns[i];
+		if (t->phase != DEBATE_VOTE || !t->is_finished)
+			continue;
+		int64_t confidence =
+		    (int64_t)(turn_confidence(t) * CONSENSUS_PPM + 0.5);
+		ballots[n++] = (struct consensus_ballot){
+		    .choice = turn_is_good(t)
+			? debate_seat(
+			      d, json_get_str(t->parsed, "choice", NULL))
+			: -1,
+		    .weight_ppm = d->config.rule == DEBATE_WEIGHTED
+			? confidence
+			: CONSENSUS_PPM,
+		    .confidence_ppm = confidence};
+	}
+	consensus_count(d->config.rule, d->config.threshold_ppm, ballots, n,
+	    d->config.n_agents, &d->outcome);
+}
+
+static enum debate_phase
+step_next_vote(struct debate *d)
+{
+	step_count_votes(d);
+	return DEBATE_CONSENSUS;
+}
+
+/* What the judges said, if one of them ruled. */
+static void
+step_take_judgement(struct debate *d)
+{
+	d->judge = -1;
+	if (!step_has_judge(d))
+		return;
+	for (size_t i = 0; i < d->n_turns; i++) {
+		const struct turn *t = d->turns[i];
+		if (t->phase != DEBATE_CONSENSUS || !step_judge_ruled(t))
+			continue;
+		d->judge = t->agent;
+		d->outcome.winner = debate_seat(
+		    d, json_get_str(t->parsed, "winner", NULL));
+		d->outcome.is_reached = true;
+		d->judge_answer = json_get_str(t->parsed, "answer", NULL);
+		d->judge_confidence =
+		    json_get_num(t->parsed, "confidence", 0.8);
+		if (str_is_empty(d->judge_answer))
+			d->judge_answer =
+			    turn_position(d, d->outcome.winner)->content;
+		return;
+	}
+}
+
+static enum debate_phase
+step_next_consensus(struct debate *d)
+{
+	step_take_judgement(d);
+	return DEBATE_SYNTHESIS;
+}
+
+static enum debate_phase
+step_next_synthesis(struct debate *d UNUSED)
+{
+	return DEBATE_DONE;
+}
+
+static const struct step steps[DEBATE_PHASE__COUNT] = {
+    [DEBATE_NEW] = {step_plan_none, step_next_new, LLM_PROPOSE},
+    [DEBATE_PROPOSE] = {step_plan_propose, step_next_propose, LLM_PROPOSE},
+    [DEBATE_CRITIQUE] = {step_plan_critique, step_next_critique, LLM_CRITIQUE},
+    [DEBATE_REVISE] = {step_plan_revise, step_next_revise, LLM_REVISE},
+    [DEBATE_VOTE] = {step_plan_vote, step_next_vote, LLM_VOTE},
+    [DEBATE_CONSENSUS] = {step_plan_consensus, step_next_consensus, LLM_JUDGE},
+    [DEBATE_SYNTHESIS] =
+	{step_plan_synthesis, step_next_synthesis, LLM_SYNTHESIS},
+    [DEBATE_DONE] = {step_plan_none, step_next_synthesis, LLM_SYNTHESIS},
+};
+
+enum llm_task
+step_task(enum debate_phase p)
+{
+	return steps[p].task;
+}
+
+void
+step_plan(struct debate *d)
+{
+	/* What earlier phases decided is part of the state: after a restart it
+	 * is computed again from the same turns. */
+	if (d->phase > DEBATE_VOTE)
+		step_count_votes(d);
+	if (d->phase > DEBATE_CONSENSUS)
+		step_take_judgement(d);
+	steps[d->phase].plan(d);
+}
+
+bool
+step_is_complete(const struct debate *d)
+{
+	for (size_t i = 0; i < d->n_turns; i++)
+		if (d->turns[i]->phase == d->phase &&
+		    d->turns[i]->round == d->round &&
+		    !d->turns[i]->is_finished)
+			return false;
+	return true;
+}
+
+/* New turns of the phase go out as calls. */
+static void
+step_call(struct debate *d)
+{
+	for (size_t i = 0; i < d->n_turns; i++) {
+		struct turn *t = d->turns[i];
+		if (t->phase == d->phase && t->round == d->round &&
+		    !t->is_finished && t->call.step_key == NULL) {
+			output_turn(d, t, 0);
+			output_call(d, t);
+		}
+	}
+}
+
+static void
+step_enter(struct debate *d, enum debate_phase next)
+{
+	enum debate_phase from = d->phase;
+
+	if (from == DEBATE_REVISE) {
+		if (d->round > 1)
+			event_convergence(d);
+		event_round(d, false);
+	}
+	if (from == DEBATE_NEW || (from == DEBATE_REVISE && next < from)) {
+		d->round++;
+		event_round(d, true);
+	}
+	d->phase = next;
+	event_phase(d, from);
+}
+
+void
+step_finish(struct debate *d, int64_t now_us)
+{
+	while (step_is_complete(d)) {
+		/* The judge before did not rule: the next one. */
+		step_plan(d);
+		if (!step_is_complete(d))
+			break;
+		enum debate_phase from = d->phase;
+		enum debate_phase next = steps[from].next(d);
+		if (from == DEBATE_PROPOSE && next == DEBATE_DONE) {
+			step_end(d, STORE_FAILED, "insufficient_participation",
+			    now_us);
+			return;
+		}
+		if (from == DEBATE_CONSENSUS)
+			event_consensus(d);
+		if (next == DEBATE_DONE) {
+			step_end(d, STORE_COMPLETED, NULL, now_us);
+			return;
+		}
+		step_enter(d, next);
+		step_plan(d);
+	}
+	step_call(d);
+}
+
+void
+step_end(struct debate *d, enum store_status status, const char *error,
+    int64_t now_us)
+{
+	struct store_transition *t = &d->out->transition;
+
+	d->phase = DEBATE_DONE;
+	t->result = result_write(d);
+	t->error = error;
+	t->confidence = debate_confidence(d);
+	t->consensus_reached = debate_is_reached(d);
+	t->status = status;
+	event_end(d, status, error, now_us);
+	d->out->is_done = true;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The turns of a debate: keys, positions, reading a model's text.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "debate/engine.h"
+#include "debate/parse.h"
+
+int
+debate_seat(const struct debate *d, const char *name)
+{
+	for (size_t i = 0; name != NULL && i < d->config.n_agents; i++)
+		if (str_eq(d->config.agents[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+struct turn *
+turn_find(const struct debate *d, const char *step_key)
+{
+	for (size_t i = d->n_turns; i > 0; i--)
+		if (str_eq(d->turns[i - 1]->step_key, step_key))
+			return d->turns[i - 1];
+	return NULL;
+}
+
+struct turn *
+turn_get(struct debate *d, enum debate_phase phase, int64_t round, int agent,
+    int target, enum llm_task task)
+{
+	const char *key = arena_printf(d->arena, "%lld/%s/%s/%s",
+	    (long long)round, debate_phase_name(phase),
+	    d->config.agents[agent].name,
+	    target >= 0 ? d->config.agents[target].name : "");
+	struct turn *t = turn_find(d, key);
+
+	if (t != NULL)
+		return t;
+	if (d->n_turns == d->cap_turns) {
+		d->cap_turns = d->cap_turns > 0 ? d->cap_turns * 2 : 32;
+		d->turns = mem_realloc_array(
+		    d->turns, d->cap_turns, sizeof(struct turn *));
+	}
+	t = ARENA_NEW(d->arena, struct turn);
+	*t = (struct turn){.step_key = key,
+	    .phase = phase,
+	    .round = round,
+	    .agent = agent,
+	    .target = target,
+	    .task = task,
+	    .attempt = 1};
+	d->turns[d->n_turns++] = t;
+	return t;
+}
+
+bool
+turn_is_good(const struct turn *t)
+{
+	return t != NULL && t->is_finished && !t->is_failed;
+}
+
+/* The newest position of a seat that was formed before `round` ended. */
+static const struct turn *
+turn_position_upto(const struct debate *d, int agent, int64_t round)
+{
+	const struct turn *best = NULL;
+
+	for (size_t i = 0; i < d->n_turns; i++) {
+		const struct turn *t = d->turns[i];
+		if (t->agent != agent || !turn_is_good(t) ||
+		    t->round > round ||
+		    (t->phase != DEBATE_PROPOSE && t->phase != DEBATE_REVISE))
+			continue;
+		if (best == NULL || t->round > best->round ||
+		    (t->round == best->round && t->phase > best->phase))
+			best = t;
+	}
+	return best;
+}
+
+const struct turn *
+turn_position(const struct debate *d, int agent)
+{
+	return turn_position_upto(d, agent, INT64_MAX);
+}
+
+const struct turn *
+turn_position_before(const struct debate *d, int agent, int64_t round)
+{
+	return turn_position_upto(d, agent, round - 1);
+}
+
+double
+turn_confidence(const struct turn *t)
+{
+	double c = json_get_num(t->parsed, "confidence", -1);
+	return c < 0 ? 0.5 : c;
+}
+
+/* ---- who reads what under which label ---- */
+
+struct reading {
+	uint64_t rank;
+	int seat;
+};
+
+static int
+reading_order(const void *x, const void *y)
+{
+	const struct reading *a = x;
+	const struct reading *b = y;
+
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	return a->seat - b->seat;
+}
+
+size_t
+debate_reading_order(
+    const struct debate *d, int reader, bool with_own, int *order)
+{
+	struct reading all[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->config.n_agents && n < ARRAY_LEN(all); i++) {
+		uint64_t key[2] = {(uint64_t)reader, i};
+		if (((int)i == reader && !with_own) ||
+		    turn_position(d, (int)i) == NULL)
+			continue;
+		all[n++] = (struct reading){
+		    .rank = str_hash(key, sizeof(key), d->config.seed) *
+			0x9e3779b97f4a7c15ULL,
+		    .seat = (int)i};
+	}
+	qsort(all, n, sizeof(all[0]), reading_order);
+	for (size_t i = 0; i < n; i++)
+		order[i] = all[i].seat;
+	return n;
+}
+
+const char *
+debate_label(struct arena *a, size_t i)
+{
+	if (i < 26)
+		return arena_printf(a, "Proposal %c", (char)('A' + i));
+	return arena_printf(
+	    a, "Proposal %c%c", (char)('A' + i / 26 - 1), (char)('A' + i % 26));
+}
+
+/* ---- reading a model's text ---- */
+
+static void
+turn_write_strings(
+    struct json_w *w, const char *key, const char **list, size_t n)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < n; i++)
+		json_w_str(w, NULL, list[i]);
+	json_w_end_array(w);
+}
+
+static void
+turn_take_position(
+    struct debate *d, struct turn *t, const char *text, struct json_w *w)
+{
+	struct parse_position p;
+
+	parse_position(d->arena, text, &p);
+	t->content = p.text;
+	if (p.confidence >= 0)
+		json_w_num(w, "confidence", p.confidence);
+	if (t->task == LLM_REVISE) {
+		json_w_bool(w, "changed", p.is_changed);
+		json_w_str(w, "why", p.why);
+	}
+}
+
+static void
+turn_take_critique(
+    struct debate *d, struct turn *t, const char *text, struct json_w *w)
+{
+	struct parse_critique c;
+
+	parse_critique(d->arena, text, &c);
+	t->content = c.text;
+	turn_write_strings(w, "issues", c.issues, c.n_issues);
+	turn_write_strings(w, "suggestions", c.suggestions, c.n_suggestions);
+	json_w_num(w, "severity", c.severity);
+	json_w_bool(w, "fatal", c.is_fatal);
+	json_w_str(w, "quote", c.quote);
+	json_w_str(w, "raw", text);
+}
+
+static void
+turn_take_vote(
+    struct debate *d, struct turn *t, const char *text, struct json_w *w)
+{
+	int order[64];
+	const char *labels[64];
+	struct parse_vote v;
+	size_t n = debate_reading_order(d, t->agent, true, order);
+
+	for (size_t i = 0; i < n; i++)
+		labels[i] = debate_label(d->arena, i);
+	parse_vote(d->arena, text, labels, n, &v);
+	t->content = v.reason != NULL ? v.reason : "";
+	json_w_str(w, t->task == LLM_JUDGE ? "winner" : "choice",
+	    v.choice >= 0 ? d->config.agents[order[v.choice]].name : NULL);
+	if (v.confidence >= 0)
+		json_w_num(w, "confidence", v.confidence);
+	json_w_str(w, "reasoning", t->content);
+	json_w_bool(w, "continue_debate", v.wants_more);
+	json_w_int(w, "rung", v.rung);
+	if (t->task == LLM_JUDGE)
+		json_w_str(w, "answer", v.answer);
+	json_w_str(w, "raw", text);
+}
+
+void
+turn_take(struct debate *d, struct turn *t, const char *text)
+{
+	struct buf b;
+	struct json_w w;
+
+	buf_init(&b, 16u << 20);
+	json_w_init(&w, &b);
+	json_w_begin(&w, NULL);
+	switch (t->task) {
+	case LLM_PROPOSE:
+	case LLM_REVISE:
+	case LLM_SYNTHESIS:
+		turn_take_position(d, t, text, &w);
+		break;
+	case LLM_CRITIQUE:
+		turn_take_critique(d, t, text, &w);
+		break;
+	case LLM_VOTE:
+	case LLM_JUDGE:
+		turn_take_vote(d, t, text, &w);
+		break;
+	case LLM_TASK__COUNT:
+		break;
+	}
+	json_w_end(&w);
+	t->parsed_text = arena_strdup(d->arena, buf_text(&b));
+	buf_release(&b);
+	const struct json_limits limits = {.max_bytes = 16u << 20};
+	if (json_parse(d->arena, t->parsed_text, strlen(t->parsed_text),
+		&limits, &t->parsed, NULL) != ERR_OK)
+		abort(); /* we wrote it */
+}
