@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/drive.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "bus/event.h"
+#include "metrics/metrics.h"
+#include "settings/settings.h"
+
+#define DRIVE_CLAIM_MS	1000
+#define DRIVE_CLAIM_MAX 64
+#define DRIVE_TOKEN_MS	50
+#define DRIVE_ONLY_TRIES 10
+
+/* Calls of one kind that one debate has under way at once (contract 11). */
+static const int drive_caps[LLM_TASK__COUNT] = {
+    [LLM_PROPOSE] = 5,
+    [LLM_CRITIQUE] = 15,
+    [LLM_REVISE] = 5,
+    [LLM_VOTE] = 15,
+    [LLM_JUDGE] = 1,
+    [LLM_SYNTHESIS] = 1};
+
+struct drive {
+	struct drive_options o;
+	struct llm *llm;
+	struct writer *writer;
+	struct list runs;
+	size_t n_runs;
+	bool is_claiming;
+	bool is_success;
+	bool is_stopping;
+	int only_tries;
+	struct loop_timer claim_timer;
+	struct loop_timer heartbeat_timer;
+};
+
+/* One debate in hand. */
+struct run {
+	struct list link;
+	struct drive *drive;
+	struct debate *debate;
+	char *id;
+	int64_t epoch;
+	struct list calls; /* waiting and under way */
+	int n_calling;
+	int n_commits; /* not answered yet: they point here */
+	bool is_dead;  /* lost; freed when the last commit is answered */
+	bool is_ended; /* its last transition is on its way */
+	enum store_status final;
+	struct loop_timer deadline;
+};
+
+struct run_call {
+	struct list link;
+	struct run *run;
+	struct debate_call call;
+	struct llm_call *llm_call; /* NULL = waiting */
+	struct buf tokens;	   /* not published yet */
+	int64_t n_tokens;
+	struct loop_timer flush;
+};
+
+/* What to do once a transition is in the database. */
+struct run_commit {
+	struct run *run;
+	struct debate_call *calls;
+	size_t n_calls;
+	bool is_done;
+	enum store_status status;
+};
+
+static void run_apply(struct run *r, const struct debate_output *out);
+
+/* ---- calls ---- */
+
+static void
+run_call_free(struct run_call *c)
+{
+	if (c->llm_call != NULL) {
+		llm_call_cancel(&c->llm_call);
+		c->run->n_calling--;
+	}
+	loop_timer_del(c->run->drive->o.loop, &c->flush);
+	list_del(&c->link);
+	buf_release(&c->tokens);
+	free(c);
+}
+
+static void
+run_publish(struct run_call *c, enum event_type type, const char *data)
+{
+	struct run *r = c->run;
+	struct buf b;
+
+	buf_init(&b, 1u << 20);
+	event_encode(&b,
+	    &(struct event){.type = event_name(type),
+		.debate_id = r->id,
+		.round = debate_round(r->debate),
+		.agent = c->call.agent->name,
+		.created_us = clock_wall_us(),
+		.data = data});
+	if (!b.is_overflowed)
+		writer_publish(r->drive->writer, r->id, buf_text(&b), b.len);
+	buf_release(&b);
+}
+
+static void
+run_publish_text(struct run_call *c, enum event_type type, const char *key1,
+    const char *key2, const char *text, size_t len)
+{
+	struct buf b;
+	struct json_w w;
+
+	buf_init(&b, 1u << 20);
+	json_w_init(&w, &b);
+	json_w_begin(&w, NULL);
+	if (key1 != NULL)
+		json_w_strn(&w, key1, text, len);
+	if (key2 != NULL)
+		json_w_strn(&w, key2, text, len);
+	json_w_str(&w, "phase", llm_task_name(c->call.request.task));
+	json_w_int(&w, "agent_seq", c->n_tokens);
+	json_w_end(&w);
+	if (!b.is_overflowed)
+		run_publish(c, type, buf_text(&b));
+	buf_release(&b);
+}
+
+static void
+run_flush_tokens(struct run_call *c)
+{
+	loop_timer_del(c->run->drive->o.loop, &c->flush);
+	if (c->tokens.len == 0)
+		return;
+	c->n_tokens++;
+	run_publish_text(c, EVENT_TOKEN_DELTA, "token", "delta",
+	    buf_text(&c->tokens), c->tokens.len);
+	buf_clear(&c->tokens);
+}
+
+static void
+run_on_flush(struct loop_timer *t)
+{
+	run_flush_tokens(t->arg);
+}
+
+/* Prose streams; JSON for machines does not. */
+static bool
+run_streams(const struct run_call *c)
+{
+	return !c->call.request.wants_json;
+}
+
+static void
+run_on_delta(void *arg, const char *text, size_t len)
+{
+	struct run_call *c = arg;
+
+	if (!run_streams(c))
+		return;
+	buf_append(&c->tokens, text, len);
+	if (c->tokens.is_overflowed || c->tokens.len > 8192)
+		run_flush_tokens(c);
+	else if (!loop_timer_is_set(&c->flush))
+		loop_timer_set(c->run->drive->o.loop, &c->flush,
+		    DRIVE_TOKEN_MS);
+}
+
+/* A retry begins the text anew. */
+static void
+run_on_restart(void *arg)
+{
+	struct run_call *c = arg;
+
+	buf_clear(&c->tokens);
+	c->n_tokens = 0;
+	if (run_streams(c))
+		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
+}
+
+static void run_start_calls(struct run *r);
+
+static void
+run_on_done(void *arg, const struct llm_result *result)
+{
+	struct run_call *c = arg;
+	struct run *r = c->run;
+	struct debate_output out;
+
+	metric_add(METRIC_LLM_CALLS, result->attempts);
+	metric_add(METRIC_LLM_TOKENS_IN, result->tokens_in);
+	metric_add(METRIC_LLM_TOKENS_OUT, result->tokens_out);
+	if (result->error != LLM_ERR_NONE)
+		metric_add(METRIC_LLM_ERRORS, 1);
+	if (run_streams(c)) {
+		run_flush_tokens(c);
+		run_publish_text(c, EVENT_TOKEN_END, "full_response",
+		    "full_content", result->text, result->text_len);
+	}
+	const char *step_key = c->call.step_key; /* lives in the debate */
+	c->llm_call = NULL;
+	r->n_calling--;
+	run_call_free(c);
+	debate_result(r->debate, step_key, result, clock_wall_us(), &out);
+	run_apply(r, &out);
+	if (!r->is_dead)
+		run_start_calls(r);
+}
+
+static void
+run_start_call(struct run_call *c)
+{
+	struct run *r = c->run;
+	const struct llm_call_ops ops = {.on_delta = run_on_delta,
+	    .on_restart = run_on_restart,
+	    .on_done = run_on_done,
+	    .arg = c};
+
+	r->n_calling++;
+	if (run_streams(c))
+		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
+	c->llm_call = llm_call_start(
+	    r->drive->llm, c->call.agent, &c->call.request, &ops);
+}
+
+static void
+run_start_calls(struct run *r)
+{
+	list_for_each (it, &r->calls) {
+		struct run_call *c = LIST_ENTRY(it, struct run_call, link);
+		if (c->llm_call == NULL &&
+		    r->n_calling < drive_caps[c->call.request.task])
+			run_start_call(c);
+	}
+}
+
+static void
+run_add_call(struct run *r, const struct debate_call *call)
+{
+	struct run_call *c = mem_zalloc(sizeof(*c));
+
+	c->run = r;
+	c->call = *call;
+	c->flush = (struct loop_timer){.fn = run_on_flush, .arg = c};
+	buf_init(&c->tokens, 1u << 20);
+	list_add_tail(&r->calls, &c->link);
+}
+
+/* ---- runs ---- */
+
+static void
+run_stop_calls(struct run *r)
+{
+	list_for_each (it, &r->calls)
+		run_call_free(LIST_ENTRY(it, struct run_call, link));
+}
+
+static void
+run_free(struct run *r)
+{
+	struct drive *d = r->drive;
+
+	run_stop_calls(r);
+	loop_timer_del(d->o.loop, &r->deadline);
+	list_del(&r->link);
+	debate_free(&r->debate);
+	free(r->id);
+	free(r);
+}
+
+/* No longer ours. */
+static void
+run_drop(struct run *r)
+{
+	struct drive *d = r->drive;
+
+	if (r->is_dead)
+		return;
+	r->is_dead = true;
+	d->n_runs--;
+	metric_set(METRIC_DEBATES_ACTIVE, (int64_t)d->n_runs);
+	run_stop_calls(r);
+	loop_timer_del(d->o.loop, &r->deadline);
+	if (r->n_commits == 0)
+		run_free(r);
+}
+
+static void
+run_apply(struct run *r, const struct debate_output *out)
+{
+	struct run_commit *c;
+
+	if (!out->has_transition)
+		return;
+	c = mem_zalloc(sizeof(*c));
+	c->run = r;
+	c->is_done = out->is_done;
+	c->status = out->transition.status;
+	if (out->n_calls > 0) {
+		c->calls = mem_array(out->n_calls, sizeof(*c->calls));
+		memcpy(c->calls, out->calls,
+		    out->n_calls * sizeof(*c->calls));
+		c->n_calls = out->n_calls;
+	}
+	r->n_commits++;
+	if (out->is_done) {
+		r->is_ended = true;
+		run_stop_calls(r);
+		loop_timer_del(r->drive->o.loop, &r->deadline);
+	}
+	writer_commit(r->drive->writer, &out->transition, r->epoch, c);
+}
+
+static void
+run_on_deadline(struct loop_timer *t)
+{
+	struct run *r = t->arg;
+	struct debate_output out;
+
+	if (r->is_ended)
+		return;
+	log_info("debate.timeout", "id=%s", r->id);
+	run_stop_calls(r);
+	debate_fail(r->debate, "timeout", clock_wall_us(), &out);
+	run_apply(r, &out);
+}
+
+static void
+drive_count_end(enum store_status status)
+{
+	metric_add(status == STORE_COMPLETED ? METRIC_DEBATES_COMPLETED
+					     : METRIC_DEBATES_FAILED,
+	    1);
+}
+
+/* ---- the writer's answers ---- */
+
+static void drive_maybe_stop(struct drive *d);
+static void drive_claim(struct drive *d);
+
+static void
+drive_on_commit(void *arg, void *tag, enum err result)
+{
+	struct drive *d = arg;
+	struct run_commit *c = tag;
+	struct run *r = c->run;
+
+	r->n_commits--;
+	if (result == ERR_FENCED && !r->is_dead) {
+		metric_add(METRIC_RUNNER_FENCED, 1);
+		log_info("debate.fenced", "id=%s epoch=%lld", r->id,
+		    (long long)r->epoch);
+	}
+	if (result == ERR_OK && !r->is_dead) {
+		for (size_t i = 0; i < c->n_calls && !r->is_ended; i++)
+			run_add_call(r, &c->calls[i]);
+		run_start_calls(r);
+	}
+	if (result == ERR_OK && c->is_done) {
+		drive_count_end(c->status);
+		log_info("debate.end", "id=%s status=%s", r->id,
+		    store_status_name(c->status));
+		if (str_eq(r->id, d->o.only_id))
+			d->is_success = c->status == STORE_COMPLETED;
+	}
+	if (r->is_dead) {
+		if (r->n_commits == 0)
+			run_free(r);
+	} else if (result != ERR_OK || c->is_done) {
+		run_drop(r);
+		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
+		drive_claim(d);
+	}
+	free(c->calls);
+	free(c);
+	drive_maybe_stop(d);
+}
+
+static void
+drive_on_claimed(void *arg, struct arena *a UNUSED,
+    const struct store_debate *row, const struct store_turn *turns,
+    size_t n_turns)
+{
+	struct drive *d = arg;
+	struct err_info info = {0};
+	struct debate_output out;
+	int64_t now = clock_wall_us();
+
+	if (d->is_stopping) {
+		writer_release(d->writer, row->id, row->lease_epoch);
+		return;
+	}
+	struct run *r = mem_zalloc(sizeof(*r));
+	r->drive = d;
+	r->id = mem_strdup(row->id);
+	r->epoch = row->lease_epoch;
+	list_init(&r->calls);
+	r->deadline = (struct loop_timer){.fn = run_on_deadline, .arg = r};
+	list_add_tail(&d->runs, &r->link);
+	d->n_runs++;
+	metric_set(METRIC_DEBATES_ACTIVE, (int64_t)d->n_runs);
+	log_info("debate.claim", "id=%s epoch=%lld phase=%s", r->id,
+	    (long long)r->epoch, row->phase);
+	if (debate_restore(&r->debate, row, turns, n_turns, now, &info) !=
+	    ERR_OK) {
+		log_error("debate.unreadable", "id=%s field=%s reason=%s",
+		    r->id, info.field, info.text);
+		run_drop(r);
+		return;
+	}
+	int64_t left = row->started_us / 1000 +
+	    d->o.settings->debate_timeout * 1000 - now / 1000;
+	loop_timer_set(d->o.loop, &r->deadline, left);
+	debate_start(r->debate, now, &out);
+	run_apply(r, &out);
+}
+
+static void
+drive_on_claim_end(void *arg, size_t n)
+{
+	struct drive *d = arg;
+
+	d->is_claiming = false;
+	if (n == 0 && d->o.only_id != NULL && d->n_runs == 0 &&
+	    ++d->only_tries >= DRIVE_ONLY_TRIES)
+		d->is_stopping = true;
+	if (n == 0 && d->o.is_once && d->n_runs == 0)
+		d->is_stopping = true;
+	drive_maybe_stop(d);
+}
+
+static void
+drive_on_lost(void *arg, const char *debate_id, int64_t epoch)
+{
+	struct drive *d = arg;
+
+	list_for_each (it, &d->runs) {
+		struct run *r = LIST_ENTRY(it, struct run, link);
+		/* One that has ended is not "lost": its lease is over. */
+		if (r->epoch != epoch || !str_eq(r->id, debate_id) ||
+		    r->is_dead || r->is_ended)
+			continue;
+		log_info("debate.lost", "id=%s epoch=%lld", r->id,
+		    (long long)epoch);
+		metric_add(METRIC_RUNNER_FENCED, 1);
+		run_drop(r);
+		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
+	}
+	drive_maybe_stop(d);
+}
+
+/* ---- timers ---- */
+
+static void
+drive_claim(struct drive *d)
+{
+	int64_t room =
+	    d->o.settings->max_concurrent_debates - (int64_t)d->n_runs;
+
+	if (d->is_claiming || d->is_stopping || room <= 0 ||
+	    (d->o.only_id != NULL && d->n_runs > 0))
+		return;
+	d->is_claiming = true;
+	writer_claim(d->writer, room < DRIVE_CLAIM_MAX ? room : DRIVE_CLAIM_MAX,
+	    d->o.only_id);
+}
+
+static void
+drive_on_claim_timer(struct loop_timer *t)
+{
+	struct drive *d = t->arg;
+	uint32_t random;
+
+	id_random(&random, sizeof(random));
+	drive_claim(d);
+	loop_timer_set(d->o.loop, t, DRIVE_CLAIM_MS / 2 + random % DRIVE_CLAIM_MS);
+}
+
+static void
+drive_heartbeat(struct drive *d)
+{
+	const char **ids = mem_array(d->n_runs + 1, sizeof(*ids));
+	int64_t *epochs = mem_array(d->n_runs + 1, sizeof(*epochs));
+	size_t n = 0;
+
+	list_for_each (it, &d->runs) {
+		struct run *r = LIST_ENTRY(it, struct run, link);
+		if (r->is_dead || r->is_ended)
+			continue;
+		ids[n] = r->id;
+		epochs[n++] = r->epoch;
+	}
+	writer_heartbeat(d->writer, ids, epochs, n, (int64_t)d->n_runs);
+	free(ids);
+	free(epochs);
+}
+
+static void
+drive_on_heartbeat_timer(struct loop_timer *t)
+{
+	struct drive *d = t->arg;
+
+	drive_heartbeat(d);
+	loop_timer_set(d->o.loop, t, d->o.settings->lease * 1000 / 3);
+}
+
+void
+drive_poke(struct drive *d)
+{
+	drive_claim(d);
+	if (d->n_runs > 0)
+		drive_heartbeat(d);
+}
+
+void
+drive_deliver(struct drive *d)
+{
+	writer_deliver(d->writer);
+}
+
+bool
+drive_is_success(const struct drive *d)
+{
+	return d->is_success;
+}
+
+/* Everything there was to do is done. */
+static void
+drive_maybe_stop(struct drive *d)
+{
+	if (d->is_stopping && d->n_runs == 0 && !d->is_claiming)
+		loop_stop(d->o.loop);
+}
+
+enum err
+drive_new(struct drive **out, const struct drive_options *o)
+{
+	struct drive *d = mem_zalloc(sizeof(*d));
+	const struct writer_ops ops = {.on_commit = drive_on_commit,
+	    .on_claimed = drive_on_claimed,
+	    .on_claim_end = drive_on_claim_end,
+	    .on_lost = drive_on_lost,
+	    .arg = d};
+
+	d->o = *o;
+	list_init(&d->runs);
+	enum err e = llm_new(&d->llm, o->settings, o->loop);
+	if (e == ERR_OK)
+		e = writer_new(&d->writer, o->settings, o->store, o->bus,
+		    o->loop, o->id, &ops);
+	if (e != ERR_OK) {
+		llm_free(&d->llm);
+		free(d);
+		return e;
+	}
+	d->claim_timer =
+	    (struct loop_timer){.fn = drive_on_claim_timer, .arg = d};
+	d->heartbeat_timer =
+	    (struct loop_timer){.fn = drive_on_heartbeat_timer, .arg = d};
+	loop_timer_set(o->loop, &d->claim_timer, 0);
+	loop_timer_set(o->loop, &d->heartbeat_timer, 0);
+	*out = d;
+	return ERR_OK;
+}
+
+void
+drive_free(struct drive **drive)
+{
+	struct drive *d = *drive;
+
+	if (d == NULL)
+		return;
+	d->is_stopping = true;
+	list_for_each (it, &d->runs) {
+		struct run *r = LIST_ENTRY(it, struct run, link);
+		run_stop_calls(r);
+		if (!r->is_dead && !r->is_ended)
+			writer_release(d->writer, r->id, r->epoch);
+	}
+	writer_free(&d->writer); /* nobody points at the runs any more */
+	list_for_each (it, &d->runs)
+		run_free(LIST_ENTRY(it, struct run, link));
+	loop_timer_del(d->o.loop, &d->claim_timer);
+	loop_timer_del(d->o.loop, &d->heartbeat_timer);
+	llm_free(&d->llm);
+	metric_set(METRIC_DEBATES_ACTIVE, 0);
+	free(d);
+	*drive = NULL;
+}

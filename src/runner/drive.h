@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The runner's loop thread: which debates it holds, their calls, their
+ * streams.
+ */
+#pragma once
+
+#include "runner/runner.h"
+
+struct drive;
+
+struct drive_options {
+	const struct settings *settings;
+	struct loop *loop;
+	struct store *store;
+	struct bus *bus;
+	const char *id;	     /* of this runner */
+	const char *only_id; /* drive this debate and stop; NULL = all */
+	bool is_once;	     /* stop when nothing is left to do */
+};
+
+enum err drive_new(struct drive **out, const struct drive_options *o)
+    MUST_CHECK;
+/* Give every lease back and stop the writer. */
+void drive_free(struct drive **d);
+
+/* There may be something new: claim, and see whether leases still hold. Loop
+ * thread. */
+void drive_poke(struct drive *d);
+/* The loop was woken: take what the writer has answered. */
+void drive_deliver(struct drive *d);
+/* Did the debate of only_id complete? */
+bool drive_is_success(const struct drive *d);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * aragora-runner: claims queued debates and drives them.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "metrics/metrics.h"
+#include "runner/drive.h"
+#include "settings/settings.h"
+
+static const char runner_usage[] =
+    "usage: aragora-runner [--id NAME] [--debate ID | --once]\n"
+    "\n"
+    "Claims queued debates and drives them. Settings come from the\n"
+    "environment: see `aragora config`.\n"
+    "\n"
+    "  --id NAME    name of this runner (default: host, pid and a number)\n"
+    "  --debate ID  drive only this debate; exit 0 when it completed, else 1\n"
+    "  --once       exit when nothing is queued and nothing runs\n"
+    "  --help, --version\n";
+
+struct runner_main {
+	struct loop *loop;
+	struct drive *drive;
+	atomic_bool is_poked; /* by the bus thread */
+};
+
+/* For the signal handler alone. */
+static struct loop *runner_loop;
+static volatile sig_atomic_t runner_signals;
+
+static void
+runner_on_signal(int sig UNUSED)
+{
+	if (++runner_signals > 1)
+		_exit(EX_TEMPFAIL); /* the second one means now */
+	loop_stop(runner_loop);
+}
+
+static void
+runner_set_signals(struct loop *loop)
+{
+	struct sigaction stop = {.sa_handler = runner_on_signal};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	runner_loop = loop;
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static void
+runner_on_wake(void *arg)
+{
+	struct runner_main *m = arg;
+
+	drive_deliver(m->drive);
+	if (atomic_exchange(&m->is_poked, false))
+		drive_poke(m->drive);
+}
+
+static void
+runner_on_message(void *arg, const struct bus_message *message UNUSED)
+{
+	struct runner_main *m = arg;
+
+	atomic_store(&m->is_poked, true);
+	loop_wake(m->loop);
+}
+
+static bool
+runner_options(int argc, char **argv, struct drive_options *o)
+{
+	static const struct option longs[] = {
+	    {"id", required_argument, NULL, 'i'},
+	    {"debate", required_argument, NULL, 'd'},
+	    {"once", no_argument, NULL, 'o'},
+	    {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'v'},
+	    {NULL, 0, NULL, 0}};
+
+	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+		switch (c) {
+		case 'i':
+			o->id = optarg;
+			break;
+		case 'd':
+			o->only_id = optarg;
+			break;
+		case 'o':
+			o->is_once = true;
+			break;
+		case 'h':
+			fputs(runner_usage, stdout);
+			exit(0);
+		case 'v':
+			puts("aragora-runner " PACKAGE_VERSION);
+			exit(0);
+		default:
+			return false;
+		}
+	}
+	return optind == argc && (o->id == NULL || id_is_valid(o->id));
+}
+
+static enum err
+runner_run(struct runner_main *m, struct drive_options *o)
+{
+	const struct bus_sub_ops ops = {
+	    .on_message = runner_on_message, .arg = m};
+	struct bus_sub *sub = NULL;
+	struct err_info info = {0};
+
+	enum err e = drive_new(&m->drive, o);
+	if (e != ERR_OK)
+		return e;
+	loop_on_wake(m->loop, runner_on_wake, m);
+	e = bus_sub_open(&sub, o->settings, "runner", true, &ops, &info);
+	if (e != ERR_OK) /* polling finds the work too */
+		log_warning("bus.unavailable", "reason=%s", info.text);
+	log_info("runner.start", "id=%s capacity=%lld database=%s", o->id,
+	    (long long)o->settings->max_concurrent_debates,
+	    store_kind(o->store));
+	e = loop_run(m->loop);
+	bus_sub_close(&sub);
+	return e;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct drive_options o = {0};
+	struct runner_main m = {0};
+	struct err_info info = {0};
+	char name[ID_SIZE];
+
+	if (!runner_options(argc, argv, &o)) {
+		fputs(runner_usage, stderr);
+		return EX_USAGE;
+	}
+	struct settings *settings = settings_start("aragora-runner");
+	o.settings = settings;
+	if (o.id == NULL) {
+		id_make(name, "run_", 6);
+		o.id = name;
+	}
+	enum err e = store_open(&o.store, settings, &info);
+	if (o.store == NULL) {
+		log_error("store.open", "%s", info.text);
+		return e == ERR_SCHEMA ? EX_CONFIG : EX_UNAVAILABLE;
+	}
+	if (e != ERR_OK)
+		log_warning("store.down", "%s", info.text);
+	if (bus_open(&o.bus, settings, &info) != ERR_OK ||
+	    loop_new(&m.loop) != ERR_OK) {
+		log_error("runner.start", "%s", info.text);
+		return EX_CONFIG;
+	}
+	if (metrics_open(settings, &info) != ERR_OK)
+		log_warning("metrics.open", "%s", info.text);
+	o.loop = m.loop;
+	runner_set_signals(m.loop);
+	e = runner_run(&m, &o);
+	bool is_success = m.drive != NULL && drive_is_success(m.drive);
+	drive_free(&m.drive);
+	log_info("runner.stop", "id=%s", o.id);
+	metrics_close();
+	bus_close(&o.bus);
+	store_close(&o.store);
+	loop_free(&m.loop);
+	settings_free(&settings);
+	if (e != ERR_OK)
+		return EX_OSERR;
+	return o.only_id == NULL || is_success ? 0 : 1;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside of aragora-runner: the loop thread drives debates and model calls,
+ * the writer thread owns the database. They exchange jobs and replies.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/loop.h"
+#include "bus/bus.h"
+#include "debate/debate.h"
+#include "llm/llm.h"
+#include "store/store.h"
+
+struct settings;
+struct writer;
+
+/* ---- writer: jobs in, replies on the loop ---- */
+
+struct writer_ops {
+	/* All on the loop thread. */
+	void (*on_commit)(void *arg, void *tag, enum err result);
+	/* rows and their turns hang on a; the callee must not keep them. */
+	void (*on_claimed)(void *arg, struct arena *a,
+	    const struct store_debate *row, const struct store_turn *turns,
+	    size_t n_turns);
+	void (*on_claim_end)(void *arg, size_t n);
+	void (*on_lost)(void *arg, const char *debate_id, int64_t epoch);
+	void *arg;
+};
+
+enum err writer_new(struct writer **out, const struct settings *settings,
+    struct store *store, struct bus *bus, struct loop *loop,
+    const char *runner_id, const struct writer_ops *ops) MUST_CHECK;
+/* Finish what is queued, join the thread. */
+void writer_free(struct writer **w);
+
+/* The transition is copied. In order per debate; on_commit tells. */
+void writer_commit(struct writer *w, const struct store_transition *t,
+    int64_t epoch, void *tag);
+/* Claim up to max; only_id (may be NULL) names the one wanted. */
+void writer_claim(struct writer *w, int64_t max, const char *only_id);
+/* Extend leases; the arrays are copied. */
+void writer_heartbeat(struct writer *w, const char *const *ids,
+    const int64_t *epochs, size_t n, int64_t active);
+void writer_release(struct writer *w, const char *id, int64_t epoch);
+/* A transient event, published by the writer thread after what is queued
+ * before it. */
+void writer_publish(struct writer *w, const char *debate_id,
+    const char *payload, size_t len);
+/* Hand over what the thread has answered; called on the loop's wake. */
+void writer_deliver(struct writer *w);

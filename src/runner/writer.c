@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The database thread of the runner. Commits that wait together go into one
+ * transaction (group commit); after it, their events are published. While
+ * the database is away it keeps trying: nothing accepted is dropped, and the
+ * loop goes on streaming.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "bus/event.h"
+#include "metrics/metrics.h"
+#include "runner/runner.h"
+#include "settings/settings.h"
+
+#define WRITER_GROUP_MAX   256
+#define WRITER_RETRY_MS	   200
+#define WRITER_GIVE_UP_MS  5000 /* when stopping */
+#define WRITER_PAYLOAD_MAX (16u << 20)
+
+enum writer_kind {
+	WRITER_COMMIT,
+	WRITER_CLAIM,
+	WRITER_HEARTBEAT,
+	WRITER_RELEASE,
+	WRITER_PUBLISH
+};
+
+/* A job, and afterwards its reply. */
+struct writer_job {
+	struct list link;
+	enum writer_kind kind;
+	struct arena *arena; /* everything below hangs on it */
+	struct store_transition transition;
+	void *tag;
+	enum err result;
+	int64_t max;
+	const char *id;
+	const char **ids;
+	int64_t *epochs;
+	bool *lost;
+	size_t n;
+	int64_t active;
+	struct store_debate *rows;
+	struct store_turn **turns;
+	size_t *n_turns;
+	const char *payload;
+	size_t payload_len;
+};
+
+struct writer {
+	const struct settings *settings;
+	struct store *store;
+	struct bus *bus;
+	struct loop *loop;
+	struct writer_ops ops;
+	struct store_runner self;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct list jobs;
+	struct list replies;
+	bool is_stopping;
+	int64_t stop_ms;
+	bool is_down; /* the database, as last seen */
+};
+
+static struct writer_job *
+writer_job_new(enum writer_kind kind)
+{
+	struct arena *a = arena_new(2048);
+	struct writer_job *j = ARENA_NEW(a, struct writer_job);
+
+	j->arena = a;
+	j->kind = kind;
+	return j;
+}
+
+static void
+writer_job_free(struct writer_job *j)
+{
+	struct arena *a = j->arena;
+	arena_free(&a);
+}
+
+static void
+writer_push(struct writer *w, struct writer_job *j)
+{
+	pthread_mutex_lock(&w->lock);
+	list_add_tail(&w->jobs, &j->link);
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- the loop's side ---- */
+
+static void
+writer_copy_turns(struct arena *a, struct store_transition *t)
+{
+	struct store_turn *turns =
+	    ARENA_ARRAY(a, t->n_turns + 1, struct store_turn);
+	size_t *events = ARENA_ARRAY(a, t->n_turns + 1, size_t);
+
+	for (size_t i = 0; i < t->n_turns; i++) {
+		const struct store_turn *from = &t->turns[i];
+		turns[i] = *from;
+		turns[i].step_key = arena_strdup(a, from->step_key);
+		turns[i].agent = arena_strdup(a, from->agent);
+		turns[i].target = arena_strdup(a, from->target);
+		turns[i].content = arena_strdup(a, from->content);
+		turns[i].parsed = arena_strdup(a, from->parsed);
+		turns[i].error = arena_strdup(a, from->error);
+		events[i] = t->turn_event != NULL ? t->turn_event[i] : 0;
+	}
+	t->turns = turns;
+	t->turn_event = events;
+}
+
+static void
+writer_copy_events(struct arena *a, struct store_transition *t)
+{
+	struct store_event *events =
+	    ARENA_ARRAY(a, t->n_events + 1, struct store_event);
+
+	for (size_t i = 0; i < t->n_events; i++) {
+		events[i] = t->events[i];
+		events[i].agent = arena_strdup(a, t->events[i].agent);
+		events[i].data = arena_strdup(a, t->events[i].data);
+	}
+	t->events = events;
+}
+
+void
+writer_commit(struct writer *w, const struct store_transition *t,
+    int64_t epoch, void *tag)
+{
+	struct writer_job *j = writer_job_new(WRITER_COMMIT);
+
+	j->transition = *t;
+	j->transition.lease_epoch = epoch;
+	j->transition.debate_id = arena_strdup(j->arena, t->debate_id);
+	j->transition.result = arena_strdup(j->arena, t->result);
+	j->transition.error = arena_strdup(j->arena, t->error);
+	writer_copy_events(j->arena, &j->transition);
+	writer_copy_turns(j->arena, &j->transition);
+	j->tag = tag;
+	writer_push(w, j);
+}
+
+void
+writer_claim(struct writer *w, int64_t max, const char *only_id)
+{
+	struct writer_job *j = writer_job_new(WRITER_CLAIM);
+
+	j->max = max;
+	j->id = arena_strdup(j->arena, only_id);
+	writer_push(w, j);
+}
+
+void
+writer_heartbeat(struct writer *w, const char *const *ids,
+    const int64_t *epochs, size_t n, int64_t active)
+{
+	struct writer_job *j = writer_job_new(WRITER_HEARTBEAT);
+
+	j->n = n;
+	j->active = active;
+	j->ids = ARENA_ARRAY(j->arena, n + 1, const char *);
+	j->epochs = ARENA_ARRAY(j->arena, n + 1, int64_t);
+	j->lost = ARENA_ARRAY(j->arena, n + 1, bool);
+	for (size_t i = 0; i < n; i++) {
+		j->ids[i] = arena_strdup(j->arena, ids[i]);
+		j->epochs[i] = epochs[i];
+	}
+	writer_push(w, j);
+}
+
+void
+writer_release(struct writer *w, const char *id, int64_t epoch)
+{
+	struct writer_job *j = writer_job_new(WRITER_RELEASE);
+
+	j->id = arena_strdup(j->arena, id);
+	j->max = epoch;
+	writer_push(w, j);
+}
+
+void
+writer_publish(struct writer *w, const char *debate_id, const char *payload,
+    size_t len)
+{
+	struct writer_job *j = writer_job_new(WRITER_PUBLISH);
+
+	j->id = arena_strdup(j->arena, debate_id);
+	j->payload = arena_strndup(j->arena, payload, len);
+	j->payload_len = len;
+	writer_push(w, j);
+}
+
+static void
+writer_deliver_one(struct writer *w, struct writer_job *j)
+{
+	struct writer_ops *ops = &w->ops;
+
+	switch (j->kind) {
+	case WRITER_COMMIT:
+		ops->on_commit(ops->arg, j->tag, j->result);
+		break;
+	case WRITER_CLAIM:
+		for (size_t i = 0; i < j->n; i++)
+			ops->on_claimed(ops->arg, j->arena, &j->rows[i],
+			    j->turns[i], j->n_turns[i]);
+		ops->on_claim_end(ops->arg, j->n);
+		break;
+	case WRITER_HEARTBEAT:
+		for (size_t i = 0; i < j->n; i++)
+			if (j->lost[i])
+				ops->on_lost(
+				    ops->arg, j->ids[i], j->epochs[i]);
+		break;
+	case WRITER_RELEASE:
+	case WRITER_PUBLISH:
+		break;
+	}
+	writer_job_free(j);
+}
+
+void
+writer_deliver(struct writer *w)
+{
+	for (;;) {
+		pthread_mutex_lock(&w->lock);
+		struct list *first = w->replies.next;
+		bool is_empty = list_is_empty(&w->replies);
+		if (!is_empty)
+			list_del(first);
+		pthread_mutex_unlock(&w->lock);
+		if (is_empty)
+			return;
+		writer_deliver_one(
+		    w, LIST_ENTRY(first, struct writer_job, link));
+	}
+}
+
+/* ---- the thread ---- */
+
+static void
+writer_pause(int64_t ms)
+{
+	struct timespec ts = {
+	    .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+	nanosleep(&ts, NULL);
+}
+
+/* Tell once when the database goes and comes. */
+static void
+writer_note(struct writer *w, enum err e)
+{
+	bool is_down = e != ERR_OK && e != ERR_NOT_FOUND;
+
+	if (is_down && !w->is_down)
+		log_warning("store.down", "reason=%s", err_text(e));
+	else if (!is_down && w->is_down)
+		log_info("store.up", "runner=%s", w->self.id);
+	w->is_down = is_down;
+}
+
+static bool
+writer_gives_up(struct writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	bool is_over = w->is_stopping &&
+	    clock_mono_ms() - w->stop_ms > WRITER_GIVE_UP_MS;
+	pthread_mutex_unlock(&w->lock);
+	return is_over;
+}
+
+static void
+writer_publish_commit(struct writer *w, struct writer_job *j)
+{
+	struct store_transition *t = &j->transition;
+	struct bus_message *m =
+	    ARENA_ARRAY(j->arena, t->n_events + 1, struct bus_message);
+	struct buf b;
+
+	buf_init(&b, WRITER_PAYLOAD_MAX);
+	for (size_t i = 0; i < t->n_events; i++) {
+		const struct store_event *e = &t->events[i];
+		buf_clear(&b);
+		event_encode(&b,
+		    &(struct event){.type = e->type,
+			.debate_id = t->debate_id,
+			.seq = e->seq,
+			.round = e->round,
+			.agent = e->agent,
+			.created_us = e->created_us,
+			.data = e->data});
+		m[i] = (struct bus_message){.debate_id = t->debate_id,
+		    .seq = e->seq,
+		    .payload = arena_strndup(j->arena, buf_text(&b), b.len),
+		    .payload_len = b.len};
+	}
+	buf_release(&b);
+	/* A doorbell: whoever misses it reads the table. */
+	if (t->n_events > 0)
+		(void)!bus_publish(w->bus, m, t->n_events);
+}
+
+/* After an uncertain COMMIT: did the transition land? Its events are in the
+ * table under our epoch's sequence numbers, or they are not. */
+static enum err
+writer_resolve(struct writer *w, struct writer_job *j, bool *is_landed)
+{
+	struct store_transition *t = &j->transition;
+	struct store_event *rows;
+	size_t n = 0;
+
+	*is_landed = false;
+	if (t->n_events == 0)
+		return ERR_OK; /* turns are upserts: repeating is harmless */
+	int64_t first = t->events[0].seq;
+	enum err e = store_event_list(
+	    w->store, j->arena, t->debate_id, first - 1, 1, &rows, &n);
+	*is_landed = e == ERR_OK && n == 1 && rows[0].seq == first &&
+	    rows[0].created_us == t->events[0].created_us &&
+	    str_eq(rows[0].type, t->events[0].type);
+	return e;
+}
+
+/* One transaction was one unit: either every accepted one landed or none. */
+static enum err
+writer_settle(struct writer *w, struct writer_job **group, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool is_landed;
+		if (group[i]->transition.outcome != ERR_OK ||
+		    group[i]->transition.n_events == 0)
+			continue;
+		enum err e = writer_resolve(w, group[i], &is_landed);
+		if (e != ERR_OK)
+			return ERR_UNCERTAIN;
+		return is_landed ? ERR_OK : ERR_RETRY;
+	}
+	return ERR_RETRY;
+}
+
+static void
+writer_do_commits(struct writer *w, struct writer_job **group, size_t n)
+{
+	struct store_transition *t[WRITER_GROUP_MAX];
+	enum err e;
+
+	for (size_t i = 0; i < n; i++)
+		t[i] = &group[i]->transition;
+	for (bool is_uncertain = false;;) {
+		e = is_uncertain ? writer_settle(w, group, n)
+				 : store_commit(w->store, t, n);
+		writer_note(w, e == ERR_RETRY ? ERR_OK : e);
+		if (e == ERR_OK || writer_gives_up(w))
+			break;
+		is_uncertain = e == ERR_UNCERTAIN;
+		if (e != ERR_RETRY)
+			writer_pause(WRITER_RETRY_MS);
+	}
+	metric_add(METRIC_RUNNER_COMMITS, 1);
+	metric_add(METRIC_RUNNER_TRANSITIONS, (int64_t)n);
+	for (size_t i = 0; i < n; i++) {
+		group[i]->result = e != ERR_OK ? e : t[i]->outcome;
+		if (group[i]->result == ERR_OK)
+			writer_publish_commit(w, group[i]);
+	}
+}
+
+static void
+writer_do_claim(struct writer *w, struct writer_job *j)
+{
+	int64_t lease_us = w->settings->lease * INT64_C(1000000);
+	enum err e;
+
+	if (j->id != NULL) {
+		j->rows = ARENA_NEW(j->arena, struct store_debate);
+		e = store_claim_one(w->store, j->arena, w->self.id, lease_us,
+		    j->id, j->rows);
+		j->n = e == ERR_OK;
+	} else {
+		e = store_claim(w->store, j->arena, w->self.id, lease_us,
+		    j->max, &j->rows, &j->n);
+	}
+	writer_note(w, e);
+	j->turns = ARENA_ARRAY(j->arena, j->n + 1, struct store_turn *);
+	j->n_turns = ARENA_ARRAY(j->arena, j->n + 1, size_t);
+	for (size_t i = 0; i < j->n; i++) {
+		e = store_turn_list(w->store, j->arena, j->rows[i].id,
+		    &j->turns[i], &j->n_turns[i]);
+		if (e != ERR_OK) {
+			/* Its lease runs out; another claim will find it. */
+			writer_note(w, e);
+			j->n = i;
+		}
+	}
+}
+
+static void
+writer_do_heartbeat(struct writer *w, struct writer_job *j)
+{
+	enum err e = ERR_OK;
+
+	if (j->n > 0)
+		e = store_heartbeat(w->store, j->ids, j->epochs, j->n,
+		    w->settings->lease * INT64_C(1000000), j->lost);
+	if (e != ERR_OK)
+		memset(j->lost, 0, j->n * sizeof(bool)); /* not known */
+	w->self.active = j->active;
+	if (e == ERR_OK)
+		e = store_runner_seen(w->store, &w->self);
+	writer_note(w, e);
+}
+
+static bool
+writer_is_batchable(const struct writer_job *j)
+{
+	return j->kind == WRITER_COMMIT || j->kind == WRITER_PUBLISH;
+}
+
+/* Next jobs: a run of commits and transient events, or one other. */
+static size_t
+writer_take(struct writer *w, struct writer_job **group)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	while (list_is_empty(&w->jobs) && !w->is_stopping)
+		pthread_cond_wait(&w->wake, &w->lock);
+	list_for_each (it, &w->jobs) {
+		struct writer_job *j = LIST_ENTRY(it, struct writer_job, link);
+		if (n == WRITER_GROUP_MAX ||
+		    (n > 0 && !writer_is_batchable(j)))
+			break;
+		list_del(it);
+		group[n++] = j;
+		if (!writer_is_batchable(j))
+			break;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}
+
+/* Transient events first: a call's pieces were queued before the commit that
+ * replaces them, and no piece of a call can precede the commit that made the
+ * call. Then all commits in one transaction. */
+static void
+writer_do_batch(struct writer *w, struct writer_job **group, size_t n)
+{
+	struct writer_job *commits[WRITER_GROUP_MAX];
+	struct bus_message m[WRITER_GROUP_MAX];
+	size_t n_commits = 0;
+	size_t n_messages = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct writer_job *j = group[i];
+		if (j->kind == WRITER_COMMIT)
+			commits[n_commits++] = j;
+		else
+			m[n_messages++] =
+			    (struct bus_message){.debate_id = j->id,
+				.payload = j->payload,
+				.payload_len = j->payload_len};
+	}
+	if (n_messages > 0)
+		(void)!bus_publish(w->bus, m, n_messages);
+	if (n_commits > 0)
+		writer_do_commits(w, commits, n_commits);
+}
+
+static void
+writer_do(struct writer *w, struct writer_job **group, size_t n)
+{
+	struct writer_job *j = group[0];
+
+	switch (j->kind) {
+	case WRITER_COMMIT:
+	case WRITER_PUBLISH:
+		writer_do_batch(w, group, n);
+		break;
+	case WRITER_CLAIM:
+		writer_do_claim(w, j);
+		break;
+	case WRITER_HEARTBEAT:
+		writer_do_heartbeat(w, j);
+		break;
+	case WRITER_RELEASE:
+		/* Fenced or unreachable: the lease runs out by itself. */
+		(void)!store_release(w->store, j->id, j->max);
+		break;
+	}
+}
+
+static void
+writer_reply(struct writer *w, struct writer_job **group, size_t n)
+{
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < n; i++)
+		list_add_tail(&w->replies, &group[i]->link);
+	pthread_mutex_unlock(&w->lock);
+	loop_wake(w->loop);
+}
+
+static void *
+writer_run(void *arg)
+{
+	struct writer *w = arg;
+	struct writer_job *group[WRITER_GROUP_MAX];
+	size_t n;
+
+	while ((n = writer_take(w, group)) > 0) {
+		writer_do(w, group, n);
+		writer_reply(w, group, n);
+	}
+	(void)!store_runner_gone(w->store, w->self.id);
+	return NULL;
+}
+
+enum err
+writer_new(struct writer **out, const struct settings *settings,
+    struct store *store, struct bus *bus, struct loop *loop,
+    const char *runner_id, const struct writer_ops *ops)
+{
+	struct writer *w = mem_zalloc(sizeof(*w));
+	char host[256] = "localhost";
+
+	gethostname(host, sizeof(host) - 1);
+	w->settings = settings;
+	w->store = store;
+	w->bus = bus;
+	w->loop = loop;
+	w->ops = *ops;
+	w->self = (struct store_runner){.id = mem_strdup(runner_id),
+	    .host = mem_strdup(host),
+	    .pid = getpid(),
+	    .capacity = settings->max_concurrent_debates};
+	list_init(&w->jobs);
+	list_init(&w->replies);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->wake, NULL);
+	if (pthread_create(&w->thread, NULL, writer_run, w) != 0)
+		return ERR_IO;
+	*out = w;
+	return ERR_OK;
+}
+
+void
+writer_free(struct writer **writer)
+{
+	struct writer *w = *writer;
+
+	if (w == NULL)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->is_stopping = true;
+	w->stop_ms = clock_mono_ms();
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	list_for_each (it, &w->replies)
+		writer_job_free(LIST_ENTRY(it, struct writer_job, link));
+	pthread_cond_destroy(&w->wake);
+	pthread_mutex_destroy(&w->lock);
+	free((char *)(uintptr_t)w->self.id);
+	free((char *)(uintptr_t)w->self.host);
+	free(w);
+	*writer = NULL;
+}
