@@ -70,8 +70,8 @@ bool json_get_bool(const struct json *obj, const char *key, bool fallback);
 const char *json_text(struct arena *a, const struct json *j);
 
 /* Writer. key is NULL inside arrays and at top level. Strings that are not
- * valid UTF-8 are written with U+FFFD for the bad bytes, so the output is
- * always valid JSON. NULL strings become null. Doubles are written as
+ * valid UTF-8 are written with U+FFFD for the bad bytes and for NUL, so what
+ * is written here json_parse takes. NULL strings become null. Doubles are written as
  * shortest text that reads back equal; NaN and infinities become 0. */
 struct json_w {
 	struct buf *buf;

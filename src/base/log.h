@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * One line per event on stderr: JSON (default off a terminal) or logfmt. An
- * event word, then key=value pairs; control characters are escaped, so input
- * cannot forge a line. Never pass bodies, prompts, answers, tokens or DSNs.
+ * event word, then key=value pairs; control characters are escaped and bytes
+ * that are not UTF-8 replaced, so input cannot forge a line. A text is cut at
+ * 2 kB. Never pass bodies, prompts, answers, tokens or DSNs.
  *
  *   log_info("debate.start", "id=%s rounds=%d", id, rounds);
  *
