@@ -119,7 +119,7 @@ static const char *const hostile[] = {
     "x\\\",\"forged\":\"",
     "\x1b[2J\x1b]0;title\x07",
     "\xc2\x85next line\xe2\x80\xa8separator\xe2\x80\xa9paragraph",
-    "\xc2\x9b" "31m C1 control",
+    "\xc2\x9b[31m C1 control",
     "\x7f\x01\x1f\x08",
     "\xff\xfe\xc3(\xe2\x82",
     "plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
