@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-#define ARENA_ALIGN	   alignof(max_align_t)
+#define ARENA_ALIGN	    alignof(max_align_t)
 #define ARENA_BLOCK_DEFAULT 4096
 
 struct arena_block {

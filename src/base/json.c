@@ -58,8 +58,8 @@ json_parse(struct arena *a, const char *text, size_t len,
 	}
 	json_tokener_free(tok);
 	if (why != json_tokener_success)
-		return err_set(info, ERR_SYNTAX, "", "%s",
-		    json_tokener_error_desc(why));
+		return err_set(
+		    info, ERR_SYNTAX, "", "%s", json_tokener_error_desc(why));
 	if (root != NULL)
 		arena_defer(a, json_put, root);
 	*out = json_wrap(root);

@@ -284,8 +284,8 @@ json_check_number(struct json_check *c)
 }
 
 static void
-json_keys_add(struct json_keys *keys, struct arena *a,
-    const struct json_key *key)
+json_keys_add(
+    struct json_keys *keys, struct arena *a, const struct json_key *key)
 {
 	if (keys->count == keys->cap) {
 		struct json_key *old = keys->list;

@@ -103,9 +103,10 @@ log_lead(enum log_level level, const char *event, char *to)
 
 	clock_iso(clock_wall_us(), when);
 	int n = snprintf(to, LOG_LEAD_MAX,
-	    log_sink.is_json ? "{\"ts\":\"%s\",\"level\":\"%s\",\"prog\":\"%s\","
-			       "\"pid\":%d,\"event\":\"%s\",\"msg\":\""
-			     : "%s %s %s[%d] %s ",
+	    log_sink.is_json
+		? "{\"ts\":\"%s\",\"level\":\"%s\",\"prog\":\"%s\","
+		  "\"pid\":%d,\"event\":\"%s\",\"msg\":\""
+		: "%s %s %s[%d] %s ",
 	    when, names[level], log_sink.program, (int)getpid(), event);
 	assert(n > 0 && n < LOG_LEAD_MAX);
 	return (size_t)n;

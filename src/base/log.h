@@ -18,8 +18,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 enum log_format { LOG_AUTO, LOG_JSON, LOG_LOGFMT };
 
 /* Once, at start; program is borrowed and names the process in each line. */
-void log_init(const char *program, enum log_level level,
-    enum log_format format);
+void log_init(
+    const char *program, enum log_level level, enum log_format format);
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
     PRINTF(3, 4);
 

@@ -48,10 +48,10 @@ loop_new(struct loop **out)
 	struct loop *l = mem_zalloc(sizeof(*l));
 	l->firing_ms = -1;
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	l->wakeup = (struct loop_watch){
-	    .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-	    .fn = loop_on_wakeup,
-	    .arg = l};
+	l->wakeup =
+	    (struct loop_watch){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.fn = loop_on_wakeup,
+		.arg = l};
 	if (l->epoll_fd < 0 || l->wakeup.fd < 0 ||
 	    loop_watch_add(l, &l->wakeup, EPOLLIN) != ERR_OK) {
 		loop_free(&l);

@@ -160,7 +160,8 @@ str_split(struct arena *a, const char *text, char separator, size_t *n)
 	*n = 0;
 	for (const char *p = text;;) {
 		const char *end = strchrnul(p, separator);
-		char *part = str_trim(a, arena_strndup(a, p, (size_t)(end - p)));
+		char *part =
+		    str_trim(a, arena_strndup(a, p, (size_t)(end - p)));
 		if (*part != '\0')
 			parts[(*n)++] = part;
 		if (*end == '\0')

@@ -37,13 +37,13 @@ static const struct settings_def settings_defs[SETTINGS__COUNT] = {
 	     .default_value = def,                                             \
 	     .min = lo,                                                        \
 	     .max = hi,                                                        \
-	     .is_secret = ((flags) & S_SECRET) != 0,                           \
+	     .is_secret = ((flags)&S_SECRET) != 0,                             \
 	     .is_bounded = S_##kind == S_INT || S_##kind == S_DOUBLE,          \
-	     .type = S_##kind == S_INT	 ? "integer"                           \
-		 : S_##kind == S_DOUBLE	 ? "number"                            \
-		 : S_##kind == S_BOOL	 ? "boolean"                           \
-		 : S_##kind == S_ENUM	 ? "choice"                            \
-					 : "text"},                             \
+	     .type = S_##kind == S_INT	? "integer"                            \
+		 : S_##kind == S_DOUBLE ? "number"                             \
+		 : S_##kind == S_BOOL	? "boolean"                            \
+		 : S_##kind == S_ENUM	? "choice"                             \
+					: "text"},                               \
 	    S_##kind, offsetof(struct settings, name)},
 #define SETTING_ALIAS(env_name, name)
 #include "settings/settings.def"
@@ -255,8 +255,8 @@ settings_complain(struct buf *errors, const struct err_info *info)
 
 /* A rule that looks at more than one setting. */
 static bool
-settings_check(struct buf *errors, bool is_bad, const char *env,
-    const char *why)
+settings_check(
+    struct buf *errors, bool is_bad, const char *env, const char *why)
 {
 	struct err_info info = {0};
 
@@ -284,8 +284,7 @@ settings_check_all(const struct settings *s, struct buf *errors)
 	    "ARAGORA_DEFAULT_ROUNDS", "is more than ARAGORA_MAX_ROUNDS");
 	is_ok &= settings_check(errors,
 	    s->default_pagination > s->max_api_limit,
-	    "ARAGORA_DEFAULT_PAGINATION",
-	    "is more than ARAGORA_MAX_API_LIMIT");
+	    "ARAGORA_DEFAULT_PAGINATION", "is more than ARAGORA_MAX_API_LIMIT");
 	is_ok &= settings_check(errors,
 	    *s->url_prefix != '\0' && *s->url_prefix != '/',
 	    "ARAGORA_URL_PREFIX", "does not start with '/'");
@@ -318,8 +317,7 @@ settings_load_row(struct settings *s, struct arena *a, enum settings_id id,
 	if (e == ERR_OK)
 		return true;
 	settings_complain(errors, &info);
-	e = settings_put(
-	    d, d->row.default_value, settings_slot(s, d), NULL);
+	e = settings_put(d, d->row.default_value, settings_slot(s, d), NULL);
 	assert(e == ERR_OK);
 	return false;
 }

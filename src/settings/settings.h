@@ -3,8 +3,8 @@
  * The settings of settings.def, read once at start. Precedence: command line
  * (settings_set before settings_load), then environment, then default. For
  * secrets, ENV_FILE names a file whose content (without its last newline) is
- * the value; an older name of a setting (SETTING_ALIAS) counts when its own name
- * is unset. An empty variable is an unset one.
+ * the value; an older name of a setting (SETTING_ALIAS) counts when its own
+ * name is unset. An empty variable is an unset one.
  */
 #pragma once
 
@@ -21,7 +21,7 @@
 #define SETTINGS_TYPE_ENUM   char *
 
 struct settings {
-#define SETTING(field, type, ...)      SETTINGS_TYPE_##type field;
+#define SETTING(field, type, ...) SETTINGS_TYPE_##type field;
 #define SETTING_ALIAS(env_name, field)
 #include "settings/settings.def"
 #undef SETTING
@@ -29,7 +29,7 @@ struct settings {
 };
 
 enum settings_id {
-#define SETTING(field, ...)	       SETTINGS_##field,
+#define SETTING(field, ...) SETTINGS_##field,
 #define SETTING_ALIAS(env_name, field)
 #include "settings/settings.def"
 #undef SETTING

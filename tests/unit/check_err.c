@@ -24,8 +24,9 @@ START_TEST(test_set)
 {
 	struct err_info info;
 
-	ck_assert_int_eq(err_set(&info, ERR_INVALID, "rounds",
-			     "must be 1 to %d", 12), ERR_INVALID);
+	ck_assert_int_eq(
+	    err_set(&info, ERR_INVALID, "rounds", "must be 1 to %d", 12),
+	    ERR_INVALID);
 	ck_assert_str_eq(info.field, "rounds");
 	ck_assert_str_eq(info.text, "must be 1 to 12");
 	ck_assert_int_eq(err_set(NULL, ERR_IO, "x", "y"), ERR_IO);

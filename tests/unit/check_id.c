@@ -63,11 +63,13 @@ START_TEST(test_sha256)
 
 	/* FIPS 180-4 examples. */
 	id_sha256("abc", 3, hash);
-	ck_assert_str_eq(hash, "ba7816bf8f01cfea414140de5dae2223"
-			       "b00361a396177a9cb410ff61f20015ad");
+	ck_assert_str_eq(hash,
+	    "ba7816bf8f01cfea414140de5dae2223"
+	    "b00361a396177a9cb410ff61f20015ad");
 	id_sha256("", 0, hash);
-	ck_assert_str_eq(hash, "e3b0c44298fc1c149afbf4c8996fb924"
-			       "27ae41e4649b934ca495991b7852b855");
+	ck_assert_str_eq(hash,
+	    "e3b0c44298fc1c149afbf4c8996fb924"
+	    "27ae41e4649b934ca495991b7852b855");
 }
 END_TEST
 

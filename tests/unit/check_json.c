@@ -24,20 +24,17 @@ static const struct strict_row refused[] = {
 	"duplicate key"},
     {"{\"agents\":1,\"\\u0061gents\":2}", ERR_SYNTAX, "agents",
 	"duplicate key"},
-    {"{\"\\u00e9\":1,\"\xc3\xa9\":2}", ERR_SYNTAX, "\xc3\xa9",
-	"duplicate key"},
+    {"{\"\\u00e9\":1,\"\xc3\xa9\":2}", ERR_SYNTAX, "\xc3\xa9", "duplicate key"},
     {"{\"\\ud83d\\ude00\":1,\"\xf0\x9f\x98\x80\":2}", ERR_SYNTAX,
 	"\xf0\x9f\x98\x80", "duplicate key"},
     {"{\"a\\/b\":1,\"a/b\":2}", ERR_SYNTAX, "a/b", "duplicate key"},
     {"{\"\":1,\"\":2}", ERR_SYNTAX, "", "duplicate key"},
-    {"[0,{\"b\":0,\"a\":0,\"c\":0,\"a\":0}]", ERR_SYNTAX, "a",
-	"duplicate key"},
+    {"[0,{\"b\":0,\"a\":0,\"c\":0,\"a\":0}]", ERR_SYNTAX, "a", "duplicate key"},
     /* not numbers */
     {"NaN", ERR_SYNTAX, "", "expected a value"},
     {"{\"threshold\":NaN}", ERR_SYNTAX, "threshold", "expected a value"},
     {"{\"threshold\":Infinity}", ERR_SYNTAX, "threshold", "expected a value"},
-    {"{\"threshold\":-Infinity}", ERR_SYNTAX, "threshold",
-	"expected a value"},
+    {"{\"threshold\":-Infinity}", ERR_SYNTAX, "threshold", "expected a value"},
     {"{\"n\":1e999}", ERR_SYNTAX, "n", "number out of range"},
     {"{\"n\":-1e999}", ERR_SYNTAX, "n", "number out of range"},
     {"9223372036854775808", ERR_SYNTAX, "", "integer out of range"},
@@ -113,13 +110,14 @@ START_TEST(test_refused)
 		    a, row->text, strlen(row->text), NULL, &j, &info);
 		ck_assert_msg(e == row->e, "%s: %s", row->text, err_text(e));
 		ck_assert_ptr_null(j);
-		ck_assert_msg(str_eq(info.field, row->field),
-		    "%s: field '%s'", row->text, info.field);
-		ck_assert_msg(strstr(info.text, row->says) != NULL,
-		    "%s: '%s'", row->text, info.text);
+		ck_assert_msg(str_eq(info.field, row->field), "%s: field '%s'",
+		    row->text, info.field);
+		ck_assert_msg(strstr(info.text, row->says) != NULL, "%s: '%s'",
+		    row->text, info.text);
 		ck_assert_ptr_nonnull(strstr(info.text, " at byte "));
-		ck_assert_int_eq(json_validate(row->text, strlen(row->text),
-				     NULL, NULL), row->e);
+		ck_assert_int_eq(
+		    json_validate(row->text, strlen(row->text), NULL, NULL),
+		    row->e);
 		arena_free(&a);
 	}
 }
@@ -174,7 +172,8 @@ START_TEST(test_limits)
 	    ERR_TOO_LARGE);
 	ck_assert_str_eq(info.field, "a");
 	/* Depth is of nesting, not of how many there are. */
-	ck_assert_int_eq(json_validate("[[],[],[]]", 10, &small, &info), ERR_OK);
+	ck_assert_int_eq(
+	    json_validate("[[],[],[]]", 10, &small, &info), ERR_OK);
 	ck_assert_int_eq(
 	    json_validate("[[],[], []]", 11, &small, &info), ERR_TOO_LARGE);
 	ck_assert_ptr_nonnull(strstr(info.text, "at most 10"));
@@ -242,7 +241,8 @@ parse(struct arena *a, const char *text)
 START_TEST(test_tree)
 {
 	struct arena *a = arena_new(0);
-	const struct json *j = parse(a, " {\"task\":\"tea?\",\"n\":3,"
+	const struct json *j = parse(a,
+	    " {\"task\":\"tea?\",\"n\":3,"
 	    "\"share\":0.67,\"live\":true,\"none\":null,"
 	    "\"agents\":[\"demo\",{\"name\":\"x\"}]} ");
 	int64_t whole = -1;
@@ -409,10 +409,10 @@ round_trip(double value)
 
 START_TEST(test_numbers_round_trip)
 {
-	static const double values[] = {0, -0.0, 1, -1, 0.1, 1.0 / 3,
-	    2.0 / 3, 1e15, 1e16, 123456789, 1234567890123456.0, 1e21, 1e-7,
-	    1e100, 1e-300, DBL_MAX, DBL_MIN, DBL_EPSILON, 5e-324,
-	    9007199254740993.0, 1767225600.123456};
+	static const double values[] = {0, -0.0, 1, -1, 0.1, 1.0 / 3, 2.0 / 3,
+	    1e15, 1e16, 123456789, 1234567890123456.0, 1e21, 1e-7, 1e100,
+	    1e-300, DBL_MAX, DBL_MIN, DBL_EPSILON, 5e-324, 9007199254740993.0,
+	    1767225600.123456};
 
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		double back = round_trip(values[i]);
@@ -456,7 +456,9 @@ START_TEST(test_bad_utf8_is_repaired)
 	    {"\xf0\x9f\x98\x80\xf0\x9f", 6,
 		"\xf0\x9f\x98\x80\xef\xbf\xbd\xef\xbf\xbd"},
 	    {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
-	    {"a\0b", 3, "a\xef\xbf\xbd" "b"},
+	    {"a\0b", 3,
+		"a\xef\xbf\xbd"
+		"b"},
 	    {"\xc3\xa9", 2, "\xc3\xa9"},
 	};
 	struct arena *a = arena_new(0);
@@ -464,8 +466,8 @@ START_TEST(test_bad_utf8_is_repaired)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *back =
 		    string_trip(a, rows[i].text, rows[i].len, NULL);
-		ck_assert_msg(str_eq(back, rows[i].repaired),
-		    "row %zu: '%s'", i, back);
+		ck_assert_msg(
+		    str_eq(back, rows[i].repaired), "row %zu: '%s'", i, back);
 	}
 	arena_free(&a);
 }

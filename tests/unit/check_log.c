@@ -58,9 +58,8 @@ message_of(struct arena *a, const char *line)
 
 	ck_assert_uint_eq(count_lines(line), 1);
 	ck_assert_int_eq(line[len - 1], '\n');
-	ck_assert_msg(
-	    json_validate(line, len - 1, NULL, &info) == ERR_OK, "%s: %s",
-	    info.text, line);
+	ck_assert_msg(json_validate(line, len - 1, NULL, &info) == ERR_OK,
+	    "%s: %s", info.text, line);
 	ck_assert_int_eq(json_parse(a, line, len - 1, NULL, &j, NULL), ERR_OK);
 	ck_assert_str_eq(json_get_str(j, "prog", ""), "check_log");
 	ck_assert_str_eq(json_get_str(j, "event", ""), "test.event");
@@ -158,8 +157,9 @@ START_TEST(test_text_survives_json)
 
 	log_init("check_log", LOG_INFO, LOG_JSON);
 	catch_stderr();
-	log_info("test.event", "%s", "a\nb\"c\\\xc2\x85\xe2\x80\xa8\xf0\x9f"
-				     "\x98\x80\xff");
+	log_info("test.event", "%s",
+	    "a\nb\"c\\\xc2\x85\xe2\x80\xa8\xf0\x9f"
+	    "\x98\x80\xff");
 	ck_assert_str_eq(message_of(a, caught()),
 	    "a\nb\"c\\\xc2\x85\xe2\x80\xa8\xf0\x9f\x98\x80\xef\xbf\xbd");
 	arena_free(&a);

@@ -166,8 +166,7 @@ static int n_called;
 static void
 kill_other(struct loop_watch *w, uint32_t events)
 {
-	struct loop_watch **other =
-	    w == watches[0] ? &watches[1] : &watches[0];
+	struct loop_watch **other = w == watches[0] ? &watches[1] : &watches[0];
 
 	ck_assert_uint_eq(events & EPOLLIN, EPOLLIN);
 	ck_assert_ptr_nonnull(*other);
@@ -188,8 +187,8 @@ START_TEST(test_watch_deleted_in_its_turn)
 		ck_assert_int_eq(write(pipes[i][1], "x", 1), 1);
 		watches[i] = malloc(sizeof(*watches[i]));
 		ck_assert_ptr_nonnull(watches[i]);
-		*watches[i] = (struct loop_watch){
-		    .fd = pipes[i][0], .fn = kill_other};
+		*watches[i] =
+		    (struct loop_watch){.fd = pipes[i][0], .fn = kill_other};
 		ck_assert_int_eq(
 		    loop_watch_add(loop, watches[i], EPOLLIN), ERR_OK);
 	}

@@ -91,12 +91,12 @@ START_TEST(test_rows_are_whole)
 		ck_assert_msg(strlen(row->help) > 10 &&
 			row->help[strlen(row->help) - 1] == '.',
 		    "%s: help is no sentence", row->env);
-		ck_assert_msg(strspn(row->env, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					       "0123456789_") ==
-			strlen(row->env),
+		ck_assert_msg(strspn(row->env,
+				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				  "0123456789_") == strlen(row->env),
 		    "%s", row->env);
-		ck_assert_msg(!row->is_bounded || row->min < row->max, "%s",
-		    row->env);
+		ck_assert_msg(
+		    !row->is_bounded || row->min < row->max, "%s", row->env);
 		ck_assert_msg(!row->is_secret ||
 			(str_eq(row->type, "text") &&
 			    *row->default_value == '\0'),
@@ -216,8 +216,8 @@ START_TEST(test_contract)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		int id = 0;
 		while (id < SETTINGS__COUNT &&
-		    !str_eq(settings_row((enum settings_id)id)->env,
-			rows[i].env))
+		    !str_eq(
+			settings_row((enum settings_id)id)->env, rows[i].env))
 			id++;
 		ck_assert_msg(id < SETTINGS__COUNT, "%s", rows[i].env);
 		ck_assert_str_eq(
@@ -369,7 +369,9 @@ START_TEST(test_aliases)
 		bool is_choice = str_eq(row->type, "choice");
 		clearenv();
 		env(rows[i].alias,
-		    is_number ? "7" : is_choice ? "staging" : "redis://a");
+		    is_number	    ? "7"
+			: is_choice ? "staging"
+				    : "redis://a");
 		expect_ok();
 		shown(rows[i].id, &origin);
 		ck_assert_int_eq(origin, SETTINGS_ENV);
@@ -379,7 +381,9 @@ START_TEST(test_aliases)
 		shown(rows[i].id, &origin);
 		ck_assert_int_eq(origin, SETTINGS_ENV);
 		env(row->env,
-		    is_number ? "8" : is_choice ? "test" : "redis://b");
+		    is_number	    ? "8"
+			: is_choice ? "test"
+				    : "redis://b");
 		expect_ok();
 		if (!row->is_secret)
 			ck_assert_str_eq(shown(rows[i].id, &origin),
@@ -400,8 +404,8 @@ static void
 write_file(const char *content, size_t len)
 {
 	if (file_name[0] == '\0') {
-		snprintf(file_name, sizeof(file_name),
-		    "check_settings.%d.tmp", (int)getpid());
+		snprintf(file_name, sizeof(file_name), "check_settings.%d.tmp",
+		    (int)getpid());
 	}
 	FILE *f = fopen(file_name, "w");
 	ck_assert_ptr_nonnull(f);
@@ -458,9 +462,8 @@ END_TEST
 START_TEST(test_all_bad_values_are_listed)
 {
 	static const char *const names[] = {"ARAGORA_MAX_ROUNDS",
-	    "ARAGORA_OFFLINE", "ARAGORA_BURST_MULTIPLIER",
-	    "ARAGORA_LOG_LEVEL", "ARAGORA_DB_POOL_SIZE",
-	    "ARAGORA_API_TOKEN"};
+	    "ARAGORA_OFFLINE", "ARAGORA_BURST_MULTIPLIER", "ARAGORA_LOG_LEVEL",
+	    "ARAGORA_DB_POOL_SIZE", "ARAGORA_API_TOKEN"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		env(names[i], "x y\xff");
@@ -471,8 +474,8 @@ START_TEST(test_all_bad_values_are_listed)
 		lines += *p == '\n';
 	ck_assert_uint_eq(lines, ARRAY_LEN(names) + 1);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		ck_assert_msg(strstr(errors.data, names[i]) != NULL, "%s",
-		    names[i]);
+		ck_assert_msg(
+		    strstr(errors.data, names[i]) != NULL, "%s", names[i]);
 	ck_assert_ptr_nonnull(strstr(errors.data,
 	    "ARAGORA_MAX_ROUNDS: 'x y\xff' is not an integer from 1 to 50"));
 	ck_assert_ptr_nonnull(strstr(errors.data, "ARAGORA_SSL_ENABLED: "));

@@ -85,8 +85,9 @@ START_TEST(test_integers)
 	ck_assert_int_eq(
 	    str_to_u64("18446744073709551615", 20, UINT64_MAX, &big), ERR_OK);
 	ck_assert_uint_eq(big, UINT64_MAX);
-	ck_assert_int_eq(str_to_u64("18446744073709551616", 20, UINT64_MAX,
-			     &big), ERR_TOO_LARGE);
+	ck_assert_int_eq(
+	    str_to_u64("18446744073709551616", 20, UINT64_MAX, &big),
+	    ERR_TOO_LARGE);
 	ck_assert_int_eq(str_to_u64("123;", 3, 1000, &big), ERR_OK);
 	ck_assert_uint_eq(big, 123);
 	ck_assert_int_eq(str_to_u64("-1", 2, 1000, &big), ERR_INVALID);
@@ -191,8 +192,8 @@ START_TEST(test_utf8)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		ck_assert_msg(str_is_utf8(rows[i].text,
-				  strlen(rows[i].text)) == rows[i].is_valid,
+		ck_assert_msg(str_is_utf8(rows[i].text, strlen(rows[i].text)) ==
+			rows[i].is_valid,
 		    "row %zu", i);
 }
 END_TEST
