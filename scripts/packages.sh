@@ -17,7 +17,7 @@ aragora_packages() {
 			libjson-c-dev libcurl4-openssl-dev libssl-dev
 		;;
 	run)
-		printf '%s\n' nginx-light ca-certificates
+		printf '%s\n' nginx ca-certificates
 		;;
 	test)
 		printf '%s\n' check clang clang-format libclang-rt-14-dev git \
@@ -43,7 +43,7 @@ aragora_has_package() {
 	esac
 	# Any nginx and any redis will do.
 	case $1 in
-	nginx-light) [[ -x /usr/sbin/nginx ]] ;;
+	nginx) [[ -x /usr/sbin/nginx ]] ;;
 	pkg-config) command -v pkg-config >/dev/null ;;
 	*) return 1 ;;
 	esac

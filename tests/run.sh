@@ -7,7 +7,7 @@ name=${program##*/}
 
 case $name in
 fuzz_*)
-	corpus=$srcdir/tests/fuzz/corpus/${name#fuzz_}
+	corpus=${srcdir:?}/tests/fuzz/corpus/${name#fuzz_}
 	if [ -z "$(ls "$corpus" 2>/dev/null)" ]; then
 		echo "$name: no corpus in $corpus" >&2
 		exit 1

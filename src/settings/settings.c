@@ -28,6 +28,12 @@ struct settings_def {
 	size_t offset;
 };
 
+#define S_TYPE_INT    "integer"
+#define S_TYPE_DOUBLE "number"
+#define S_TYPE_BOOL   "boolean"
+#define S_TYPE_STR    "text"
+#define S_TYPE_ENUM   "choice"
+
 static const struct settings_def settings_defs[SETTINGS__COUNT] = {
 #define SETTING(name, kind, env_name, def, lo, hi, unit_text, flags, text)     \
 	{{.field = #name,                                                      \
@@ -37,13 +43,9 @@ static const struct settings_def settings_defs[SETTINGS__COUNT] = {
 	     .default_value = def,                                             \
 	     .min = lo,                                                        \
 	     .max = hi,                                                        \
-	     .is_secret = ((flags)&S_SECRET) != 0,                             \
+	     .is_secret = (flags) == S_SECRET,                                 \
 	     .is_bounded = S_##kind == S_INT || S_##kind == S_DOUBLE,          \
-	     .type = S_##kind == S_INT	? "integer"                            \
-		 : S_##kind == S_DOUBLE ? "number"                             \
-		 : S_##kind == S_BOOL	? "boolean"                            \
-		 : S_##kind == S_ENUM	? "choice"                             \
-					: "text"},                               \
+	     .type = S_TYPE_##kind},                                           \
 	    S_##kind, offsetof(struct settings, name)},
 #define SETTING_ALIAS(env_name, name)
 #include "settings/settings.def"

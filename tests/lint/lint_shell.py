@@ -28,7 +28,7 @@ def main():
         head = tree.read(path).split("\n", 3)[:3]
         shell = [] if head[0].startswith("#!") or \
             any("shellcheck shell=" in h for h in head) else ["-s", "sh"]
-        done = subprocess.run(["shellcheck", "-x", *shell, path],
+        done = subprocess.run(["shellcheck", "-x", "-S", "warning", *shell, path],
                               cwd=tree.ROOT)
         if done.returncode:
             report.find(path, "shellcheck objects")
