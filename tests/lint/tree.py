@@ -48,8 +48,8 @@ def is_text(path):
 
 
 def strip_c(text, strings=True):
-    """C source with comments (and the insides of string literals) blanked,
-    line numbers kept."""
+    """C source with the comments blanked, and, with strings, the insides of
+    the literals too; line numbers kept."""
     def blank(m):
         s = m.group(0)
         if s.startswith("/"):

@@ -2,6 +2,7 @@
  *
  * Region memory.
  */
+#include <signal.h>
 #include <stdalign.h>
 #include <stdint.h>
 
@@ -110,7 +111,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_clear_keeps_first_block);
 	tcase_add_test(t, test_defer_order);
 	tcase_add_test(t, test_copies);
-	tcase_add_test_raise_signal(t, test_array_overflow_aborts, 6);
+	tcase_add_test_raise_signal(t, test_array_overflow_aborts, SIGABRT);
 }
 
 int

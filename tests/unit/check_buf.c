@@ -2,6 +2,8 @@
  *
  * The growable buffer and its maximum.
  */
+#include <signal.h>
+
 #include "base/buf.h"
 #include "tests/unit/check_run.h"
 
@@ -128,7 +130,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_maximum_is_sticky);
 	tcase_add_test(t, test_reserve_commit);
 	tcase_add_test(t, test_consume_and_steal);
-	tcase_add_test_raise_signal(t, test_consume_too_much_aborts, 6);
+	tcase_add_test_raise_signal(t, test_consume_too_much_aborts, SIGABRT);
 }
 
 int
