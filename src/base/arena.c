@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-#define ARENA_ALIGN	   alignof(max_align_t)
+#define ARENA_ALIGN	    alignof(max_align_t)
 #define ARENA_BLOCK_DEFAULT 4096
 
 struct arena_block {
@@ -119,9 +119,10 @@ arena_array(struct arena *a, size_t count, size_t size)
 void *
 arena_memdup(struct arena *a, const void *data, size_t len)
 {
+	if (data == NULL)
+		return NULL;
 	void *copy = arena_alloc(a, len);
-	if (len > 0)
-		memcpy(copy, data, len);
+	memcpy(copy, data, len);
 	return copy;
 }
 

@@ -110,7 +110,9 @@ clock_parse_iso(const char *text, int64_t *wall_us)
 		return ERR_INVALID;
 	if (*p == '.') {
 		int64_t unit = 100000;
-		for (p++; str_is_digit(*p); p++, unit /= 10)
+		if (!str_is_digit(*++p))
+			return ERR_INVALID;
+		for (; str_is_digit(*p); p++, unit /= 10)
 			micros += (*p - '0') * unit;
 	}
 	if (!clock_offset(&p, &offset) || *p != '\0')

@@ -22,14 +22,14 @@ err_text(enum err e)
 }
 
 enum err
-err_set(struct err_info *info, enum err e, const char *field, const char *fmt,
-    ...)
+err_set(
+    struct err_info *info, enum err e, const char *field, const char *fmt, ...)
 {
 	if (info == NULL)
 		return e;
 
-	snprintf(info->field, sizeof(info->field), "%s",
-	    field != NULL ? field : "");
+	snprintf(
+	    info->field, sizeof(info->field), "%s", field != NULL ? field : "");
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(info->text, sizeof(info->text), fmt, ap);

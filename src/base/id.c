@@ -55,8 +55,9 @@ id_is_valid(const char *text)
 	size_t len = 0;
 
 	for (; text[len] != '\0'; len++)
-		if (len >= ID_MAX || (!str_is_alnum(text[len]) &&
-				      strchr("_.-", text[len]) == NULL))
+		if (len >= ID_MAX ||
+		    (!str_is_alnum(text[len]) &&
+			strchr("_.-", text[len]) == NULL))
 			return false;
 	return len > 0;
 }

@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ID_SIZE	    80 /* any id with its NUL, as made here */
-#define ID_MAX	    128 /* longest id accepted from outside */
-#define ID_HASH_SIZE 65 /* sha256 in hex with its NUL */
+#define ID_SIZE	     80	 /* any id with its NUL, as made here */
+#define ID_MAX	     128 /* longest id accepted from outside */
+#define ID_HASH_SIZE 65	 /* sha256 in hex with its NUL */
 
 /* prefix + 2*bytes hex digits into out[ID_SIZE], e.g. id_make(out, "adhoc_",
  * 4) = "adhoc_1a2b3c4d"; bytes <= 32, prefix <= 15 characters. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/json_check.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 static json_object *
@@ -46,6 +47,8 @@ json_parse(struct arena *a, const char *text, size_t len,
 	struct json_tokener *tok = json_tokener_new_ex(
 	    limits != NULL && limits->max_depth > 0 ? limits->max_depth + 2
 						    : 32);
+	if (tok == NULL)
+		mem_exhausted(sizeof(*tok));
 	json_object *root = json_tokener_parse_ex(tok, text, (int)len);
 	enum json_tokener_error why = json_tokener_get_error(tok);
 	if (why == json_tokener_continue) {
@@ -55,8 +58,8 @@ json_parse(struct arena *a, const char *text, size_t len,
 	}
 	json_tokener_free(tok);
 	if (why != json_tokener_success)
-		return err_set(info, ERR_SYNTAX, "", "%s",
-		    json_tokener_error_desc(why));
+		return err_set(
+		    info, ERR_SYNTAX, "", "%s", json_tokener_error_desc(why));
 	if (root != NULL)
 		arena_defer(a, json_put, root);
 	*out = json_wrap(root);

@@ -62,17 +62,17 @@ bool json_boolean(const struct json *j, bool *out);
 /* Shorthands for stored JSON we wrote ourselves. */
 const char *json_get_str(
     const struct json *obj, const char *key, const char *fallback);
-int64_t json_get_int(
-    const struct json *obj, const char *key, int64_t fallback);
+int64_t json_get_int(const struct json *obj, const char *key, int64_t fallback);
 double json_get_num(const struct json *obj, const char *key, double fallback);
 bool json_get_bool(const struct json *obj, const char *key, bool fallback);
 /* The value as compact JSON text on the arena. */
 const char *json_text(struct arena *a, const struct json *j);
 
 /* Writer. key is NULL inside arrays and at top level. Strings that are not
- * valid UTF-8 are written with U+FFFD for the bad bytes, so the output is
- * always valid JSON. NULL strings become null. Doubles are written as
- * shortest text that reads back equal; NaN and infinities become 0. */
+ * valid UTF-8 are written with U+FFFD for the bad bytes and for NUL, so what
+ * is written here json_parse takes. NULL strings become null. Doubles are
+ * written as shortest text that reads back equal; NaN and infinities become 0.
+ */
 struct json_w {
 	struct buf *buf;
 	bool needs_comma;

@@ -27,6 +27,8 @@ json_w_bytes(struct buf *b, const char *text, size_t len)
 		char c = text[run];
 		if (c == '"' || c == '\\')
 			buf_printf(b, "\\%c", c);
+		else if (c == '\0')
+			buf_puts(b, "\xef\xbf\xbd");
 		else if (c == '\n')
 			buf_puts(b, "\\n");
 		else if (c == '\t')

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * One line per event on stderr: JSON (default off a terminal) or logfmt. An
- * event word, then key=value pairs; control characters are escaped, so input
- * cannot forge a line. Never pass bodies, prompts, answers, tokens or DSNs.
+ * event word, then key=value pairs; control characters are escaped and bytes
+ * that are not UTF-8 replaced, so input cannot forge a line. A text is cut at
+ * 2 kB. Never pass bodies, prompts, answers, tokens or DSNs.
  *
  *   log_info("debate.start", "id=%s rounds=%d", id, rounds);
  *
@@ -17,8 +18,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 enum log_format { LOG_AUTO, LOG_JSON, LOG_LOGFMT };
 
 /* Once, at start; program is borrowed and names the process in each line. */
-void log_init(const char *program, enum log_level level,
-    enum log_format format);
+void log_init(
+    const char *program, enum log_level level, enum log_format format);
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
     PRINTF(3, 4);
 

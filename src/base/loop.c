@@ -23,6 +23,7 @@ struct loop {
 	struct loop_timer **heap; /* heap[1..heap_len], earliest first */
 	size_t heap_len;
 	size_t heap_cap;
+	int64_t firing_ms; /* due until here fire now; -1 outside of firing */
 	void (*turn_fn)(void *arg);
 	void *turn_arg;
 	void (*wake_fn)(void *arg);
@@ -45,11 +46,12 @@ enum err
 loop_new(struct loop **out)
 {
 	struct loop *l = mem_zalloc(sizeof(*l));
+	l->firing_ms = -1;
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	l->wakeup = (struct loop_watch){
-	    .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-	    .fn = loop_on_wakeup,
-	    .arg = l};
+	l->wakeup =
+	    (struct loop_watch){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.fn = loop_on_wakeup,
+		.arg = l};
 	if (l->epoll_fd < 0 || l->wakeup.fd < 0 ||
 	    loop_watch_add(l, &l->wakeup, EPOLLIN) != ERR_OK) {
 		loop_free(&l);
@@ -144,6 +146,9 @@ loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms)
 {
 	loop_timer_del(l, t);
 	t->due_ms = clock_mono_ms() + (delay_ms > 0 ? delay_ms : 0);
+	/* A timer's callback cannot make the turn endless. */
+	if (t->due_ms <= l->firing_ms)
+		t->due_ms = l->firing_ms + 1;
 	if (l->heap_len + 2 > l->heap_cap) {
 		l->heap_cap = l->heap_cap > 0 ? l->heap_cap * 2 : 64;
 		l->heap = mem_realloc_array(
@@ -201,19 +206,17 @@ loop_wait_ms(const struct loop *l)
 	return wait < 0 ? 0 : wait > 60000 ? 60000 : (int)wait;
 }
 
-/* Fire what is due now; a timer set to 0 by a callback waits one turn. */
+/* Fire what is due now; what a callback sets waits for another turn. */
 static void
 loop_fire_timers(struct loop *l)
 {
-	int64_t now = clock_mono_ms();
-
-	for (size_t n = l->heap_len; n > 0 && l->heap_len > 0; n--) {
+	l->firing_ms = clock_mono_ms();
+	while (l->heap_len > 0 && l->heap[1]->due_ms <= l->firing_ms) {
 		struct loop_timer *t = l->heap[1];
-		if (t->due_ms > now)
-			return;
 		loop_timer_del(l, t);
 		t->fn(t);
 	}
+	l->firing_ms = -1;
 }
 
 enum err
@@ -242,10 +245,11 @@ void
 loop_wake(struct loop *l)
 {
 	uint64_t one = 1;
+	int saved_errno = errno; /* for the code a signal handler interrupts */
 
 	/* A full counter is as good as a wake-up. */
 	if (write(l->wakeup.fd, &one, sizeof(one)) < 0)
-		return;
+		errno = saved_errno;
 }
 
 void

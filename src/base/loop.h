@@ -45,7 +45,9 @@ enum err loop_watch_add(struct loop *l, struct loop_watch *w, uint32_t events)
 void loop_watch_mod(struct loop *l, struct loop_watch *w, uint32_t events);
 void loop_watch_del(struct loop *l, struct loop_watch *w);
 
-/* (Re)arm to fire delay_ms from now; 0 = next turn. */
+/* (Re)arm to fire delay_ms from now; 0 = when the callbacks of this turn have
+ * run, or, set by a timer's callback, in the next turn. Timers fire in the
+ * order of their due times. */
 void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms);
 void loop_timer_del(struct loop *l, struct loop_timer *t);
 bool loop_timer_is_set(const struct loop_timer *t);

@@ -91,11 +91,14 @@ str_to_i64(const char *text, int64_t min, int64_t max, int64_t *out)
 
 	if (is_negative)
 		text++;
-	enum err e = str_to_u64(
-	    text, strlen(text), (uint64_t)INT64_MAX, &magnitude);
+	/* INT64_MIN has one more than INT64_MAX. */
+	enum err e = str_to_u64(text, strlen(text),
+	    (uint64_t)INT64_MAX + (is_negative ? 1 : 0), &magnitude);
 	if (e != ERR_OK)
 		return e;
-	int64_t value = is_negative ? -(int64_t)magnitude : (int64_t)magnitude;
+	int64_t value = is_negative && magnitude > 0
+	    ? -(int64_t)(magnitude - 1) - 1
+	    : (int64_t)magnitude;
 	if (value < min || value > max)
 		return ERR_TOO_LARGE;
 	*out = value;
@@ -157,7 +160,8 @@ str_split(struct arena *a, const char *text, char separator, size_t *n)
 	*n = 0;
 	for (const char *p = text;;) {
 		const char *end = strchrnul(p, separator);
-		char *part = str_trim(a, arena_strndup(a, p, (size_t)(end - p)));
+		char *part =
+		    str_trim(a, arena_strndup(a, p, (size_t)(end - p)));
 		if (*part != '\0')
 			parts[(*n)++] = part;
 		if (*end == '\0')

@@ -11,10 +11,10 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-bool str_eq(const char *a, const char *b);	/* NULL equals only NULL */
-bool str_ieq(const char *a, const char *b);	/* ASCII case-insensitive */
+bool str_eq(const char *a, const char *b);  /* NULL equals only NULL */
+bool str_ieq(const char *a, const char *b); /* ASCII case-insensitive */
 bool str_starts(const char *text, const char *prefix);
-bool str_is_empty(const char *text);		/* NULL or "" */
+bool str_is_empty(const char *text); /* NULL or "" */
 
 /* ASCII only, for any char value. */
 bool str_is_space(char c);

@@ -1,6 +1,10 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The parser that settings.def drives.
+ */
 #include "settings/settings.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +28,12 @@ struct settings_def {
 	size_t offset;
 };
 
+#define S_TYPE_INT    "integer"
+#define S_TYPE_DOUBLE "number"
+#define S_TYPE_BOOL   "boolean"
+#define S_TYPE_STR    "text"
+#define S_TYPE_ENUM   "choice"
+
 static const struct settings_def settings_defs[SETTINGS__COUNT] = {
 #define SETTING(name, kind, env_name, def, lo, hi, unit_text, flags, text)     \
 	{{.field = #name,                                                      \
@@ -33,13 +43,9 @@ static const struct settings_def settings_defs[SETTINGS__COUNT] = {
 	     .default_value = def,                                             \
 	     .min = lo,                                                        \
 	     .max = hi,                                                        \
-	     .is_secret = ((flags) & S_SECRET) != 0,                           \
+	     .is_secret = (flags) == S_SECRET,                                 \
 	     .is_bounded = S_##kind == S_INT || S_##kind == S_DOUBLE,          \
-	     .type = S_##kind == S_INT	 ? "integer"                           \
-		 : S_##kind == S_DOUBLE	 ? "number"                            \
-		 : S_##kind == S_BOOL	 ? "boolean"                           \
-		 : S_##kind == S_ENUM	 ? "choice"                            \
-					 : "text"},                             \
+	     .type = S_TYPE_##kind},                                           \
 	    S_##kind, offsetof(struct settings, name)},
 #define SETTING_ALIAS(env_name, name)
 #include "settings/settings.def"
@@ -70,7 +76,8 @@ settings_slot(const struct settings *s, const struct settings_def *d)
 	return (char *)(uintptr_t)s + d->offset;
 }
 
-/* Content of the file named by ENV_FILE, without its last newline. */
+/* Content of the file named by ENV_FILE, without its last newline. An empty
+ * one is an error: taken as unset, it would silently switch a secret off. */
 static enum err
 settings_read_file(struct arena *a, const char *path, const char **out)
 {
@@ -85,9 +92,49 @@ settings_read_file(struct arena *a, const char *path, const char **out)
 		return ERR_IO;
 	if ((size_t)n == sizeof(text))
 		return ERR_TOO_LARGE;
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+	if (n > 0 && text[n - 1] == '\n')
 		n--;
+	if (n > 0 && text[n - 1] == '\r')
+		n--;
+	if (n == 0 || memchr(text, '\0', (size_t)n) != NULL)
+		return ERR_INVALID;
 	*out = arena_strndup(a, text, (size_t)n);
+	return ERR_OK;
+}
+
+/* The marker that settings_override leaves for settings_show. */
+static const char *
+settings_flag_env(struct arena *a, const struct settings_row *row)
+{
+	return arena_printf(a, "%s__FLAG", row->env);
+}
+
+/* A setting under one of its names, *value NULL when that name is unset: the
+ * variable itself, else, for a secret, the file that NAME_FILE names. */
+static enum err
+settings_lookup(struct arena *a, const struct settings_row *row,
+    const char *name, const char **value, enum settings_origin *origin,
+    struct err_info *info)
+{
+	*origin = SETTINGS_ENV;
+	*value = getenv(name);
+	if (!str_is_empty(*value))
+		return ERR_OK;
+	*value = NULL;
+	if (!row->is_secret)
+		return ERR_OK;
+	const char *path = getenv(arena_printf(a, "%s_FILE", name));
+	if (str_is_empty(path))
+		return ERR_OK;
+	*origin = SETTINGS_FILE;
+	enum err e = settings_read_file(a, path, value);
+	if (e == ERR_INVALID)
+		return err_set(info, e, row->env,
+		    "the file named by %s_FILE is empty or not text", name);
+	if (e != ERR_OK)
+		return err_set(info, e, row->env,
+		    "cannot read the file named by %s_FILE: %s", name,
+		    err_text(e));
 	return ERR_OK;
 }
 
@@ -98,26 +145,21 @@ settings_source(struct arena *a, enum settings_id id, const char **value,
 {
 	const struct settings_row *row = &settings_defs[id].row;
 
-	*origin = SETTINGS_ENV;
-	*value = getenv(row->env);
-	for (size_t i = 0;
-	     str_is_empty(*value) && i < ARRAY_LEN(settings_aliases); i++)
-		if (settings_aliases[i].id == id)
-			*value = getenv(settings_aliases[i].env);
-	if (!str_is_empty(*value))
+	enum err e = settings_lookup(a, row, row->env, value, origin, info);
+	if (e != ERR_OK)
+		return e;
+	if (*value != NULL) {
+		if (getenv(settings_flag_env(a, row)) != NULL)
+			*origin = SETTINGS_FLAG;
 		return ERR_OK;
-
-	const char *path = row->is_secret
-	    ? getenv(arena_printf(a, "%s_FILE", row->env))
-	    : NULL;
-	if (!str_is_empty(path)) {
-		*origin = SETTINGS_FILE;
-		enum err e = settings_read_file(a, path, value);
-		if (e != ERR_OK)
-			return err_set(info, e, row->env,
-			    "cannot read the file named by %s_FILE: %s",
-			    row->env, err_text(e));
-		return ERR_OK;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(settings_aliases); i++) {
+		if (settings_aliases[i].id != id)
+			continue;
+		e = settings_lookup(
+		    a, row, settings_aliases[i].env, value, origin, info);
+		if (e != ERR_OK || *value != NULL)
+			return e;
 	}
 	*origin = SETTINGS_DEFAULT;
 	*value = row->default_value;
@@ -201,41 +243,85 @@ settings_put(const struct settings_def *d, const char *value, void *slot,
 	return ERR_INTERNAL;
 }
 
+/* One line per bad value; what a value holds cannot start another. */
 static void
 settings_complain(struct buf *errors, const struct err_info *info)
 {
-	buf_printf(errors, "%s: %s\n", info->field, info->text);
+	buf_printf(errors, "%s: ", info->field);
+	for (const char *p = info->text; *p != '\0'; p++) {
+		unsigned char c = (unsigned char)*p;
+		buf_putc(errors, c < 0x20 || c == 0x7f ? '?' : *p);
+	}
+	buf_putc(errors, '\n');
 }
 
-/* Rules that look at more than one setting. */
-static void
-settings_check_all(const struct settings *s, struct buf *errors)
+/* A rule that looks at more than one setting. */
+static bool
+settings_check(
+    struct buf *errors, bool is_bad, const char *env, const char *why)
 {
 	struct err_info info = {0};
 
-	if (s->disable_all_rate_limits && str_eq(s->env, "production")) {
-		err_set(&info, ERR_INVALID, "ARAGORA_DISABLE_ALL_RATE_LIMITS",
-		    "refused when ARAGORA_ENV is production");
-		settings_complain(errors, &info);
-	}
-	if (s->default_rounds > s->max_rounds) {
-		err_set(&info, ERR_INVALID, "ARAGORA_DEFAULT_ROUNDS",
-		    "%lld is more than ARAGORA_MAX_ROUNDS (%lld)",
-		    (long long)s->default_rounds, (long long)s->max_rounds);
-		settings_complain(errors, &info);
-	}
-	if (str_starts(s->redis_url, "rediss:")) {
-		err_set(&info, ERR_UNSUPPORTED, "ARAGORA_REDIS_URL",
-		    "TLS is not supported by hiredis 0.14; point it at a "
-		    "local stunnel with redis://");
-		settings_complain(errors, &info);
-	}
-	if (s->ssl_enabled &&
-	    (str_is_empty(s->ssl_cert) || str_is_empty(s->ssl_key))) {
-		err_set(&info, ERR_INVALID, "ARAGORA_SSL_ENABLED",
-		    "needs ARAGORA_SSL_CERT and ARAGORA_SSL_KEY");
-		settings_complain(errors, &info);
-	}
+	if (!is_bad)
+		return true;
+	err_set(&info, ERR_INVALID, env, "%s", why);
+	settings_complain(errors, &info);
+	return false;
+}
+
+static bool
+settings_check_all(const struct settings *s, struct buf *errors)
+{
+	bool is_ok = true;
+
+	is_ok &= settings_check(errors,
+	    s->disable_all_rate_limits && str_eq(s->env, "production"),
+	    "ARAGORA_DISABLE_ALL_RATE_LIMITS",
+	    "refused when ARAGORA_ENV is production");
+	is_ok &= settings_check(errors,
+	    s->rate_limit_fail_open && s->rate_limit_strict,
+	    "ARAGORA_RATE_LIMIT_FAIL_OPEN",
+	    "contradicts ARAGORA_RATE_LIMIT_STRICT");
+	is_ok &= settings_check(errors, s->default_rounds > s->max_rounds,
+	    "ARAGORA_DEFAULT_ROUNDS", "is more than ARAGORA_MAX_ROUNDS");
+	is_ok &= settings_check(errors,
+	    s->default_pagination > s->max_api_limit,
+	    "ARAGORA_DEFAULT_PAGINATION", "is more than ARAGORA_MAX_API_LIMIT");
+	is_ok &= settings_check(errors,
+	    *s->url_prefix != '\0' && *s->url_prefix != '/',
+	    "ARAGORA_URL_PREFIX", "does not start with '/'");
+	is_ok &= settings_check(errors, str_starts(s->redis_url, "rediss:"),
+	    "ARAGORA_REDIS_URL",
+	    "TLS is not supported by hiredis 0.14; point it at a local "
+	    "stunnel with redis://");
+	is_ok &= settings_check(errors,
+	    s->ssl_enabled &&
+		(str_is_empty(s->ssl_cert) || str_is_empty(s->ssl_key)),
+	    "ARAGORA_SSL_ENABLED",
+	    "needs ARAGORA_SSL_CERT and ARAGORA_SSL_KEY");
+	return is_ok;
+}
+
+/* One row into the struct; a bad value is replaced by the default, so that
+ * the checks across settings have something to read. */
+static bool
+settings_load_row(struct settings *s, struct arena *a, enum settings_id id,
+    struct buf *errors)
+{
+	const struct settings_def *d = &settings_defs[id];
+	struct err_info info = {0};
+	enum settings_origin origin;
+	const char *value = "";
+
+	enum err e = settings_source(a, id, &value, &origin, &info);
+	if (e == ERR_OK)
+		e = settings_put(d, value, settings_slot(s, d), &info);
+	if (e == ERR_OK)
+		return true;
+	settings_complain(errors, &info);
+	e = settings_put(d, d->row.default_value, settings_slot(s, d), NULL);
+	assert(e == ERR_OK);
+	return false;
 }
 
 enum err
@@ -243,34 +329,16 @@ settings_load(struct settings **out, struct buf *errors)
 {
 	struct settings *s = mem_zalloc(sizeof(*s));
 	struct arena *a = arena_new(0);
-	size_t before = errors->len;
+	bool is_ok = true;
 
-	for (int i = 0; i < SETTINGS__COUNT; i++) {
-		const struct settings_def *d = &settings_defs[i];
-		struct err_info info = {0};
-		enum settings_origin origin;
-		const char *value = "";
-		enum err e = settings_source(
-		    a, (enum settings_id)i, &value, &origin, &info);
-		if (e == ERR_OK)
-			e = settings_put(d, value, settings_slot(s, d), &info);
-		if (e != ERR_OK) {
-			settings_complain(errors, &info);
-			/* Keep the struct usable for the checks below. */
-			if (settings_put(d, d->row.default_value,
-				settings_slot(s, d), NULL) != ERR_OK)
-				abort();
-		}
-	}
-	settings_check_all(s, errors);
+	for (int i = 0; i < SETTINGS__COUNT; i++)
+		is_ok &= settings_load_row(s, a, (enum settings_id)i, errors);
+	is_ok &= settings_check_all(s, errors);
 	arena_free(&a);
-	if (errors->len != before) {
+	if (!is_ok)
 		settings_free(&s);
-		*out = NULL;
-		return ERR_INVALID;
-	}
 	*out = s;
-	return ERR_OK;
+	return is_ok ? ERR_OK : ERR_INVALID;
 }
 
 void
@@ -290,8 +358,13 @@ settings_free(struct settings **s)
 void
 settings_override(enum settings_id id, const char *value)
 {
-	if (setenv(settings_defs[id].row.env, value, 1) != 0)
+	const struct settings_row *row = &settings_defs[id].row;
+	struct arena *a = arena_new(0);
+
+	if (setenv(row->env, value, 1) != 0 ||
+	    setenv(settings_flag_env(a, row), "1", 1) != 0)
 		mem_exhausted(strlen(value));
+	arena_free(&a);
 }
 
 void

@@ -3,7 +3,8 @@
  * The settings of settings.def, read once at start. Precedence: command line
  * (settings_set before settings_load), then environment, then default. For
  * secrets, ENV_FILE names a file whose content (without its last newline) is
- * the value.
+ * the value; an older name of a setting (SETTING_ALIAS) counts when its own
+ * name is unset. An empty variable is an unset one.
  */
 #pragma once
 
@@ -20,7 +21,7 @@
 #define SETTINGS_TYPE_ENUM   char *
 
 struct settings {
-#define SETTING(field, type, ...)      SETTINGS_TYPE_##type field;
+#define SETTING(field, type, ...) SETTINGS_TYPE_##type field;
 #define SETTING_ALIAS(env_name, field)
 #include "settings/settings.def"
 #undef SETTING
@@ -28,7 +29,7 @@ struct settings {
 };
 
 enum settings_id {
-#define SETTING(field, ...)	       SETTINGS_##field,
+#define SETTING(field, ...) SETTINGS_##field,
 #define SETTING_ALIAS(env_name, field)
 #include "settings/settings.def"
 #undef SETTING
@@ -65,7 +66,8 @@ enum err settings_load(struct settings **out, struct buf *errors) MUST_CHECK;
 void settings_free(struct settings **s);
 
 /* Overrides the environment for the settings_load calls that follow and for
- * child processes (it is setenv of the row's name): command-line flags. */
+ * child processes (it is setenv of the row's name, and of a marker that makes
+ * settings_show say SETTINGS_FLAG): command-line flags. */
 void settings_override(enum settings_id id, const char *value);
 
 /* Value as text ("********" for a secret that is set) and its origin, as the

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""The documents that are produced from the tables. Without arguments: write
+them. --check: tell which differ from the tables and fail."""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "tests", "lint"))
+import tree  # noqa: E402
+
+MADE = ("<!-- SPDX-License-Identifier: MIT -->\n"
+        "<!-- Produced from {} by `make docs`; do not edit. -->\n\n")
+
+
+def cell(text):
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |",
+             "|" + "|".join(" --- " for _ in header) + "|"]
+    lines += ["| " + " | ".join(cell(c) for c in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def events():
+    path = "src/bus/event.def"
+    out = MADE.format(path) + """# Events
+
+A debate is told as events. Every event is one JSON object:
+
+    {"type": "vote", "debate_id": "adhoc_1a2b3c4d", "loop_id": "...",
+     "timestamp": 1767225600.123, "seq": 17, "round": 1, "agent": "demo",
+     "data": {...}}
+
+`debate_id` and `loop_id` are equal. `timestamp` is in seconds since 1970 UTC.
+`round` and `agent` stand at the top and again in `data`, with `round_number`
+beside `round`. The same object comes over the WebSocket and from
+`GET /api/debates/{id}/events`.
+
+## Stored events
+
+They have a sequence number `seq` that counts 1, 2, 3, ... for each debate
+without a gap, and are kept in the database. Who sees a gap asks again with
+`since=` the last number it has.
+
+"""
+    rows = tree.rows(path, "EVENT")
+
+    def part(is_stored):
+        return table(
+            ("type", "when", "fields of `data`"),
+            [("`%s`" % tree.unquote(r[1]), tree.unquote(r[4]),
+              ", ".join("`%s`" % f for f in tree.unquote(r[3]).split()))
+             for r in rows if (r[2] == "1") == is_stored])
+
+    return out + part(True) + """
+## Events on the wire only
+
+They carry no `seq` and are not stored. The text that `token_delta` brings
+piece by piece comes again as a whole in a stored event.
+
+""" + part(False)
+
+
+def bounds(row):
+    kind, low, high, unit = row[1], row[4], row[5], tree.unquote(row[6])
+    if kind in ("INT", "DOUBLE"):
+        return f"{low} to {high} {unit}".rstrip()
+    if kind == "BOOL":
+        return "true or false"
+    if kind == "ENUM":
+        return ", ".join(unit.split("|"))
+    return unit or "text"
+
+
+def settings():
+    path = "src/settings/settings.def"
+    out = MADE.format(path) + """# Settings
+
+Every setting is an environment variable. A flag of the command line wins over
+it. An empty variable counts as unset. A value that is out of bounds or of the
+wrong kind stops the program with exit status 78 and a list of everything that
+is wrong. `aragora config` prints what is in force and where it comes from.
+
+Secrets are never printed. Each has a twin with `_FILE` at its end that names a
+file holding the value.
+
+"""
+    aliases = {}
+    for alias, field in tree.rows(path, "SETTING_ALIAS"):
+        aliases.setdefault(field, []).append(tree.unquote(alias))
+    unused = {line.split()[0]
+              for line in tree.read(
+                  "tests/lint/settings_unused.txt").splitlines()
+              if line.strip() and not line.startswith("#")}
+    rows = {row[0]: row for row in tree.rows(path, "SETTING")}
+    group = []
+
+    def flush():
+        text = table(("variable", "default", "values", "meaning"), group)
+        group.clear()
+        return text
+
+    for line in tree.read(path).splitlines():
+        heading = re.match(r"/\* (.+) \*/$", line)
+        row = re.match(r"SETTING\((\w+),", line)
+        if heading:
+            if group:
+                out += flush() + "\n"
+            out += f"## {heading.group(1)}\n\n"
+        elif row:
+            r = rows[row.group(1)]
+            text = tree.unquote(r[8])
+            if r[7] == "S_SECRET":
+                text += " Secret."
+            if r[0] in aliases:
+                text += " Also read as " + ", ".join(
+                    f"`{a}`" for a in aliases[r[0]]) + "."
+            if r[0] in unused:
+                text += " **Checked, but without effect in this version.**"
+            default = tree.unquote(r[3])
+            group.append((f"`{tree.unquote(r[2])}`",
+                          f"`{default}`" if default else "unset",
+                          bounds(r), text))
+    return out + flush()
+
+
+def metrics():
+    path = "src/metrics/metric.def"
+    out = MADE.format(path) + """# Metrics
+
+`GET /metrics` answers in the Prometheus text format for all processes of the
+host. Counters only grow; gauges say what is the case now.
+
+"""
+    return out + table(
+        ("name", "type", "series", "meaning"),
+        [(f"`{tree.unquote(r[2])}`", r[1].lower(),
+          f"`{tree.unquote(r[3])}`" if tree.unquote(r[3]) else "",
+          tree.unquote(r[4]))
+         for r in tree.rows(path, "METRIC")])
+
+
+DOCUMENTS = {
+    "docs/events.md": events,
+    "docs/settings.md": settings,
+    "docs/metrics.md": metrics,
+}
+
+
+def main():
+    if sys.argv[1:] == ["--check"]:
+        report = tree.Report()
+        for path, make in DOCUMENTS.items():
+            if not os.path.exists(os.path.join(tree.ROOT, path)):
+                report.find(path, "is missing: run make docs")
+            elif tree.read(path) != make():
+                report.find(path, "differs from its table: run make docs")
+        report.done(len(DOCUMENTS))
+    for path, make in DOCUMENTS.items():
+        with open(os.path.join(tree.ROOT, path), "w",
+                  encoding="utf-8") as f:
+            f.write(make())
+
+
+main()

@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# What this tree needs from Debian 12, in one place; sourced by quickstart and
+# check.
+#
+#   aragora_packages build|run|test   print package names, one a line
+#   aragora_install build run ...     install those that are missing
+
+# The names of one group: build = compile and install, run = serve on this
+# machine, test = everything scripts/check uses beside the two.
+aragora_packages() {
+	case $1 in
+	build)
+		printf '%s\n' autoconf automake gcc libc6-dev make pkg-config \
+			libfcgi-dev libpq-dev libsqlite3-dev libhiredis-dev \
+			libjson-c-dev libcurl4-openssl-dev libssl-dev
+		;;
+	run)
+		printf '%s\n' nginx ca-certificates
+		;;
+	test)
+		printf '%s\n' check clang clang-format libclang-rt-14-dev git \
+			shellcheck xz-utils spawn-fcgi postgresql \
+			redis-server python3 python3-pytest python3-httpx \
+			python3-websockets python3-psycopg2 python3-redis \
+			python3-selenium chromium chromium-driver procps
+		;;
+	*)
+		echo "packages: unknown group '$1'" >&2
+		return 2
+		;;
+	esac
+}
+
+# Is a package, or one that provides it, installed?
+aragora_has_package() {
+	local status
+
+	status=$(dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null)
+	case $status in
+	*installed*) [[ $status != *not-installed* ]] && return 0 ;;
+	esac
+	# Any nginx and any redis will do.
+	case $1 in
+	nginx) [[ -x /usr/sbin/nginx ]] ;;
+	pkg-config) command -v pkg-config >/dev/null ;;
+	*) return 1 ;;
+	esac
+}
+
+# Run a command as root: directly, or through sudo.
+aragora_as_root() {
+	if [[ $(id -u) -eq 0 ]]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		echo "packages: this needs root or sudo: $*" >&2
+		return 1
+	fi
+}
+
+aragora_install() {
+	local group package
+	local missing=()
+
+	if ! command -v dpkg-query >/dev/null ||
+		! command -v apt-get >/dev/null; then
+		echo "packages: this is not Debian; needed are, under" \
+			"whatever names they have here:" >&2
+		for group in "$@"; do
+			aragora_packages "$group" | sed 's/^/    /' >&2
+		done
+		echo "packages: going on as if they were installed" >&2
+		return 0
+	fi
+	for group in "$@"; do
+		while read -r package; do
+			aragora_has_package "$package" ||
+				missing+=("$package")
+		done < <(aragora_packages "$group")
+	done
+	[[ ${#missing[@]} -eq 0 ]] && return 0
+
+	echo "packages: installing ${missing[*]}"
+	aragora_as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get update -qq &&
+		aragora_as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends \
+			-o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
+}

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""Who may include whom: downwards only, never sideways between programs."""
+import re
+
+import tree
+
+LEVEL = {
+    "src/base": {"base"},
+    "src/settings": {"base"},
+    "src/store": {"base", "settings"},
+    "src/bus": {"base", "settings"},
+    "src/limit": {"base", "settings"},
+    "src/cache": {"base", "settings"},
+    "src/metrics": {"base", "settings"},
+    "src/llm": {"base", "settings", "metrics"},
+    "src/debate": {"base", "settings", "store", "bus", "llm", "limit",
+                   "cache", "metrics"},
+    "src/runner": {"base", "settings", "store", "bus", "llm", "limit",
+                   "cache", "metrics", "debate"},
+    "src/cli": {"base", "settings", "store", "bus", "llm", "limit",
+                "cache", "metrics", "debate"},
+    "fcgi": {"base", "settings", "store", "bus", "llm", "limit", "cache",
+             "metrics"},
+    "ws-bridge": {"base", "settings", "store", "bus", "limit", "cache",
+                  "metrics"},
+}
+# Further headers: the pure parts of the domain for the two front programs,
+# the list of routes and the metrics that the store's pool and the bus count.
+ALSO = {
+    "fcgi": {"debate/config.h", "debate/view.h", "debate/result.h"},
+    "ws-bridge": {"debate/config.h", "debate/view.h", "debate/result.h"},
+    "src/cli": {"fcgi/routes.def"},
+    "src/store": {"metrics/metrics.h"},
+    "src/bus": {"metrics/metrics.h"},
+}
+
+
+def module_of(include):
+    """'src/store/db.h' and 'store/db.h' are both of store."""
+    return include.removeprefix("src/").split("/")[0]
+
+
+def main():
+    report = tree.Report()
+    checked = 0
+    for path in tree.files(".c", ".h", ".def", under=("src", "fcgi",
+                                                      "ws-bridge")):
+        home = next((h for h in LEVEL if path.startswith(h + "/")), None)
+        if home is None:
+            report.find(path, "is in no folder that the architecture names")
+            continue
+        checked += 1
+        for n, line in enumerate(tree.read(path).splitlines(), 1):
+            m = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+            if not m or m.group(1) == "config.h":
+                continue
+            include = m.group(1)
+            module = module_of(include)
+            if "/" not in include:
+                report.find(f"{path}:{n}", f'"{include}" names no folder')
+            elif module == module_of(home):
+                continue
+            elif module not in LEVEL[home] and \
+                    include not in ALSO.get(home, ()):
+                report.find(f"{path}:{n}", f"{home} may not include {include}")
+    report.done(checked)
+
+
+main()

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""The lint tests find what they are there to find: each is run over a small
+tree that breaks its rule, and over the same tree mended."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import tree
+
+HERE = os.path.join(tree.ROOT, "tests", "lint")
+SPDX = "/* SPDX-License-Identifier: MIT */\n"
+LONG = "static void\nlong_one(void)\n{\n" + "\ta();\n" * 101 + "}\n"
+
+# (lint, file, bad content, part of the complaint, good content)
+CASES = [
+    ("includes", "src/base/a.c", '#include "settings/settings.h"\n',
+     "src/base may not include", '#include "base/a.h"\n'),
+    ("includes", "src/store/a.c", '#include "llm/llm.h"\n',
+     "src/store may not include", '#include "settings/settings.h"\n'),
+    ("includes", "fcgi/a.c", '#include "debate/debate.h"\n',
+     "fcgi may not include", '#include "debate/view.h"\n'),
+    ("includes", "ws-bridge/a.c", '#include "fcgi/req.h"\n',
+     "ws-bridge may not include", '#include "ws-bridge/a.h"\n'),
+    ("includes", "src/runner/a.c", '#include "src/cli/cli.h"\n',
+     "src/runner may not include", '#include "debate/debate.h"\n'),
+    ("includes", "src/base/a.c", '#include "a.h"\n', "names no folder",
+     '#include "base/a.h"\n'),
+    ("libraries", "src/store/pool.c", "#include <libpq-fe.h>\n", "libpq",
+     "#include <stdio.h>\n"),
+    ("libraries", "src/store/pool.c", "void f(void) { PQreset(c); }\n",
+     "database calls", "/* PQreset( is for drivers */\n"),
+    ("libraries", "src/store/store.c", "int x = sqlite3_exec(db);\n",
+     "stmt.def", 'const char *s = "sqlite3_exec(db)";\n'),
+    ("libraries", "src/bus/bus.c", "#include <hiredis/hiredis.h>\n",
+     "hiredis", "#include <stdio.h>\n"),
+    ("libraries", "src/bus/bus_redis.c", 'redisCommand(c, "GET %s", k);\n',
+     "redisCommandArgv", "redisCommandArgv(c, 1, v, l);\n"),
+    ("libraries", "src/runner/a.c", "#include <curl/curl.h>\n", "curl",
+     "#include <stdio.h>\n"),
+    ("libraries", "fcgi/main.c", "#include <fcgiapp.h>\n", "libfcgi",
+     "#include <stdio.h>\n"),
+    ("libraries", "src/llm/a.c", "#include <json-c/json.h>\n", "json-c",
+     '#include "base/json.h"\n'),
+    ("libraries", "src/store/db_pgsql.c",
+     'x("SET statement_timeout = 1");\n', "SET without LOCAL",
+     'x("UPDATE t "\n  "SET a = 1");\ny("SET LOCAL x = 1");\n'),
+    ("libraries", "src/store/sql/0001.sql",
+     "-- SPDX\nCREATE TABLE t (a TEXT);\nSET x = 1;\n", "SET without LOCAL",
+     "-- SET x = 1;\nUPDATE t SET a = 1;\n"),
+    ("libraries", "src/store/a.c", 'x("LISTEN events");\n', "session state",
+     'x("listening");\n'),
+    ("size", "src/base/a.c", LONG, "long_one has 101 lines",
+     LONG.replace("\ta();\n", "", 1)),
+    ("size", "src/base/a.c", "int f(void);\n" + "\t" * 9 + "int some_name;\n",
+     "over 80 columns", "int\nf(void)\n{\n\treturn 1;\n}\n"),
+    ("files", "src/base/a.c", "int x;\n", "no SPDX", SPDX + "int x;\n"),
+    ("files", "src/base/a.c", SPDX + "/* TO" "DO: more */\n", "more",
+     SPDX + "/* done */\n"),
+    ("files", "src/base/a.c", SPDX + "int x; \n", "white space",
+     SPDX + "int x;\n"),
+    ("files", "src/base/a.c", SPDX + "int x;", "no line end",
+     SPDX + "int x;\n"),
+    ("shell", "scripts/a.sh", "#!/bin/sh\nrm -rf $UNSET_/$1/*\ncd x\n",
+     "shellcheck objects", '#!/bin/sh\nrm -f "$1"\n'),
+    ("tables", "src/use.c", "x = settings->one;\n", "two (ARAGORA_TWO) is",
+     "x = settings->one + s->two;\n"),
+    ("tables", "tests/lint/settings_unused.txt", "one a topic\n",
+     "one is used", "# none\n"),
+    ("tables", "tests/lint/settings_unused.txt", "three a topic\n",
+     "three is no setting", "# none\n"),
+    ("tables", "tests/lint/settings_unused.txt", "nothing\n",
+     "nothing has no topic", "# none\n"),
+    ("tables", "src/bus/event.def", 'EVENT(LOST, "lost", 1, "", "x")\n',
+     "LOST is used nowhere", 'EVENT(VOTE, "vote", 1, "", "x")\n'),
+    ("tables", "src/store/stmt.def", 'STMT(LOST, "", 1, "SELECT 1", NULL)\n',
+     "LOST is used nowhere", 'STMT(PING, "", 1, "SELECT 1", NULL)\n'),
+    ("tables", "src/metrics/metric.def",
+     'METRIC(LOST, GAUGE, "a", "", "b")\n', "LOST is used nowhere",
+     'METRIC(SEEN, GAUGE, "a", "", "b")\n'),
+    ("tables", "fcgi/routes.def", 'ROUTE(GET, "/x", lost_get, A)\n',
+     "lost_get of", 'ROUTE(GET, "/x", x_get, A)\n'),
+]
+
+# What the tables test needs to stand around a case.
+TABLES = {
+    "src/settings/settings.def":
+        'SETTING(one, INT, "ARAGORA_ONE", "1", 0, 9, "x", 0, "One, (a).")\n'
+        'SETTING(two, STR, "ARAGORA_TWO", "", 0, 0, "", 0, "Two \\"q\\".")\n',
+    "src/settings/settings.c":
+        "\nsettings_start(const char *p)\n{\n}\n",
+    "src/use.c":
+        "x = settings->one + s->two; /* t->three */\n"
+        "EVENT_VOTE; METRIC_SEEN; STMT_PING;\n",
+    "src/bus/event.def": 'EVENT(VOTE, "vote", 1, "", "x")\n',
+    "src/metrics/metric.def": 'METRIC(SEEN, GAUGE, "a", "", "b")\n',
+    "src/store/stmt.def": 'STMT(PING, "", 1, "SELECT 1", NULL)\n',
+    "fcgi/routes.def": 'ROUTE(GET, "/x", x_get, A)\n',
+    "fcgi/h_x.c": "static enum x\nx_get(struct req *r)\n{\n}\n",
+    "tests/lint/settings_unused.txt": "",
+}
+
+
+def write(root, path, text):
+    full = os.path.join(root, path)
+    os.makedirs(os.path.dirname(full), exist_ok=True)
+    with open(full, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def run(lint, path, text):
+    root = tempfile.mkdtemp(prefix="lint-")
+    try:
+        if lint == "tables":
+            for name, content in TABLES.items():
+                write(root, name, content)
+            if path == "src/use.c":
+                text += "EVENT_VOTE; METRIC_SEEN; STMT_PING;\n"
+        elif lint == "size":
+            write(root, "src/base/other.c", "static int\nf(void)\n{\n}\n")
+        write(root, path, text)
+        done = subprocess.run(
+            [sys.executable, "-B", os.path.join(HERE, f"lint_{lint}.py")],
+            env={**os.environ, "srcdir": root}, capture_output=True,
+            text=True)
+        return done.returncode, done.stdout + done.stderr
+    finally:
+        shutil.rmtree(root)
+
+
+def main():
+    report = tree.Report()
+    for lint, path, bad, complaint, good in CASES:
+        if lint == "shell" and not shutil.which("shellcheck"):
+            continue
+        status, said = run(lint, path, bad)
+        if status != 1 or complaint not in said:
+            report.find(f"lint_{lint}", f"misses '{complaint}':\n{said}")
+        status, said = run(lint, path, good)
+        if status != 0:
+            report.find(f"lint_{lint}", f"refuses good {path}:\n{said}")
+    report.done(len(CASES))
+
+
+main()

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Log lines: one per event whatever the input holds, and valid JSON.
+ */
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "tests/unit/check_run.h"
+
+static FILE *sink;
+static int saved_stderr;
+static char written[65536];
+
+/* From here on stderr is a file. */
+static void
+catch_stderr(void)
+{
+	sink = tmpfile();
+	ck_assert_ptr_nonnull(sink);
+	saved_stderr = dup(STDERR_FILENO);
+	ck_assert_int_ge(dup2(fileno(sink), STDERR_FILENO), 0);
+}
+
+/* What was written since; stderr is itself again. */
+static const char *
+caught(void)
+{
+	dup2(saved_stderr, STDERR_FILENO);
+	close(saved_stderr);
+	rewind(sink);
+	size_t n = fread(written, 1, sizeof(written) - 1, sink);
+	written[n] = '\0';
+	fclose(sink);
+	return written;
+}
+
+static size_t
+count_lines(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/* The one line as JSON; gives its "msg". */
+static const char *
+message_of(struct arena *a, const char *line)
+{
+	const struct json *j;
+	struct err_info info = {0};
+	size_t len = strlen(line);
+
+	ck_assert_uint_eq(count_lines(line), 1);
+	ck_assert_int_eq(line[len - 1], '\n');
+	ck_assert_msg(json_validate(line, len - 1, NULL, &info) == ERR_OK,
+	    "%s: %s", info.text, line);
+	ck_assert_int_eq(json_parse(a, line, len - 1, NULL, &j, NULL), ERR_OK);
+	ck_assert_str_eq(json_get_str(j, "prog", ""), "check_log");
+	ck_assert_str_eq(json_get_str(j, "event", ""), "test.event");
+	ck_assert_int_eq(json_get_int(j, "pid", 0), getpid());
+	return json_get_str(j, "msg", NULL);
+}
+
+START_TEST(test_json_line)
+{
+	struct arena *a = arena_new(0);
+
+	log_init("check_log", LOG_INFO, LOG_JSON);
+	catch_stderr();
+	log_warning("test.event", "id=%s n=%d", "adhoc_1", 3);
+	const char *line = caught();
+	ck_assert_str_eq(message_of(a, line), "id=adhoc_1 n=3");
+	ck_assert_ptr_nonnull(strstr(line, "\"level\":\"warning\""));
+	arena_free(&a);
+}
+END_TEST
+
+START_TEST(test_text_line)
+{
+	log_init("check_log", LOG_INFO, LOG_LOGFMT);
+	catch_stderr();
+	log_error("test.event", "why=%s", "no \"reason\"");
+	const char *line = caught();
+	ck_assert_uint_eq(count_lines(line), 1);
+	ck_assert_ptr_nonnull(strstr(line, " error check_log["));
+	ck_assert_ptr_nonnull(
+	    strstr(line, "] test.event why=no \\\"reason\\\"\n"));
+}
+END_TEST
+
+START_TEST(test_levels)
+{
+	log_init("check_log", LOG_WARNING, LOG_LOGFMT);
+	catch_stderr();
+	log_debug("test.event", "a");
+	log_info("test.event", "b");
+	log_warning("test.event", "c");
+	log_error("test.event", "d");
+	ck_assert_uint_eq(count_lines(caught()), 2);
+	log_init("check_log", LOG_DEBUG, LOG_LOGFMT);
+	catch_stderr();
+	log_debug("test.event", "a");
+	ck_assert_uint_eq(count_lines(caught()), 1);
+}
+END_TEST
+
+/* Input that tries to look like a line of its own, or to end the JSON. */
+static const char *const hostile[] = {
+    "x\n2026-01-01T00:00:00Z error aragora[1] forged",
+    "x\r\nforged",
+    "x\",\"event\":\"forged\",\"msg\":\"",
+    "x\\\",\"forged\":\"",
+    "\x1b[2J\x1b]0;title\x07",
+    "\xc2\x85next line\xe2\x80\xa8separator\xe2\x80\xa9paragraph",
+    "\xc2\x9b[31m C1 control",
+    "\x7f\x01\x1f\x08",
+    "\xff\xfe\xc3(\xe2\x82",
+    "plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
+};
+
+START_TEST(test_forged_lines_are_escaped)
+{
+	struct arena *a = arena_new(0);
+
+	for (int format = LOG_JSON; format <= LOG_LOGFMT; format++) {
+		log_init("check_log", LOG_INFO, (enum log_format)format);
+		for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
+			catch_stderr();
+			log_info("test.event", "user=%s", hostile[i]);
+			const char *line = caught();
+			size_t len = strlen(line);
+			ck_assert_uint_eq(count_lines(line), 1);
+			ck_assert(str_is_utf8(line, len));
+			for (size_t k = 0; k + 1 < len; k++)
+				ck_assert(line[k] < 0 || line[k] >= ' ');
+			ck_assert_ptr_null(strchr(line, 0x7f));
+			ck_assert_ptr_null(strstr(line, "\xe2\x80\xa8"));
+			ck_assert_ptr_null(strstr(line, "\xc2\x85"));
+			ck_assert_ptr_null(strstr(line, "\xc2\x9b"));
+			if (format == LOG_JSON)
+				ck_assert_ptr_nonnull(message_of(a, line));
+		}
+	}
+	arena_free(&a);
+}
+END_TEST
+
+START_TEST(test_text_survives_json)
+{
+	struct arena *a = arena_new(0);
+
+	log_init("check_log", LOG_INFO, LOG_JSON);
+	catch_stderr();
+	log_info("test.event", "%s",
+	    "a\nb\"c\\\xc2\x85\xe2\x80\xa8\xf0\x9f"
+	    "\x98\x80\xff");
+	ck_assert_str_eq(message_of(a, caught()),
+	    "a\nb\"c\\\xc2\x85\xe2\x80\xa8\xf0\x9f\x98\x80\xef\xbf\xbd");
+	arena_free(&a);
+}
+END_TEST
+
+/* Too long a text is cut, between characters and between escapes. */
+START_TEST(test_long_text_is_cut)
+{
+	struct arena *a = arena_new(0);
+	static const char *const units[] = {
+	    "a", "\x01", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\\"};
+
+	log_init("check_log", LOG_INFO, LOG_JSON);
+	for (size_t u = 0; u < ARRAY_LEN(units); u++) {
+		for (size_t lead = 0; lead < 8; lead++) {
+			char text[9000] = "";
+			size_t n = lead;
+			memset(text, 'x', lead);
+			while (n + 5 < sizeof(text)) {
+				size_t len = strlen(units[u]);
+				memcpy(text + n, units[u], len + 1);
+				n += len;
+			}
+			catch_stderr();
+			log_info("test.event", "%s", text);
+			const char *message = message_of(a, caught());
+			size_t len = strlen(message);
+			ck_assert_uint_gt(len, 600);
+			ck_assert_uint_lt(len, n);
+			ck_assert_mem_eq(message, text, len);
+			arena_clear(a);
+		}
+	}
+	arena_free(&a);
+}
+END_TEST
+
+static void
+add_tests(TCase *t)
+{
+	tcase_add_test(t, test_json_line);
+	tcase_add_test(t, test_text_line);
+	tcase_add_test(t, test_levels);
+	tcase_add_test(t, test_forged_lines_are_escaped);
+	tcase_add_test(t, test_text_survives_json);
+	tcase_add_test(t, test_long_text_is_cut);
+}
+
+int
+main(void)
+{
+	return check_run("log", add_tests);
+}
