@@ -15,7 +15,7 @@
 #include "ws-bridge/connection.h"
 #include "ws-bridge/notice.h"
 
-#define END_HOLD_MS	100
+#define END_HOLD_MS	120 /* at least 100 whatever the clock's grain */
 #define REPLAY_SLOT_MS	16
 #define REPLAY_SLOT_MIN 8	/* frames: 2 ms each on average */
 #define REPLAY_SLOTS	128	/* the longest replay takes about 2 s */
@@ -228,12 +228,11 @@ static bool
 connection_may_replay(struct connection *c, const struct sub *s, int64_t now)
 {
 	if (now - c->slot_ms >= REPLAY_SLOT_MS) {
-		int64_t share = (s->replay_until - s->cursor) / REPLAY_SLOTS;
+		int64_t share =
+		    (s->replay_until - s->replay_since) / REPLAY_SLOTS + 1;
 		c->slot_ms = now;
 		c->slot_left =
-		    share > c->slot_left && share > REPLAY_SLOT_MIN
-		    ? share
-		    : REPLAY_SLOT_MIN;
+		    share > REPLAY_SLOT_MIN ? share : REPLAY_SLOT_MIN;
 	}
 	if (c->slot_left > 0) {
 		c->slot_left--;
@@ -274,6 +273,8 @@ connection_take(struct connection *c, struct sub *s, int64_t now)
 		return false;
 	if (s->is_replay_open && s->cursor >= s->replay_until)
 		connection_end_replay(c, s);
+	if (c->state != CONN_OPEN)
+		return false;
 	if (hub_next(c->server->hub, s, &f) != SUB_FRAME) {
 		s->is_done = s->state == SUB_ACTIVE && s->topic->is_ended &&
 		    s->cursor >= s->topic->head;
@@ -283,7 +284,7 @@ connection_take(struct connection *c, struct sub *s, int64_t now)
 	if (f->is_end) {
 		if (s->is_replay_open && f->seq == s->replay_until)
 			connection_end_replay(c, s);
-		if (!connection_may_end(c, now))
+		if (c->state != CONN_OPEN || !connection_may_end(c, now))
 			return false;
 	} else if (is_replayed && !connection_may_replay(c, s, now)) {
 		return false;

@@ -20,7 +20,6 @@
 #define CONN_LINGER_MS	  2000	/* for the other side's close */
 #define CONN_PONG_MS	  10000 /* to answer a ping */
 #define CONN_STALL_MS	  30000 /* without a byte leaving */
-#define CONN_HEARTBEAT_MS 15000
 #define CONN_OUT_MAX	  (4u << 20) /* bytes queued, answers included */
 #define CONN_ROUNDS	  8	     /* sendmsg calls per turn */
 
@@ -109,7 +108,7 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 		return;
 	log_debug("ws.close", "id=%s code=%d reason=\"%s\"", c->id, code,
 	    reason);
-	if (c->out.bytes > CONN_OUT_MAX || code == WS_CLOSE_TRY_LATER)
+	if (code == WS_CLOSE_TRY_LATER) /* it does not take what there is */
 		outq_cut(&c->out);
 	outq_push(&c->out, notice_close(code, reason), false);
 	connection_set_state(c, CONN_CLOSING);
@@ -301,6 +300,19 @@ connection_flush(struct connection *c)
 	if (c->state != CONN_DEAD)
 		loop_watch_mod(c->server->loop, &c->watch,
 		    connection_interest(c, c->out.n > 0 || has_more));
+}
+
+static void
+connection_heartbeat(struct connection *c)
+{
+	int64_t last_seq = 0;
+
+	if (!list_is_empty(&c->subs))
+		last_seq =
+		    LIST_ENTRY(c->subs.next, struct sub, in_owner)->cursor;
+	connection_send_quiet(c,
+	    notice_heartbeat(metric_read(METRIC_DEBATES_ACTIVE),
+		metric_read(METRIC_WS_CONNECTIONS), last_seq));
 }
 
 /* Heartbeat, ping and the limits of an open connection. */

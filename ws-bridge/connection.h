@@ -19,7 +19,8 @@
 #include "ws-bridge/ws_handshake.h"
 
 /* Debates one client may name; contract: ws-bridge limits. */
-#define CONN_SUBS_MAX 100
+#define CONN_SUBS_MAX	  100
+#define CONN_HEARTBEAT_MS 15000 /* between heartbeat events */
 
 enum conn_state {
 	CONN_REQUEST, /* reading the GET */
