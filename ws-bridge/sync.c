@@ -9,6 +9,7 @@
 #include "debate/view.h"
 #include "ws-bridge/notice.h"
 
+#define SYNC_DEPTH	60  /* of stored JSON, which is our own */
 #define SYNC_NAME_BYTES 200 /* of a task in a loop_list */
 
 /* Index of the first message to send so that the rest fits. */
@@ -22,7 +23,8 @@ sync_first_message(const struct store_turn *turns, size_t n)
 	for (size_t i = n; i > 0 && count < SYNC_MESSAGES; i--) {
 		if (!debate_view_is_message(&turns[i - 1]))
 			continue;
-		bytes += strlen(turns[i - 1].content);
+		if (turns[i - 1].content != NULL)
+			bytes += strlen(turns[i - 1].content);
 		if (bytes > SYNC_MESSAGE_BYTES)
 			break;
 		first = i - 1;
@@ -56,6 +58,8 @@ sync_view(struct json_w *w, struct arena *a, const struct store_debate *d)
 	static const char *const members[] = {"agents", "consensus",
 	    "consensus_reached", "confidence", "final_answer", "protocol",
 	    "created_at", "started_at", "completed_at"};
+	const struct json_limits limits = {
+	    .max_bytes = NOTICE_MAX, .max_depth = SYNC_DEPTH};
 	const struct json *view = NULL;
 	struct json_w vw;
 	struct buf text;
@@ -66,7 +70,7 @@ sync_view(struct json_w *w, struct arena *a, const struct store_debate *d)
 	debate_view_members(
 	    &vw, a, d, NULL, 0, DEBATE_VIEW_LIST, clock_wall_us());
 	json_w_end(&vw);
-	if (json_parse(a, buf_text(&text), text.len, NULL, &view, NULL) !=
+	if (json_parse(a, buf_text(&text), text.len, &limits, &view, NULL) !=
 	    ERR_OK)
 		view = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(members); i++)
