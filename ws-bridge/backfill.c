@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+#include "ws-bridge/backfill.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "bus/event.h"
+#include "metrics/metrics.h"
+#include "store/store.h"
+#include "ws-bridge/sync.h"
+
+#define BACKFILL_EVENT_MAX (16u << 20)
+
+struct backfill {
+	struct store *store;
+	void (*on_done)(void *arg);
+	void *arg;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t has_work;
+	struct list queue; /* under lock, as the next two */
+	struct list done;
+	bool is_stopping;
+	bool is_failing; /* the thread's own: the store is out of reach */
+};
+
+struct job *
+job_new(enum job_kind kind, const char *debate_id, const char *tenant)
+{
+	struct arena *a = arena_new(0);
+	struct job *job = ARENA_NEW(a, struct job);
+
+	list_init(&job->node);
+	job->kind = kind;
+	job->arena = a;
+	job->debate_id = arena_strdup(a, debate_id);
+	job->tenant = arena_strdup(a, tenant);
+	return job;
+}
+
+void
+job_free(struct job **job)
+{
+	struct job *old = *job;
+
+	*job = NULL;
+	if (old == NULL)
+		return;
+	frame_unref(&old->frame);
+	page_unref(&old->page);
+	struct arena *a = old->arena;
+	arena_free(&a);
+}
+
+static struct frame *
+backfill_encode(struct buf *b, const char *id, const struct store_event *row)
+{
+	struct event e = {.type = row->type,
+	    .debate_id = id,
+	    .seq = row->seq,
+	    .round = row->round,
+	    .agent = row->agent,
+	    .created_us = row->created_us,
+	    .data = row->data};
+
+	buf_clear(b);
+	event_encode(b, &e);
+	if (b->is_overflowed) {
+		/* No client could take it: keep the sequence whole. */
+		buf_clear(b);
+		e.data = "{}";
+		event_encode(b, &e);
+	}
+	return frame_new(WS_TEXT, row->seq, buf_text(b), b->len);
+}
+
+static enum err
+backfill_page(struct backfill *b, struct job *job)
+{
+	struct store_event *rows;
+	struct buf text;
+	size_t bytes = 0;
+	size_t n;
+
+	enum err e = store_event_list(b->store, job->arena, job->debate_id,
+	    job->since, PAGE_ROWS, &rows, &n);
+	if (e != ERR_OK)
+		return e;
+	metric_add(METRIC_WS_BACKFILLS, 1);
+	job->page = page_new(job->since);
+	job->is_last_page = n < PAGE_ROWS;
+	buf_init(&text, BACKFILL_EVENT_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].seq != job->since + (int64_t)i + 1)
+			break;
+		if (bytes > PAGE_BYTES) {
+			job->is_last_page = false;
+			break;
+		}
+		struct frame *f =
+		    backfill_encode(&text, job->debate_id, &rows[i]);
+		bytes += f->len;
+		page_push(job->page, f);
+	}
+	buf_release(&text);
+	return ERR_OK;
+}
+
+static enum err
+backfill_lookup(struct backfill *b, struct job *job)
+{
+	struct store_turn *turns = NULL;
+	struct store_debate d;
+	size_t n = 0;
+
+	enum err e = store_debate_get(
+	    b->store, job->arena, job->tenant, job->debate_id, &d);
+	if (e == ERR_OK && job->wants_frame)
+		e = store_turn_list(b->store, job->arena, d.id, &turns, &n);
+	if (e != ERR_OK)
+		return e;
+	if (!str_eq(d.id, job->debate_id))
+		return ERR_NOT_FOUND; /* it was a slug; events go by id */
+	job->is_final = store_status_is_final(d.status);
+	job->last_seq = d.last_seq;
+	job->created_us = d.created_us;
+	if (job->wants_frame)
+		job->frame = sync_debate(job->arena, &d, turns, n);
+	return ERR_OK;
+}
+
+static enum err
+backfill_heads(struct backfill *b, struct job *job)
+{
+	job->heads = ARENA_ARRAY(job->arena, job->n_ids, int64_t);
+	return store_event_heads(
+	    b->store, job->arena, job->ids, job->n_ids, job->heads);
+}
+
+static enum err
+backfill_loops(struct backfill *b, struct job *job)
+{
+	const struct store_debate_filter running = {
+	    .tenant = job->tenant,
+	    .status = STORE_RUNNING,
+	    .limit = JOB_LOOPS_MAX,
+	};
+	struct store_debate *rows;
+	int64_t total;
+	size_t n;
+
+	enum err e = store_debate_list(
+	    b->store, job->arena, &running, &rows, &n, &total);
+	if (e != ERR_OK)
+		return e;
+	job->ids = ARENA_ARRAY(job->arena, n + 1, const char *);
+	job->n_ids = n;
+	for (size_t i = 0; i < n; i++)
+		job->ids[i] = rows[i].id;
+	job->frame = sync_loops(rows, n);
+	return ERR_OK;
+}
+
+static enum err
+backfill_token(struct backfill *b, struct job *job)
+{
+	struct store_token token;
+
+	enum err e =
+	    store_token_find(b->store, job->arena, job->hash, &token);
+	if (e == ERR_OK)
+		job->tenant = token.tenant;
+	return e;
+}
+
+static enum err
+backfill_run(struct backfill *b, struct job *job)
+{
+	switch (job->kind) {
+	case JOB_PAGE:
+		return backfill_page(b, job);
+	case JOB_LOOKUP:
+		return backfill_lookup(b, job);
+	case JOB_HEADS:
+		return backfill_heads(b, job);
+	case JOB_LOOPS:
+		return backfill_loops(b, job);
+	case JOB_TOKEN:
+		return backfill_token(b, job);
+	}
+	return ERR_INTERNAL;
+}
+
+/* One line when the store goes and one when it is back. */
+static void
+backfill_note(struct backfill *b, enum err e)
+{
+	bool is_failing = e != ERR_OK && e != ERR_NOT_FOUND;
+
+	if (is_failing && !b->is_failing)
+		log_warning("ws.store_failing", "error=\"%s\"", err_text(e));
+	if (!is_failing && b->is_failing)
+		log_info("ws.store_back", "kind=%s", store_kind(b->store));
+	b->is_failing = is_failing;
+}
+
+static struct job *
+backfill_next(struct backfill *b)
+{
+	struct job *job = NULL;
+
+	pthread_mutex_lock(&b->lock);
+	while (list_is_empty(&b->queue) && !b->is_stopping)
+		pthread_cond_wait(&b->has_work, &b->lock);
+	if (!b->is_stopping) {
+		job = LIST_ENTRY(b->queue.next, struct job, node);
+		list_del(&job->node);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return job;
+}
+
+static void *
+backfill_main(void *arg)
+{
+	struct backfill *b = arg;
+	struct job *job;
+
+	while ((job = backfill_next(b)) != NULL) {
+		job->err = backfill_run(b, job);
+		backfill_note(b, job->err);
+		pthread_mutex_lock(&b->lock);
+		list_add_tail(&b->done, &job->node);
+		pthread_mutex_unlock(&b->lock);
+		b->on_done(b->arg);
+	}
+	return NULL;
+}
+
+enum err
+backfill_open(struct backfill **out, struct store *store,
+    void (*on_done)(void *arg), void *arg)
+{
+	struct backfill *b = mem_zalloc(sizeof(*b));
+
+	b->store = store;
+	b->on_done = on_done;
+	b->arg = arg;
+	list_init(&b->queue);
+	list_init(&b->done);
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->has_work, NULL);
+	if (pthread_create(&b->thread, NULL, backfill_main, b) != 0) {
+		free(b);
+		return ERR_IO;
+	}
+	*out = b;
+	return ERR_OK;
+}
+
+static void
+backfill_drop(struct list *jobs)
+{
+	list_for_each(it, jobs)
+	{
+		struct job *job = LIST_ENTRY(it, struct job, node);
+		list_del(&job->node);
+		job_free(&job);
+	}
+}
+
+void
+backfill_close(struct backfill **bp)
+{
+	struct backfill *b = *bp;
+
+	if (b == NULL)
+		return;
+	*bp = NULL;
+	pthread_mutex_lock(&b->lock);
+	b->is_stopping = true;
+	pthread_cond_signal(&b->has_work);
+	pthread_mutex_unlock(&b->lock);
+	pthread_join(b->thread, NULL);
+	backfill_drop(&b->queue);
+	backfill_drop(&b->done);
+	pthread_cond_destroy(&b->has_work);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+void
+backfill_submit(struct backfill *b, struct job *job)
+{
+	pthread_mutex_lock(&b->lock);
+	list_add_tail(&b->queue, &job->node);
+	pthread_cond_signal(&b->has_work);
+	pthread_mutex_unlock(&b->lock);
+}
+
+struct job *
+backfill_take(struct backfill *b)
+{
+	struct job *job = NULL;
+
+	pthread_mutex_lock(&b->lock);
+	if (!list_is_empty(&b->done)) {
+		job = LIST_ENTRY(b->done.next, struct job, node);
+		list_del(&job->node);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return job;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The handshake of a connection: who is it, and what does it want.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "settings/settings.h"
+#include "store/store.h"
+#include "ws-bridge/connection.h"
+#include "ws-bridge/notice.h"
+
+#define CONN_RECHECK_MS	   300000 /* a stored token's life is checked */
+#define CONN_HTTP_MAX	   16384
+#define CONN_CLOSE_REVOKED 4401
+
+/* An HTTP answer that ends the connection. */
+static void
+connection_answer(struct connection *c, const struct buf *answer)
+{
+	outq_push(&c->out, frame_new_raw(buf_text(answer), answer->len), false);
+	connection_set_state(c, CONN_CLOSING);
+}
+
+void
+connection_refuse(
+    struct connection *c, int status, const char *code, const char *reason)
+{
+	struct buf answer;
+	char trace_id[ID_SIZE];
+
+	id_make(trace_id, "", 16);
+	log_debug("ws.refuse", "status=%d trace_id=%s reason=\"%s\"", status,
+	    trace_id, reason);
+	buf_init(&answer, CONN_HTTP_MAX);
+	ws_handshake_refuse(&answer, status, code, reason, trace_id);
+	connection_answer(c, &answer);
+	buf_release(&answer);
+}
+
+/* Say 101 and tell the client what it wants to know first. */
+static void
+connection_open(struct connection *c, const char *tenant)
+{
+	struct ws_handshake *h = c->handshake;
+	int64_t now = clock_mono_ms();
+	struct buf answer;
+
+	buf_init(&answer, CONN_HTTP_MAX);
+	ws_handshake_accept(h, &answer);
+	outq_push(&c->out, frame_new_raw(buf_text(&answer), answer.len), false);
+	buf_release(&answer);
+	c->tenant = mem_strdup(tenant);
+	c->follower.tenant = c->tenant;
+	c->asker.tenant = c->tenant;
+	id_make(c->id, "ws_", 8);
+	c->heard_ms = now;
+	c->progress_ms = now;
+	c->heartbeat_ms = now + CONN_HEARTBEAT_MS;
+	c->recheck_ms = now + CONN_RECHECK_MS;
+	connection_set_state(c, CONN_OPEN);
+	connection_send(
+	    c, notice_connection_info(c->id, c->is_authenticated));
+	hub_ask_loops(c->server->hub, &c->asker);
+	if (h->debate_id != NULL)
+		connection_subscribe(
+		    c, h->debate_id, h->has_since, h->since, false);
+	else
+		connection_follow(c, true);
+	ws_request_release(c->request);
+	free(c->request);
+	free(c->handshake);
+	c->request = NULL;
+	c->handshake = NULL;
+}
+
+static void
+connection_ask_token(struct connection *c, const char *hash)
+{
+	struct job *job = job_new(JOB_TOKEN, NULL, NULL);
+
+	job->hash = arena_strdup(job->arena, hash);
+	job->owner = c;
+	c->token_job = job;
+	hub_check_token(c->server->hub, job);
+}
+
+/* A token is the static one or one of the store's; no token is anonymous. */
+static void
+connection_authenticate(struct connection *c)
+{
+	const struct settings *s = c->server->settings;
+	const char *token = c->handshake->token;
+	char hash[ID_HASH_SIZE];
+
+	if (token == NULL) {
+		if (s->auth_required || !str_is_empty(s->api_token))
+			connection_refuse(c, 401, "AUTH_REQUIRED",
+			    "authentication is required");
+		else
+			connection_open(c, STORE_TENANT_DEFAULT);
+		return;
+	}
+	c->is_authenticated = true;
+	if (!str_is_empty(s->api_token) && id_secret_eq(token, s->api_token)) {
+		connection_open(c, STORE_TENANT_DEFAULT);
+		return;
+	}
+	id_sha256(token, strlen(token), hash);
+	c->token_hash = mem_strdup(hash);
+	connection_set_state(c, CONN_AUTH);
+	connection_ask_token(c, hash);
+}
+
+void
+connection_recheck_token(struct connection *c)
+{
+	c->recheck_ms = clock_mono_ms() + CONN_RECHECK_MS;
+	if (c->token_job == NULL)
+		connection_ask_token(c, c->token_hash);
+}
+
+/* The token of an open connection was looked up again. */
+static void
+connection_on_recheck(struct connection *c, const struct job *job)
+{
+	struct notice n;
+
+	if (job->err != ERR_NOT_FOUND)
+		return; /* good, or the store is away: ask again later */
+	notice_begin(&n);
+	json_w_str(&n.w, "code", "auth_revoked");
+	json_w_str(&n.w, "message", "the token is no longer valid");
+	connection_send(c, notice_end(&n, EVENT_AUTH_REVOKED, NULL));
+	connection_close(c, CONN_CLOSE_REVOKED, "the token is no longer valid");
+}
+
+void
+connection_on_token(struct job *job)
+{
+	struct connection *c = job->owner;
+
+	if (c == NULL)
+		return; /* the client went away meanwhile */
+	c->token_job = NULL;
+	if (c->state == CONN_OPEN)
+		connection_on_recheck(c, job);
+	if (c->state != CONN_AUTH)
+		return;
+	if (job->err == ERR_OK)
+		connection_open(c, job->tenant);
+	else if (job->err == ERR_NOT_FOUND)
+		connection_refuse(
+		    c, 401, "INVALID_TOKEN", "the token is not valid");
+	else
+		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
+		    "the credential cannot be checked now");
+}
+
+void
+connection_on_request(struct connection *c, const char *data, size_t len)
+{
+	struct ws_request *r = c->request;
+	struct buf answer;
+
+	switch (ws_request_feed(r, data, len)) {
+	case WS_REQUEST_MORE:
+		return;
+	case WS_REQUEST_BAD:
+		connection_refuse(c, r->status, "INVALID_VALUE", r->reason);
+		return;
+	case WS_REQUEST_DONE:
+		break;
+	}
+	c->handshake = mem_alloc(sizeof(*c->handshake));
+	switch (ws_handshake_judge(
+	    c->handshake, r, c->server->settings->allowed_origins)) {
+	case WS_HANDSHAKE_UPGRADE:
+		connection_authenticate(c);
+		break;
+	case WS_HANDSHAKE_HEALTH:
+		buf_init(&answer, CONN_HTTP_MAX);
+		ws_handshake_health(&answer);
+		connection_answer(c, &answer);
+		buf_release(&answer);
+		break;
+	case WS_HANDSHAKE_REFUSE:
+		connection_refuse(c, c->handshake->status, c->handshake->code,
+		    c->handshake->reason);
+		break;
+	}
+}

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+#include "ws-bridge/connection.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "metrics/metrics.h"
+#include "settings/settings.h"
+#include "ws-bridge/notice.h"
+
+#define CONN_REQUEST_MS	  5000	/* to send the GET */
+#define CONN_LINGER_MS	  2000	/* for the other side's close */
+#define CONN_PONG_MS	  10000 /* to answer a ping */
+#define CONN_STALL_MS	  30000 /* without a byte leaving */
+#define CONN_OUT_MAX	  (4u << 20) /* bytes queued, answers included */
+#define CONN_ROUNDS	  8	     /* sendmsg calls per turn */
+
+void
+connection_mark_dirty(struct connection *c)
+{
+	if (c->state != CONN_DEAD && list_is_empty(&c->in_dirty))
+		list_add_tail(&c->server->dirty, &c->in_dirty);
+}
+
+/* The one place where a connection changes state; the counters follow. */
+void
+connection_set_state(struct connection *c, enum conn_state state)
+{
+	struct server *srv = c->server;
+
+	if (c->state == state)
+		return;
+	if (c->state == CONN_OPEN || state == CONN_OPEN) {
+		int delta = state == CONN_OPEN ? 1 : -1;
+		srv->n_open += (size_t)delta;
+		metric_add(METRIC_WS_CONNECTIONS, delta);
+	}
+	c->state = state;
+	if (state != CONN_DEAD) {
+		connection_mark_dirty(c);
+		connection_arm(c);
+		return;
+	}
+	list_del(&c->in_dirty);
+	list_del(&c->in_server);
+	list_add_tail(&srv->dead, &c->in_server);
+	srv->n_connections--;
+	loop_timer_del(srv->loop, &c->tick);
+	loop_timer_del(srv->loop, &c->pace);
+	loop_watch_del(srv->loop, &c->watch);
+}
+
+void
+connection_free(struct connection *c)
+{
+	connection_detach(c);
+	if (c->token_job != NULL)
+		c->token_job->owner = NULL;
+	if (c->request != NULL)
+		ws_request_release(c->request);
+	free(c->request);
+	free(c->handshake);
+	ws_decoder_release(&c->decoder);
+	outq_release(&c->out);
+	close(c->watch.fd);
+	list_del(&c->in_server);
+	free(c->token_hash);
+	free(c->tenant);
+	free(c);
+}
+
+void
+connection_send_quiet(struct connection *c, struct frame *f)
+{
+	if (c->state != CONN_OPEN) {
+		frame_unref(&f);
+		return;
+	}
+	if (c->out.n == 0)
+		c->progress_ms = clock_mono_ms();
+	outq_push(&c->out, f, false);
+	metric_add(METRIC_WS_MESSAGES_OUT, 1);
+	if (c->out.bytes > CONN_OUT_MAX)
+		connection_close(
+		    c, WS_CLOSE_TRY_LATER, "too slow; resume with since");
+	connection_mark_dirty(c);
+}
+
+void
+connection_send(struct connection *c, struct frame *f)
+{
+	c->has_event_out = true;
+	connection_send_quiet(c, f);
+}
+
+void
+connection_close(struct connection *c, uint16_t code, const char *reason)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	log_debug("ws.close", "id=%s code=%d reason=\"%s\"", c->id, code,
+	    reason);
+	if (code == WS_CLOSE_TRY_LATER) /* it does not take what there is */
+		outq_cut(&c->out);
+	outq_push(&c->out, notice_close(code, reason), false);
+	connection_set_state(c, CONN_CLOSING);
+}
+
+/* The other side's close frame: answer it with the same code. */
+static void
+connection_on_close(struct connection *c)
+{
+	uint16_t code = c->decoder.close_code;
+
+	c->is_peer_closed = true;
+	if (code != WS_CLOSE_NONE) {
+		connection_close(c, code, "");
+		return;
+	}
+	outq_push(&c->out, frame_new(WS_CLOSE, 0, NULL, 0), false);
+	connection_set_state(c, CONN_CLOSING);
+}
+
+/* At most one pong is queued: it answers the first of a flood. */
+static void
+connection_on_ping(struct connection *c)
+{
+	if (c->is_pong_queued)
+		return;
+	c->is_pong_queued = true;
+	connection_send_quiet(c,
+	    frame_new(
+		WS_PONG, 0, c->decoder.control, c->decoder.control_len));
+}
+
+static void
+connection_on_frames(struct connection *c, const char *data, size_t len)
+{
+	struct ws_decoder *d = &c->decoder;
+	size_t used = 0;
+
+	for (bool has_more = true; has_more && c->state == CONN_OPEN;) {
+		enum ws_event e =
+		    ws_decoder_feed(d, (const uint8_t *)data, len, &used);
+		data += used;
+		len -= used;
+		switch (e) {
+		case WS_EVENT_MORE:
+			has_more = false;
+			break;
+		case WS_EVENT_MESSAGE:
+			metric_add(METRIC_WS_MESSAGES_IN, 1);
+			connection_on_text(
+			    c, buf_text(&d->message), d->message.len);
+			break;
+		case WS_EVENT_PING:
+			connection_on_ping(c);
+			break;
+		case WS_EVENT_PONG:
+			break;
+		case WS_EVENT_CLOSE:
+			connection_on_close(c);
+			break;
+		case WS_EVENT_ERROR:
+			connection_close(c, d->close_code, d->reason);
+			break;
+		}
+	}
+}
+
+static void
+connection_on_input(struct connection *c)
+{
+	char *data = c->server->scratch;
+	ssize_t n = recv(c->watch.fd, data, SERVER_SCRATCH, 0);
+
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			connection_set_state(c, CONN_DEAD);
+		return;
+	}
+	c->heard_ms = clock_mono_ms();
+	c->pong_due_ms = 0;
+	if (n == 0) {
+		c->is_peer_closed = true;
+		if (c->state != CONN_CLOSING || c->out.n == 0)
+			connection_set_state(c, CONN_DEAD);
+		else
+			connection_mark_dirty(c);
+		return;
+	}
+	switch (c->state) {
+	case CONN_REQUEST:
+		connection_on_request(c, data, (size_t)n);
+		break;
+	case CONN_OPEN:
+		connection_on_frames(c, data, (size_t)n);
+		break;
+	case CONN_AUTH:
+	case CONN_CLOSING:
+	case CONN_DEAD:
+		break; /* nothing is listened to any more */
+	}
+}
+
+static void
+connection_on_ready(struct loop_watch *w, uint32_t events)
+{
+	struct connection *c = w->arg;
+
+	if ((events & EPOLLIN) != 0)
+		connection_on_input(c);
+	else if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0)
+		connection_set_state(c, CONN_DEAD);
+	if ((events & EPOLLOUT) != 0)
+		connection_mark_dirty(c);
+}
+
+/* Everything queued has left. */
+static void
+connection_drained(struct connection *c, int64_t now)
+{
+	if (c->has_event_out)
+		c->event_ms = now;
+	c->has_event_out = false;
+	c->is_pong_queued = false;
+}
+
+/* One sendmsg; false when the socket takes no more. */
+static bool
+connection_write(struct connection *c)
+{
+	struct outq_vec v;
+	struct msghdr msg = {.msg_iov = v.iov};
+
+	outq_gather(&c->out, &v);
+	msg.msg_iovlen = (size_t)v.n;
+	ssize_t n = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			connection_set_state(c, CONN_DEAD);
+		return false;
+	}
+	c->progress_ms = clock_mono_ms();
+	outq_consume(&c->out, (size_t)n);
+	if (c->out.n == 0)
+		connection_drained(c, c->progress_ms);
+	return true;
+}
+
+/* The last byte is out: close our side, wait for the other's. */
+static void
+connection_finish(struct connection *c)
+{
+	if (c->is_peer_closed) {
+		connection_set_state(c, CONN_DEAD);
+	} else if (!c->is_shut) {
+		c->is_shut = true;
+		if (shutdown(c->watch.fd, SHUT_WR) != 0)
+			connection_set_state(c, CONN_DEAD);
+	}
+}
+
+static uint32_t
+connection_interest(const struct connection *c, bool wants_out)
+{
+	uint32_t events = wants_out ? EPOLLOUT : 0;
+
+	/* While the token is looked up nothing may be read ahead; the end of
+	 * the connection is noticed all the same. A closed peer's socket is
+	 * readable for ever. */
+	if (c->state == CONN_AUTH)
+		return events | EPOLLRDHUP;
+	return c->is_peer_closed ? events : events | EPOLLIN;
+}
+
+void
+connection_flush(struct connection *c)
+{
+	bool has_more = false;
+
+	if (c->state == CONN_CLOSING)
+		connection_detach(c);
+	for (int i = 0; i < CONN_ROUNDS && c->state != CONN_DEAD; i++) {
+		if (c->state == CONN_OPEN)
+			has_more = connection_fill(c);
+		if (c->out.n == 0 || !connection_write(c))
+			break;
+	}
+	if (c->state == CONN_CLOSING && c->out.n == 0)
+		connection_finish(c);
+	if (c->state != CONN_DEAD)
+		loop_watch_mod(c->server->loop, &c->watch,
+		    connection_interest(c, c->out.n > 0 || has_more));
+}
+
+static void
+connection_heartbeat(struct connection *c)
+{
+	int64_t last_seq = 0;
+
+	if (!list_is_empty(&c->subs))
+		last_seq =
+		    LIST_ENTRY(c->subs.next, struct sub, in_owner)->cursor;
+	connection_send_quiet(c,
+	    notice_heartbeat(metric_read(METRIC_DEBATES_ACTIVE),
+		metric_read(METRIC_WS_CONNECTIONS), last_seq));
+}
+
+/* Heartbeat, ping and the limits of an open connection. */
+static void
+connection_tick_open(struct connection *c, int64_t now)
+{
+	int64_t silence_ms = c->server->settings->ws_heartbeat * 1000;
+	bool is_stalled = c->out.n > 0;
+
+	if (is_stalled && now - c->progress_ms >= CONN_STALL_MS) {
+		connection_close(
+		    c, WS_CLOSE_TRY_LATER, "too slow; resume with since");
+		return;
+	}
+	if (c->pong_due_ms != 0 && now >= c->pong_due_ms) {
+		connection_close(c, WS_CLOSE_INTERNAL, "no answer to ping");
+		return;
+	}
+	if (now >= c->heartbeat_ms) {
+		c->heartbeat_ms = now + CONN_HEARTBEAT_MS;
+		if (!is_stalled)
+			connection_heartbeat(c);
+	}
+	if (c->pong_due_ms == 0 && !is_stalled &&
+	    now - c->heard_ms >= silence_ms) {
+		c->pong_due_ms = now + CONN_PONG_MS;
+		connection_send_quiet(c, frame_new(WS_PING, 0, NULL, 0));
+	}
+	if (c->token_hash != NULL && now >= c->recheck_ms)
+		connection_recheck_token(c);
+}
+
+static void
+connection_on_tick(struct loop_timer *t)
+{
+	struct connection *c = t->arg;
+
+	switch (c->state) {
+	case CONN_REQUEST:
+		connection_refuse(c, 408, "REQUEST_TIMEOUT",
+		    "the request did not come in time");
+		break;
+	case CONN_AUTH:
+		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
+		    "the credential could not be checked in time");
+		break;
+	case CONN_OPEN:
+		connection_tick_open(c, clock_mono_ms());
+		connection_arm(c);
+		break;
+	case CONN_CLOSING:
+		connection_set_state(c, CONN_DEAD);
+		break;
+	case CONN_DEAD:
+		break;
+	}
+}
+
+static int64_t
+connection_min(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When an open connection must next be looked at. */
+static int64_t
+connection_next_tick(const struct connection *c)
+{
+	int64_t silence_ms = c->server->settings->ws_heartbeat * 1000;
+	int64_t due = c->heartbeat_ms;
+
+	if (c->pong_due_ms != 0)
+		due = connection_min(due, c->pong_due_ms);
+	else if (c->out.n == 0)
+		due = connection_min(due, c->heard_ms + silence_ms);
+	if (c->out.n > 0)
+		due = connection_min(due, c->progress_ms + CONN_STALL_MS);
+	if (c->token_hash != NULL)
+		due = connection_min(due, c->recheck_ms);
+	return due;
+}
+
+void
+connection_arm(struct connection *c)
+{
+	struct loop *loop = c->server->loop;
+
+	switch (c->state) {
+	case CONN_REQUEST:
+		loop_timer_set(loop, &c->tick, CONN_REQUEST_MS);
+		break;
+	case CONN_AUTH:
+		break; /* the request's deadline goes on */
+	case CONN_OPEN:
+		loop_timer_set(loop, &c->tick,
+		    connection_next_tick(c) - clock_mono_ms());
+		break;
+	case CONN_CLOSING:
+		loop_timer_set(loop, &c->tick, CONN_LINGER_MS);
+		break;
+	case CONN_DEAD:
+		break;
+	}
+}
+
+static void
+connection_on_pace(struct loop_timer *t)
+{
+	connection_mark_dirty(t->arg);
+}
+
+void
+connection_new(struct server *srv, int fd)
+{
+	struct connection *c = mem_zalloc(sizeof(*c));
+	int one = 1;
+
+	c->server = srv;
+	c->watch = (struct loop_watch){
+	    .fd = fd, .fn = connection_on_ready, .arg = c};
+	c->tick = (struct loop_timer){.fn = connection_on_tick, .arg = c};
+	c->pace = (struct loop_timer){.fn = connection_on_pace, .arg = c};
+	list_init(&c->in_dirty);
+	list_init(&c->subs);
+	list_init(&c->follower.node);
+	list_init(&c->asker.node);
+	c->follower.owner = c;
+	c->asker.owner = c;
+	c->request = mem_alloc(sizeof(*c->request));
+	ws_request_init(c->request);
+	ws_decoder_init(&c->decoder, WS_SERVER,
+	    (size_t)srv->settings->ws_max_message_size);
+	c->decoder.is_text_only = true;
+	list_add_tail(&srv->connections, &c->in_server);
+	srv->n_connections++;
+	/* Not a TCP socket: nothing to set. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (loop_watch_add(srv->loop, &c->watch, EPOLLIN) != ERR_OK)
+		connection_set_state(c, CONN_DEAD);
+	else
+		connection_arm(c);
+}

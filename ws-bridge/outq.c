@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "ws-bridge/outq.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+#define OUTQ_FIRST_CAP 4
+
+static struct outq_entry *
+outq_at(const struct outq *q, size_t i)
+{
+	return &q->entries[(q->first + i) & (q->cap - 1)];
+}
+
+static size_t
+outq_entry_len(const struct outq_entry *e)
+{
+	char head[FRAME_REPLAY_MAX];
+	size_t tail;
+
+	if (!e->is_replayed)
+		return e->frame->len;
+	size_t n = frame_replay_head(e->frame, head);
+	frame_replay_tail(e->frame, &tail);
+	return n + tail;
+}
+
+void
+outq_release(struct outq *q)
+{
+	for (size_t i = 0; i < q->n; i++)
+		frame_unref(&outq_at(q, i)->frame);
+	free(q->entries);
+	*q = (struct outq){0};
+}
+
+void
+outq_push(struct outq *q, struct frame *f, bool is_replayed)
+{
+	if (q->n == q->cap) {
+		size_t cap = q->cap > 0 ? q->cap * 2 : OUTQ_FIRST_CAP;
+		struct outq_entry *entries =
+		    mem_array(cap, sizeof(struct outq_entry));
+		for (size_t i = 0; i < q->n; i++)
+			entries[i] = *outq_at(q, i);
+		free(q->entries);
+		q->entries = entries;
+		q->cap = cap;
+		q->first = 0;
+	}
+	struct outq_entry *e = outq_at(q, q->n++);
+	*e = (struct outq_entry){.frame = f, .is_replayed = is_replayed};
+	q->bytes += outq_entry_len(e);
+}
+
+/* Append [base, base+len) less its first *skip bytes. */
+static void
+outq_vec_add(struct outq_vec *v, const char *base, size_t len, size_t *skip)
+{
+	size_t cut = *skip < len ? *skip : len;
+
+	*skip -= cut;
+	if (cut == len)
+		return;
+	/* sendmsg only reads; struct iovec has no const. */
+	union {
+		const char *in;
+		void *out;
+	} u = {.in = base + cut};
+	v->iov[v->n++] =
+	    (struct iovec){.iov_base = u.out, .iov_len = len - cut};
+}
+
+void
+outq_gather(const struct outq *q, struct outq_vec *v)
+{
+	size_t skip = q->sent;
+
+	v->n = 0;
+	for (size_t i = 0; i < q->n && i < OUTQ_IOV; i++) {
+		const struct outq_entry *e = outq_at(q, i);
+		if (!e->is_replayed) {
+			outq_vec_add(v, e->frame->bytes, e->frame->len, &skip);
+			continue;
+		}
+		size_t tail_len;
+		size_t head_len = frame_replay_head(e->frame, v->heads[i]);
+		const char *tail = frame_replay_tail(e->frame, &tail_len);
+		outq_vec_add(v, v->heads[i], head_len, &skip);
+		outq_vec_add(v, tail, tail_len, &skip);
+	}
+}
+
+void
+outq_consume(struct outq *q, size_t len)
+{
+	assert(len <= q->bytes);
+	q->bytes -= len;
+	len += q->sent;
+	while (q->n > 0) {
+		struct outq_entry *e = outq_at(q, 0);
+		size_t entry_len = outq_entry_len(e);
+		if (len < entry_len)
+			break;
+		len -= entry_len;
+		frame_unref(&e->frame);
+		q->first = (q->first + 1) & (q->cap - 1);
+		q->n--;
+	}
+	q->sent = len;
+	if (q->n == 0)
+		outq_release(q);
+}
+
+void
+outq_cut(struct outq *q)
+{
+	size_t keep = q->sent > 0 ? 1 : 0;
+
+	while (q->n > keep) {
+		struct outq_entry *e = outq_at(q, q->n - 1);
+		q->bytes -= outq_entry_len(e);
+		frame_unref(&e->frame);
+		q->n--;
+	}
+	if (q->n == 0)
+		outq_release(q);
+}

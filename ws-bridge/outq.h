@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a connection has yet to write: references to shared frames and how far
+ * the first of them has gone. Memory is held only while it is not empty.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+#include "ws-bridge/frame.h"
+
+struct outq_entry {
+	struct frame *frame;
+	bool is_replayed; /* sent with "replayed":true */
+};
+
+struct outq {
+	struct outq_entry *entries; /* cap is a power of two */
+	size_t cap;
+	size_t first;
+	size_t n;
+	size_t bytes; /* still to be written */
+	size_t sent;  /* of the first entry */
+};
+
+#define OUTQ_IOV 64 /* entries one outq_gather takes at most */
+
+/* Scratch of one gather, on the caller's stack. */
+struct outq_vec {
+	struct iovec iov[2 * OUTQ_IOV];
+	int n;
+	char heads[OUTQ_IOV][FRAME_REPLAY_MAX];
+};
+
+/* A zeroed outq is empty. */
+void outq_release(struct outq *q);
+/* Takes the reference. */
+void outq_push(struct outq *q, struct frame *f, bool is_replayed);
+/* The unwritten bytes from the front; valid until the queue changes. */
+void outq_gather(const struct outq *q, struct outq_vec *v);
+/* len bytes of them were written. */
+void outq_consume(struct outq *q, size_t len);
+/* Forget everything but a frame that is partly out: a frame cannot be left
+ * unfinished on the wire. */
+void outq_cut(struct outq *q);

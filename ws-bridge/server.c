@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "ws-bridge/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "settings/settings.h"
+#include "ws-bridge/connection.h"
+#include "ws-bridge/hub.h"
+
+#define SERVER_ACCEPTS	64  /* per turn */
+#define SERVER_PAUSE_MS 100 /* before accepting again without descriptors */
+#define SERVER_DRAIN_MS 5000
+
+static void
+server_resume_accept(struct loop_timer *t)
+{
+	struct server *srv = t->arg;
+
+	if (!srv->is_draining)
+		loop_watch_mod(srv->loop, &srv->listener, EPOLLIN);
+}
+
+static void
+server_accept(struct loop_watch *w, uint32_t events UNUSED)
+{
+	struct server *srv = w->arg;
+
+	for (int i = 0; i < SERVER_ACCEPTS; i++) {
+		int fd =
+		    accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			connection_new(srv, fd);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+		    errno == ENOMEM) {
+			log_warning("ws.accept_paused", "errno=%d", errno);
+			loop_watch_mod(srv->loop, w, 0);
+			loop_timer_set(
+			    srv->loop, &srv->accept_pause, SERVER_PAUSE_MS);
+		}
+		return;
+	}
+}
+
+static void
+server_on_wake(void *arg)
+{
+	struct server *srv = arg;
+
+	hub_wake(srv->hub);
+}
+
+/* Every connection that has something to do gets one flush per turn; then
+ * those that died are freed. */
+static void
+server_turn_end(void *arg)
+{
+	struct server *srv = arg;
+	struct list *dirty = &srv->dirty;
+
+	while (!list_is_empty(dirty)) {
+		struct connection *c =
+		    LIST_ENTRY(dirty->next, struct connection, in_dirty);
+		list_del(&c->in_dirty);
+		connection_flush(c);
+	}
+	while (!list_is_empty(&srv->dead))
+		connection_free(LIST_ENTRY(
+		    srv->dead.next, struct connection, in_server));
+	if (srv->is_draining && list_is_empty(&srv->connections))
+		loop_stop(srv->loop);
+}
+
+static void
+server_drain_end(struct loop_timer *t)
+{
+	struct server *srv = t->arg;
+
+	log_warning("ws.drain_cut", "connections=%zu", srv->n_connections);
+	loop_stop(srv->loop);
+}
+
+enum err
+server_open(struct server **out, struct loop *loop, int listen_fd,
+    const struct settings *settings, struct store *store,
+    struct err_info *info)
+{
+	struct server *srv = mem_zalloc(sizeof(*srv));
+
+	srv->loop = loop;
+	srv->settings = settings;
+	srv->listener = (struct loop_watch){
+	    .fd = listen_fd, .fn = server_accept, .arg = srv};
+	srv->accept_pause =
+	    (struct loop_timer){.fn = server_resume_accept, .arg = srv};
+	srv->drain_end =
+	    (struct loop_timer){.fn = server_drain_end, .arg = srv};
+	list_init(&srv->connections);
+	list_init(&srv->dirty);
+	list_init(&srv->dead);
+	enum err e = hub_open(
+	    &srv->hub, loop, settings, store, &connection_hub_ops, info);
+	if (e == ERR_OK)
+		e = loop_watch_add(loop, &srv->listener, EPOLLIN);
+	if (e != ERR_OK) {
+		server_close(&srv);
+		return e;
+	}
+	loop_on_wake(loop, server_on_wake, srv);
+	loop_on_turn_end(loop, server_turn_end, srv);
+	*out = srv;
+	return ERR_OK;
+}
+
+static void
+server_stop_listening(struct server *srv)
+{
+	if (srv->listener.fd < 0)
+		return;
+	loop_watch_del(srv->loop, &srv->listener);
+	close(srv->listener.fd);
+	srv->listener.fd = -1;
+	loop_timer_del(srv->loop, &srv->accept_pause);
+}
+
+void
+server_close(struct server **sp)
+{
+	struct server *srv = *sp;
+
+	if (srv == NULL)
+		return;
+	*sp = NULL;
+	server_stop_listening(srv);
+	loop_timer_del(srv->loop, &srv->drain_end);
+	list_for_each(it, &srv->connections)
+		connection_set_state(
+		    LIST_ENTRY(it, struct connection, in_server), CONN_DEAD);
+	while (!list_is_empty(&srv->dead))
+		connection_free(LIST_ENTRY(
+		    srv->dead.next, struct connection, in_server));
+	hub_close(&srv->hub);
+	free(srv);
+}
+
+void
+server_drain(struct server *srv)
+{
+	if (srv->is_draining)
+		return;
+	srv->is_draining = true;
+	server_stop_listening(srv);
+	loop_timer_set(srv->loop, &srv->drain_end, SERVER_DRAIN_MS);
+	list_for_each(it, &srv->connections)
+	{
+		struct connection *c =
+		    LIST_ENTRY(it, struct connection, in_server);
+		if (c->state == CONN_OPEN)
+			connection_close(
+			    c, WS_CLOSE_AWAY, "the server is restarting");
+		else if (c->state != CONN_CLOSING)
+			connection_set_state(c, CONN_DEAD);
+	}
+}
