@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every request of this process shares. Built once by main, read by all
+ * threads; the parts that change look after themselves.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct settings;
+struct store;
+struct bus;
+struct router;
+struct client_ip_list;
+struct probe;
+
+struct app {
+	const struct settings *settings;
+	struct store *store;
+	struct bus *bus;
+	struct router *router;
+	struct client_ip_list *trusted;
+	struct probe *probe;
+	const char *openapi; /* JSON text */
+	int64_t started_ms;  /* CLOCK_MONOTONIC */
+	atomic_bool is_draining;
+};

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/debate_out.h"
+
+#include "base/id.h"
+#include "base/str.h"
+#include "settings/settings.h"
+
+enum http_status
+debate_out_fetch(struct req *req, struct res *res, struct store_debate *row)
+{
+	const char *id = req->match.params[0];
+	struct err_info info = {0};
+
+	if (!id_is_valid(id)) {
+		struct res_field field = {"id",
+		    "must be 1 to 128 letters, digits, dots, dashes or "
+		    "underscores"};
+		return res_invalid(res, "INVALID_VALUE", &field, 1);
+	}
+	enum err e = store_debate_get(
+	    req->app->store, req->arena, req->caller.tenant, id, row);
+	if (e == ERR_OK)
+		return HTTP_OK;
+	if (e == ERR_NOT_FOUND)
+		err_set(&info, e, "", "there is no debate '%s'", id);
+	return res_err(res, e, &info);
+}
+
+void
+debate_out_links(struct json_w *w, const struct req *req, const char *debate_id)
+{
+	const char *prefix = req->app->settings->url_prefix;
+	const char *host = req_host(req);
+	struct arena *a = req->arena;
+
+	json_w_str(w, "status_url",
+	    arena_printf(a, "%s/api/debates/%s", prefix, debate_id));
+	json_w_str(w, "events_url",
+	    arena_printf(a, "%s/api/debates/%s/events", prefix, debate_id));
+	if (*host != '\0')
+		json_w_str(w, "websocket_url",
+		    arena_printf(a, "%s://%s%s/ws?debate_id=%s",
+			req_is_https(req) ? "wss" : "ws", host, prefix,
+			debate_id));
+}
+
+void
+debate_out_page(struct json_w *w, int64_t total, size_t count, int64_t limit,
+    int64_t offset)
+{
+	json_w_int(w, "total", total);
+	json_w_int(w, "count", (int64_t)count);
+	json_w_int(w, "limit", limit);
+	json_w_int(w, "offset", offset);
+	json_w_bool(
+	    w, "has_more", count > 0 && offset < total - (int64_t)count);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the debate handlers share: fetching the row that the path names, and
+ * the pieces of an answer that depend on the request.
+ */
+#pragma once
+
+#include "fcgi/req.h"
+#include "fcgi/res.h"
+#include "store/store.h"
+
+/* The debate of the path's first parameter within the caller's tenant.
+ * HTTP_OK, or the answer (400, 404, 503) is written. */
+enum http_status debate_out_fetch(
+    struct req *req, struct res *res, struct store_debate *row) MUST_CHECK;
+
+/* status_url, events_url and, when the host is known, websocket_url. */
+void debate_out_links(
+    struct json_w *w, const struct req *req, const char *debate_id);
+
+/* total, count, limit, offset, has_more. */
+void debate_out_page(struct json_w *w, int64_t total, size_t count,
+    int64_t limit, int64_t offset);

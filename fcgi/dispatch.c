@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/dispatch.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "fcgi/auth.h"
+#include "fcgi/cors.h"
+#include "fcgi/handler.h"
+#include "metrics/metrics.h"
+#include "settings/settings.h"
+
+#define DISPATCH_ARENA_BLOCK 16384
+#define DISPATCH_READ_STEP   16384
+#define DISPATCH_BODY_DIGITS ((uint64_t)1 << 40)
+/* Largest answer: a full page of the longest debates stays below it. */
+#define DISPATCH_OUT_MAX ((size_t)256 << 20)
+/* Memory a thread keeps between requests. */
+#define DISPATCH_KEEP ((size_t)1 << 20)
+
+void
+dispatch_scratch_init(struct dispatch_scratch *s)
+{
+	s->arena = arena_new(DISPATCH_ARENA_BLOCK);
+	buf_init(&s->head, DISPATCH_OUT_MAX);
+	buf_init(&s->body, DISPATCH_OUT_MAX);
+	buf_init(&s->extra, DISPATCH_OUT_MAX);
+	buf_init(&s->input, DISPATCH_OUT_MAX);
+}
+
+void
+dispatch_scratch_release(struct dispatch_scratch *s)
+{
+	arena_free(&s->arena);
+	buf_release(&s->head);
+	buf_release(&s->body);
+	buf_release(&s->extra);
+	buf_release(&s->input);
+}
+
+static void
+dispatch_shrink(struct buf *b)
+{
+	if (b->cap > DISPATCH_KEEP) {
+		buf_release(b);
+		buf_init(b, DISPATCH_OUT_MAX);
+	}
+	buf_clear(b);
+}
+
+static void
+dispatch_scratch_clear(struct dispatch_scratch *s)
+{
+	arena_clear(s->arena);
+	dispatch_shrink(&s->head);
+	dispatch_shrink(&s->body);
+	dispatch_shrink(&s->extra);
+	dispatch_shrink(&s->input);
+}
+
+/* ---- body ---- */
+
+static enum http_status
+dispatch_too_large(struct res *res, size_t max)
+{
+	struct err_info info;
+
+	err_set(&info, ERR_TOO_LARGE, "body",
+	    "is larger than the %zu bytes allowed here", max);
+	return res_err(res, ERR_TOO_LARGE, &info);
+}
+
+/* Reads until length bytes (or, without a length, the end). */
+static enum err
+dispatch_read(struct buf *out, const struct dispatch_input *in, size_t length,
+    bool has_length, size_t max)
+{
+	while (!has_length || out->len < length) {
+		size_t want = DISPATCH_READ_STEP;
+		if (has_length && length - out->len < want)
+			want = length - out->len;
+		char *to = buf_reserve(out, want);
+		if (to == NULL)
+			return ERR_TOO_LARGE;
+		ssize_t n = in->read(in->arg, to, want);
+		if (n < 0 || (n == 0 && has_length))
+			return ERR_CLOSED;
+		if (n == 0)
+			return ERR_OK;
+		buf_commit(out, (size_t)n);
+		if (out->len > max)
+			return ERR_TOO_LARGE;
+	}
+	return ERR_OK;
+}
+
+static enum err
+dispatch_parse(struct req *req, struct err_info *info)
+{
+	static const char empty[] = "{}";
+	bool is_empty = req->body_len == 0;
+
+	/* Size was checked before, so "too large" can only mean the depth,
+	 * which is a fault of the text. */
+	enum err e = json_parse(req->arena, is_empty ? empty : req->body_text,
+	    is_empty ? sizeof(empty) - 1 : req->body_len, NULL, &req->body,
+	    info);
+	if (e != ERR_OK && info->field[0] == '\0')
+		err_set(info, e, "body", "%s",
+		    arena_strdup(req->arena, info->text));
+	if (e == ERR_TOO_LARGE)
+		return ERR_SYNTAX;
+	if (e == ERR_OK && json_kind(req->body) != JSON_OBJECT)
+		return err_set(info, ERR_SYNTAX, "body",
+		    "must be a JSON object, not %s",
+		    json_kind_name(json_kind(req->body)));
+	return e;
+}
+
+/* The JSON body when the route takes one. *closed: the client is gone. */
+static enum http_status
+dispatch_body(struct req *req, struct res *res, struct dispatch_scratch *s,
+    const struct dispatch_input *in, bool *is_closed)
+{
+	const char *text = req->env->value[ENV_CONTENT_LENGTH];
+	bool has_length = !str_is_empty(text);
+	size_t max = req->match.route->max_body;
+	uint64_t length = 0;
+	struct err_info info = {0};
+
+	req->body_text = "";
+	if (has_length && str_to_u64(text, strlen(text), DISPATCH_BODY_DIGITS,
+			      &length) != ERR_OK) {
+		struct res_field field = {"Content-Length", "is not a number"};
+		return res_invalid(res, "INVALID_VALUE", &field, 1);
+	}
+	if (max == 0)
+		return HTTP_OK;
+	if ((uint64_t)req->app->settings->max_request_size < max)
+		max = (size_t)req->app->settings->max_request_size;
+	if (length > max)
+		return dispatch_too_large(res, max);
+	enum err e =
+	    dispatch_read(&s->input, in, (size_t)length, has_length, max);
+	if (e == ERR_TOO_LARGE)
+		return dispatch_too_large(res, max);
+	if (e != ERR_OK) {
+		*is_closed = true;
+		return HTTP_BAD_REQUEST;
+	}
+	req->body_text = buf_text(&s->input);
+	req->body_len = s->input.len;
+	e = dispatch_parse(req, &info);
+	return e == ERR_OK ? HTTP_OK : res_err(res, e, &info);
+}
+
+/* ---- origin ---- */
+
+/* Adds the CORS lines for a known origin. A page of another site may not
+ * change anything: browsers send simple POSTs without asking first. */
+static enum http_status
+dispatch_origin(struct req *req, struct res *res)
+{
+	const char *origin = env_get(req->env, ENV_ORIGIN);
+	const char *host = env_get(req->env, ENV_HOST);
+	bool is_preflight = req->method == HTTP_OPTIONS;
+
+	if (*origin == '\0')
+		return HTTP_OK;
+	bool is_listed =
+	    cors_is_listed(req->app->settings->allowed_origins, origin);
+	if (is_listed || cors_is_own(origin, host)) {
+		for (const char *p = origin; *p != '\0'; p++)
+			if ((unsigned char)*p <= 0x20 || *p == 0x7f)
+				return HTTP_OK;
+		cors_headers(res->head, origin, is_preflight);
+		return HTTP_OK;
+	}
+	if (!http_method_is_unsafe(req->method))
+		return HTTP_OK;
+	return res_fail(res, HTTP_FORBIDDEN, "FORBIDDEN",
+	    "pages of this origin may not call; see ARAGORA_ALLOWED_ORIGINS");
+}
+
+/* ---- the order of things ---- */
+
+static enum http_status
+dispatch_no_route(struct req *req, struct res *res, enum err e)
+{
+	if (e == ERR_NOT_FOUND)
+		return res_fail(res, HTTP_NOT_FOUND, "NOT_FOUND",
+		    "there is nothing at this path");
+	if (res_header(res, "Allow",
+		router_allow(req->arena, req->match.allowed)) != ERR_OK)
+		return res_err(res, ERR_INTERNAL, NULL);
+	if (req->method == HTTP_OPTIONS) {
+		res->status = HTTP_NO_CONTENT;
+		return HTTP_NO_CONTENT;
+	}
+	return res_fail(res, HTTP_METHOD_NOT_ALLOWED, "INVALID_VALUE",
+	    "the method is not allowed here");
+}
+
+static enum http_status
+dispatch_auth(struct req *req, struct res *res)
+{
+	const char *code;
+	struct err_info info = {0};
+
+	enum err e = auth_check(req, &code, &info);
+	if (e == ERR_OK)
+		return HTTP_OK;
+	if (e != ERR_AUTH)
+		return res_err(res, e, &info);
+	buf_puts(res->head, "WWW-Authenticate: Bearer\r\n");
+	return res_err_code(res, e, &info, code);
+}
+
+static enum http_status
+dispatch_parse_head(struct req *req, struct res *res, enum err *route)
+{
+	struct err_info info = {0};
+
+	if (req->env->duplicate != NULL)
+		return res_fail(res, HTTP_BAD_REQUEST, "INVALID_VALUE",
+		    "%s was sent more than once", req->env->duplicate);
+	enum err e = url_parse(req->arena, env_get(req->env, ENV_URI),
+	    req->app->settings->url_prefix, &req->url, &info);
+	if (e != ERR_OK)
+		return res_err(res, e, &info);
+	/* An unknown method is a known path's 405. */
+	bool is_known = http_method_parse(env_get(req->env, ENV_METHOD),
+			    &req->method) == ERR_OK;
+	*route = router_find(req->app->router,
+	    is_known ? req->method : HTTP_OPTIONS, &req->url, &req->match);
+	if (!is_known)
+		req->method = HTTP_METHOD__COUNT;
+	return HTTP_OK;
+}
+
+static enum http_status
+dispatch_answer(struct req *req, struct res *res, struct dispatch_scratch *s,
+    const struct dispatch_input *in, bool *is_closed)
+{
+	enum err route = ERR_NOT_FOUND;
+
+	enum http_status status = dispatch_parse_head(req, res, &route);
+	if (status != HTTP_OK)
+		return status;
+	status = dispatch_origin(req, res);
+	if (status != HTTP_OK)
+		return status;
+	if (route != ERR_OK)
+		return dispatch_no_route(req, res, route);
+	status = dispatch_auth(req, res);
+	if (status != HTTP_OK)
+		return status;
+	status = dispatch_body(req, res, s, in, is_closed);
+	if (status != HTTP_OK)
+		return status;
+	status = handler_at(req->match.index)->fn(req, res);
+	if (res->body->is_overflowed || res->head->is_overflowed)
+		status = res_err(res, ERR_INTERNAL, NULL);
+	return status;
+}
+
+/* ---- the header ---- */
+
+static void
+dispatch_head(struct buf *out, const struct req *req, const struct res *res)
+{
+	buf_printf(out, "Status: %d %s\r\n", (int)res->status,
+	    http_status_text(res->status));
+	if (res->status != HTTP_NO_CONTENT) {
+		buf_puts(out, "Content-Type: ");
+		buf_puts(out, res->content_type);
+		buf_printf(out, "\r\nContent-Length: %zu\r\n", res->body->len);
+	}
+	buf_puts(out, "X-Trace-Id: ");
+	buf_puts(out, req->trace_id);
+	buf_puts(out, "\r\nCache-Control: no-store\r\n"
+		      "X-Content-Type-Options: nosniff\r\n"
+		      "X-Frame-Options: DENY\r\n"
+		      "Referrer-Policy: strict-origin-when-cross-origin\r\n");
+	if (req->app->settings->ssl_enabled || req_is_https(req))
+		buf_puts(
+		    out, "Strict-Transport-Security: max-age=31536000\r\n");
+	buf_append(out, res->head->data, res->head->len);
+	buf_puts(out, "\r\n");
+}
+
+static void
+dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
+{
+	int class = (int)status / 100;
+
+	metric_add(class == 2   ? METRIC_HTTP_2XX
+		   : class == 3 ? METRIC_HTTP_3XX
+		   : class == 4 ? METRIC_HTTP_4XX
+				: METRIC_HTTP_5XX,
+	    1);
+	log_debug("http.request", "method=%s route=%s status=%d ms=%.2f",
+	    env_get(req->env, ENV_METHOD),
+	    req->match.route == NULL ? "-" : req->match.route->pattern,
+	    (int)status, (double)(clock_mono_us() - start_us) / 1000.0);
+}
+
+enum err
+dispatch_run(struct app *app, struct dispatch_scratch *s,
+    const struct dispatch_input *in, enum http_status *status)
+{
+	struct req req = {.app = app,
+	    .arena = s->arena,
+	    .env = in->env,
+	    .method = HTTP_GET,
+	    .now_us = clock_wall_us()};
+	struct res res;
+	bool is_closed = false;
+	int64_t start_us = clock_mono_us();
+
+	dispatch_scratch_clear(s);
+	req_set_trace(&req);
+	res_init(&res, &s->extra, &s->body, req.trace_id);
+	*status = dispatch_answer(&req, &res, s, in, &is_closed);
+	if (is_closed)
+		return ERR_CLOSED;
+	dispatch_head(&s->head, &req, &res);
+	if (req.method == HTTP_HEAD || *status == HTTP_NO_CONTENT)
+		buf_clear(&s->body);
+	dispatch_count(&req, *status, start_us);
+	return ERR_OK;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/env.h"
+
+#include <string.h>
+
+#include "base/attr.h"
+
+static const struct {
+	const char *name;
+	size_t len;
+	int is_single;
+} env_rows[ENV__COUNT] = {
+#define ENVVAR(id, text, single) [ENV_##id] = {text, sizeof(text) - 1, single},
+#include "fcgi/env.def"
+#undef ENVVAR
+};
+
+void
+env_add(struct env *e, const char *name, size_t name_len, const char *value)
+{
+	for (size_t i = 0; i < ENV__COUNT; i++) {
+		if (env_rows[i].len != name_len ||
+		    memcmp(env_rows[i].name, name, name_len) != 0)
+			continue;
+		if (e->value[i] != NULL && env_rows[i].is_single)
+			e->duplicate = env_rows[i].name;
+		if (e->value[i] == NULL || i == ENV_FORWARDED_FOR)
+			e->value[i] = value;
+		return;
+	}
+}
+
+const char *
+env_get(const struct env *e, enum env_var v)
+{
+	return e->value[v] == NULL ? "" : e->value[v];
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ending a debate from outside. The store takes the lease over, so whatever
+ * the runner still writes is refused; its event goes out after the commit.
+ */
+#include "fcgi/handler.h"
+
+#include "base/log.h"
+#include "bus/bus.h"
+#include "bus/event.h"
+#include "debate/end.h"
+#include "fcgi/debate_out.h"
+#include "metrics/metrics.h"
+
+#define DEBATE_CANCEL_REASON "cancelled by request"
+#define DEBATE_END_BYTES     ((size_t)16 << 20)
+
+/* Doorbell only: who misses it reads the table. */
+static void
+debate_publish_end(
+    struct req *req, const char *debate_id, const struct store_event *event)
+{
+	struct buf text;
+	struct event e = {.type = event->type,
+	    .debate_id = debate_id,
+	    .seq = event->seq,
+	    .round = event->round,
+	    .agent = event->agent,
+	    .created_us = event->created_us,
+	    .data = event->data};
+
+	buf_init(&text, DEBATE_END_BYTES);
+	event_encode(&text, &e);
+	struct bus_message m = {.debate_id = debate_id,
+	    .seq = event->seq,
+	    .payload = buf_text(&text),
+	    .payload_len = text.len};
+	enum err err = bus_publish(req->app->bus, &m, 1);
+	if (err == ERR_OK)
+		err = bus_wake(req->app->bus);
+	if (err != ERR_OK)
+		log_debug("debate.publish", "error=%s", err_text(err));
+	buf_release(&text);
+}
+
+static enum http_status
+debate_is_over(struct res *res, const char *id)
+{
+	return res_fail(res, HTTP_CONFLICT, "CONFLICT",
+	    "debate '%s' is finished already", id);
+}
+
+enum http_status
+debate_cancel(struct req *req, struct res *res)
+{
+	struct store *store = req->app->store;
+	struct store_debate row;
+	struct store_turn *turns = NULL;
+	size_t n = 0;
+
+	enum http_status status = debate_out_fetch(req, res, &row);
+	if (status != HTTP_OK)
+		return status;
+	if (store_status_is_final(row.status))
+		return debate_is_over(res, row.id);
+	enum err e = store_turn_list(store, req->arena, row.id, &turns, &n);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	const char *cancelled = store_status_name(STORE_CANCELLED);
+	struct store_event event = {.type = event_name(EVENT_DEBATE_END),
+	    .round = row.round,
+	    .data = debate_end_data(req->arena, &row, turns, n, cancelled,
+		DEBATE_CANCEL_REASON, req->now_us)};
+	e = store_debate_cancel(store, row.tenant, row.id, &event);
+	if (e == ERR_CONFLICT)
+		return debate_is_over(res, row.id);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	debate_publish_end(req, row.id, &event);
+	metric_add(METRIC_DEBATES_CANCELLED, 1);
+	log_info("debate.cancelled", "id=%s", row.id);
+	struct json_w *w = res_json(res);
+	json_w_bool(w, "success", true);
+	json_w_str(w, "debate_id", row.id);
+	json_w_str(w, "id", row.id);
+	json_w_str(w, "status", cancelled);
+	json_w_str(w, "message", "the debate was cancelled");
+	return res_json_end(res, HTTP_OK);
+}

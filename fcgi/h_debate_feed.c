@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What happened in a debate: its messages and its events.
+ */
+#include "fcgi/handler.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "bus/event.h"
+#include "debate/view.h"
+#include "fcgi/debate_out.h"
+
+#define DEBATE_MESSAGES_PAGE 50
+#define DEBATE_MESSAGES_MAX  200
+#define DEBATE_EVENTS_PAGE   100
+#define DEBATE_EVENTS_MAX    500
+#define DEBATE_NAME_MAX      200
+#define DEBATE_ROUND_MAX     1000
+/* One event holds at most one text of a model, far less than this. */
+#define DEBATE_EVENT_BYTES ((size_t)16 << 20)
+
+struct debate_messages_in {
+	int64_t limit, offset;
+	int64_t round;
+	const char *agent, *role;
+};
+
+static const struct input debate_messages_rows[] = {
+    {.key = "limit",
+	.kind = INPUT_PAGE,
+	.fallback = DEBATE_MESSAGES_PAGE,
+	.max = DEBATE_MESSAGES_MAX,
+	.offset = offsetof(struct debate_messages_in, limit),
+	.help = "Messages in one answer."},
+    {.key = "offset",
+	.kind = INPUT_OFFSET,
+	.offset = offsetof(struct debate_messages_in, offset),
+	.help = "Messages to skip."},
+    {.key = "round",
+	.kind = INPUT_INT,
+	.fallback = -1,
+	.min = 0,
+	.max = DEBATE_ROUND_MAX,
+	.offset = offsetof(struct debate_messages_in, round),
+	.help = "Only of this round."},
+    {.key = "agent",
+	.kind = INPUT_TEXT,
+	.max = DEBATE_NAME_MAX,
+	.offset = offsetof(struct debate_messages_in, agent),
+	.help = "Only of this agent."},
+    {.key = "role",
+	.kind = INPUT_TEXT,
+	.max = DEBATE_NAME_MAX,
+	.offset = offsetof(struct debate_messages_in, role),
+	.help = "Only in this role: proposer, synthesizer, ..."},
+};
+const struct input_list debate_messages_inputs = {
+    debate_messages_rows, ARRAY_LEN(debate_messages_rows)};
+
+struct debate_events_in {
+	int64_t since, limit;
+};
+
+static const struct input debate_events_rows[] = {
+    {.key = "since",
+	.kind = INPUT_INT,
+	.min = 0,
+	.max = INT64_MAX,
+	.offset = offsetof(struct debate_events_in, since),
+	.help = "Sequence number of the last event the caller has."},
+    {.key = "limit",
+	.kind = INPUT_PAGE,
+	.fallback = DEBATE_EVENTS_PAGE,
+	.max = DEBATE_EVENTS_MAX,
+	.offset = offsetof(struct debate_events_in, limit),
+	.help = "Events in one answer."},
+};
+const struct input_list debate_events_inputs = {
+    debate_events_rows, ARRAY_LEN(debate_events_rows)};
+
+/* A message and its place among all messages of the debate. */
+struct debate_message {
+	const struct store_turn *turn;
+	int64_t index;
+};
+
+static bool
+debate_is_wanted(
+    const struct debate_messages_in *in, const struct store_turn *turn)
+{
+	return (in->round < 0 || turn->round == in->round) &&
+	       (in->agent == NULL || str_eq(turn->agent, in->agent)) &&
+	       (in->role == NULL || str_eq(turn->role, in->role));
+}
+
+/* The wanted messages of the turns; *n of them on the arena. */
+static struct debate_message *
+debate_select(struct arena *a, const struct debate_messages_in *in,
+    const struct store_turn *turns, size_t n_turns, size_t *n)
+{
+	struct debate_message *out =
+	    ARENA_ARRAY(a, n_turns + 1, struct debate_message);
+	int64_t index = 0;
+
+	*n = 0;
+	for (size_t i = 0; i < n_turns; i++) {
+		if (!debate_view_is_message(&turns[i]))
+			continue;
+		if (debate_is_wanted(in, &turns[i]))
+			out[(*n)++] = (struct debate_message){&turns[i], index};
+		index++;
+	}
+	return out;
+}
+
+static void
+debate_message_array(struct json_w *w, const char *key,
+    const struct debate_message *messages, size_t n)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < n; i++) {
+		json_w_begin(w, NULL);
+		debate_view_message(w, messages[i].turn, messages[i].index);
+		json_w_end(w);
+	}
+	json_w_end_array(w);
+}
+
+enum http_status
+debate_messages(struct req *req, struct res *res)
+{
+	struct debate_messages_in in;
+	struct store_debate row;
+	struct store_turn *turns = NULL;
+	size_t n_turns = 0, total;
+
+	enum http_status status =
+	    input_read_query(req, &debate_messages_inputs, &in, res);
+	if (status == HTTP_OK)
+		status = debate_out_fetch(req, res, &row);
+	if (status != HTTP_OK)
+		return status;
+	enum err e = store_turn_list(
+	    req->app->store, req->arena, row.id, &turns, &n_turns);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	struct debate_message *messages =
+	    debate_select(req->arena, &in, turns, n_turns, &total);
+	size_t from = (uint64_t)in.offset < total ? (size_t)in.offset : total;
+	size_t n = total - from;
+	if (n > (size_t)in.limit)
+		n = (size_t)in.limit;
+	struct json_w *w = res_json(res);
+	json_w_str(w, "debate_id", row.id);
+	debate_message_array(w, "messages", messages + from, n);
+	debate_message_array(w, "items", messages + from, n);
+	debate_out_page(w, (int64_t)total, n, in.limit, in.offset);
+	return res_json_end(res, HTTP_OK);
+}
+
+static void
+debate_event_array(struct json_w *w, const char *debate_id,
+    const struct store_event *events, size_t n)
+{
+	struct buf text;
+
+	buf_init(&text, DEBATE_EVENT_BYTES);
+	json_w_begin_array(w, "events");
+	for (size_t i = 0; i < n; i++) {
+		struct event e = {.type = events[i].type,
+		    .debate_id = debate_id,
+		    .seq = events[i].seq,
+		    .round = events[i].round,
+		    .agent = events[i].agent,
+		    .created_us = events[i].created_us,
+		    .data = events[i].data};
+		buf_clear(&text);
+		event_encode(&text, &e);
+		json_w_raw(w, NULL, buf_text(&text));
+	}
+	json_w_end_array(w);
+	buf_release(&text);
+}
+
+enum http_status
+debate_events(struct req *req, struct res *res)
+{
+	struct debate_events_in in;
+	struct store_debate row;
+	struct store_event *events = NULL;
+	size_t n = 0;
+
+	enum http_status status =
+	    input_read_query(req, &debate_events_inputs, &in, res);
+	if (status == HTTP_OK)
+		status = debate_out_fetch(req, res, &row);
+	if (status != HTTP_OK)
+		return status;
+	enum err e = store_event_list(req->app->store, req->arena, row.id,
+	    in.since, in.limit, &events, &n);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	int64_t last = n == 0 ? in.since : events[n - 1].seq;
+	struct json_w *w = res_json(res);
+	json_w_str(w, "debate_id", row.id);
+	json_w_str(w, "status", store_status_name(row.status));
+	debate_event_array(w, row.id, events, n);
+	json_w_int(w, "next_seq", last);
+	json_w_int(w, "latest_seq", row.last_seq > last ? row.last_seq : last);
+	json_w_int(w, "count", (int64_t)n);
+	json_w_bool(w, "has_more", row.last_seq > last);
+	return res_json_end(res, HTTP_OK);
+}

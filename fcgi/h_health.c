@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Probes and metrics. None of them touches the database: probe.c does, every
+ * few seconds.
+ */
+#include "fcgi/handler.h"
+
+#include "base/clock.h"
+#include "fcgi/probe.h"
+#include "metrics/metrics.h"
+#include "settings/settings.h"
+
+enum http_status
+health_live(struct req *req, struct res *res)
+{
+	struct json_w *w = res_json(res);
+
+	json_w_str(w, "status", "ok");
+	if (atomic_load(&req->app->is_draining))
+		json_w_str(w, "reason", "draining");
+	return res_json_end(res, HTTP_OK);
+}
+
+enum http_status
+health_ready(struct req *req, struct res *res)
+{
+	struct probe_state state;
+	bool is_accepting = !atomic_load(&req->app->is_draining);
+
+	probe_read(req->app->probe, &state);
+	bool has_database = state.is_done && state.database == ERR_OK;
+	bool is_ready = has_database && is_accepting;
+	struct json_w *w = res_json(res);
+	json_w_str(w, "status", is_ready ? "ready" : "not_ready");
+	json_w_begin(w, "checks");
+	json_w_bool(w, "database", has_database);
+	json_w_bool(w, "accepting", is_accepting);
+	json_w_end(w);
+	json_w_num(w, "latency_ms", state.database_ms);
+	return res_json_end(res, is_ready ? HTTP_OK : HTTP_UNAVAILABLE);
+}
+
+static const char *
+health_redis(const struct probe_state *state)
+{
+	if (state->redis == ERR_UNSUPPORTED)
+		return "not_configured";
+	return state->redis == ERR_OK ? "connected" : "disconnected";
+}
+
+static bool
+health_is_serving(const struct probe_state *state)
+{
+	return state->is_done && state->database == ERR_OK;
+}
+
+static const char *
+health_status(const struct app *app, const struct probe_state *state)
+{
+	if (!health_is_serving(state))
+		return "unhealthy";
+	if (atomic_load(&app->is_draining) ||
+	    (state->redis != ERR_OK && state->redis != ERR_UNSUPPORTED))
+		return "degraded";
+	return "healthy";
+}
+
+static void
+health_members(
+    struct json_w *w, const struct req *req, const struct probe_state *state)
+{
+	int64_t up_ms = clock_mono_ms() - req->app->started_ms;
+
+	json_w_str(w, "status", health_status(req->app, state));
+	json_w_str(w, "version", PACKAGE_VERSION);
+	json_w_int(w, "uptime_seconds", up_ms / 1000);
+	json_w_int(w, "active_debates", state->active);
+	json_w_int(
+	    w, "websocket_connections", metric_read(METRIC_WS_CONNECTIONS));
+	json_w_str(w, "database",
+	    health_is_serving(state) ? "connected" : "disconnected");
+	json_w_str(w, "redis", health_redis(state));
+	json_w_time(w, "timestamp", req->now_us);
+}
+
+enum http_status
+health_get(struct req *req, struct res *res)
+{
+	struct probe_state state;
+
+	probe_read(req->app->probe, &state);
+	struct json_w *w = res_json(res);
+	health_members(w, req, &state);
+	return res_json_end(
+	    res, health_is_serving(&state) ? HTTP_OK : HTTP_UNAVAILABLE);
+}
+
+static void
+health_check(struct json_w *w, const char *name, const char *status, double ms)
+{
+	json_w_begin(w, name);
+	json_w_str(w, "status", status);
+	json_w_num(w, "latency_ms", ms);
+	json_w_end(w);
+}
+
+enum http_status
+health_detailed(struct req *req, struct res *res)
+{
+	const struct settings *s = req->app->settings;
+	struct probe_state state;
+
+	probe_read(req->app->probe, &state);
+	bool is_serving = health_is_serving(&state);
+	struct json_w *w = res_json(res);
+	health_members(w, req, &state);
+	json_w_begin(w, "checks");
+	health_check(w, "database", is_serving ? "healthy" : "unhealthy",
+	    state.database_ms);
+	health_check(w, "redis",
+	    state.redis == ERR_OK ? "healthy" : health_redis(&state),
+	    state.redis_ms);
+	json_w_begin(w, "queue");
+	json_w_str(w, "status",
+	    state.pending < s->max_queued_debates ? "healthy" : "degraded");
+	json_w_int(w, "pending", state.pending);
+	json_w_int(w, "capacity", s->max_queued_debates);
+	json_w_end(w);
+	json_w_begin(w, "runners");
+	json_w_str(w, "status", state.runners > 0 ? "healthy" : "degraded");
+	json_w_int(w, "count", state.runners);
+	json_w_end(w);
+	json_w_end(w);
+	return res_json_end(res, is_serving ? HTTP_OK : HTTP_UNAVAILABLE);
+}
+
+enum http_status
+metrics_get(struct req *req, struct res *res)
+{
+	(void)req;
+	buf_clear(res->body);
+	metrics_render(res->body);
+	res->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	res->status = HTTP_OK;
+	return HTTP_OK;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The handlers of routes.def and the inputs they declare. A handler reads its
+ * input, calls the store or the bus, writes the result and returns its
+ * status. Authentication, body, errors and headers are the dispatcher's.
+ */
+#pragma once
+
+#include "fcgi/input.h"
+#include "fcgi/req.h"
+#include "fcgi/res.h"
+
+typedef enum http_status (*handler_fn)(struct req *req, struct res *res);
+
+struct handler {
+	handler_fn fn;
+	const struct input_list *inputs; /* of the query */
+};
+
+/* Of the row route_at(i). */
+const struct handler *handler_at(size_t i);
+
+/* h_health.c */
+enum http_status health_live(struct req *req, struct res *res);
+enum http_status health_ready(struct req *req, struct res *res);
+enum http_status health_get(struct req *req, struct res *res);
+enum http_status health_detailed(struct req *req, struct res *res);
+enum http_status metrics_get(struct req *req, struct res *res);
+/* h_meta.c */
+enum http_status meta_capabilities(struct req *req, struct res *res);
+enum http_status meta_openapi(struct req *req, struct res *res);
+/* h_debate_create.c */
+enum http_status debate_create(struct req *req, struct res *res);
+/* h_debates.c */
+extern const struct input_list debate_list_inputs;
+enum http_status debate_list(struct req *req, struct res *res);
+enum http_status debate_get(struct req *req, struct res *res);
+/* h_debate_feed.c */
+extern const struct input_list debate_messages_inputs;
+extern const struct input_list debate_events_inputs;
+enum http_status debate_messages(struct req *req, struct res *res);
+enum http_status debate_events(struct req *req, struct res *res);
+/* h_debate_cancel.c */
+enum http_status debate_cancel(struct req *req, struct res *res);
+/* h_agents.c */
+extern const struct input_list agent_list_inputs;
+enum http_status agent_list(struct req *req, struct res *res);
+enum http_status agent_get(struct req *req, struct res *res);

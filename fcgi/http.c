@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/http.h"
+
+#include "base/str.h"
+
+static const char *const http_methods[HTTP_METHOD__COUNT] = {
+#define X(id) [HTTP_##id] = #id,
+    HTTP_METHOD_LIST(X)
+#undef X
+};
+
+const char *
+http_method_name(enum http_method m)
+{
+	return http_methods[m];
+}
+
+enum err
+http_method_parse(const char *text, enum http_method *out)
+{
+	for (int i = 0; i < HTTP_METHOD__COUNT; i++)
+		if (str_eq(text, http_methods[i])) {
+			*out = (enum http_method)i;
+			return ERR_OK;
+		}
+	return ERR_NOT_FOUND;
+}
+
+bool
+http_method_is_unsafe(enum http_method m)
+{
+	return m == HTTP_POST || m == HTTP_PUT || m == HTTP_PATCH ||
+	       m == HTTP_DELETE;
+}
+
+const char *
+http_status_text(enum http_status s)
+{
+	switch (s) {
+#define X(id, number, text)                                                    \
+	case id:                                                               \
+		return text;
+		HTTP_STATUS_LIST(X)
+#undef X
+	}
+	return "Unknown";
+}
+
+/* A second is the shortest pause a client may be told (whole seconds, at
+ * least 1); where somebody has to repair something it is longer. */
+#define HTTP_RETRY_SOON_S  1
+#define HTTP_RETRY_LATER_S 5
+
+static const struct http_error http_errors[ERR__COUNT] = {
+    [ERR_OK] = {HTTP_OK, "", true, 0},
+    [ERR_INVALID] = {HTTP_BAD_REQUEST, "INVALID_VALUE", true, 0},
+    [ERR_SYNTAX] = {HTTP_BAD_REQUEST, "INVALID_JSON", true, 0},
+    [ERR_TOO_LARGE] = {HTTP_TOO_LARGE, "INVALID_VALUE", true, 0},
+    [ERR_NOT_FOUND] = {HTTP_NOT_FOUND, "NOT_FOUND", true, 0},
+    [ERR_CONFLICT] = {HTTP_CONFLICT, "CONFLICT", true, 0},
+    [ERR_EXISTS] = {HTTP_CONFLICT, "CONFLICT", true, 0},
+    [ERR_AUTH] = {HTTP_UNAUTHORIZED, "AUTH_REQUIRED", true, 0},
+    [ERR_DENIED] = {HTTP_FORBIDDEN, "FORBIDDEN", true, 0},
+    [ERR_BUSY] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_SOON_S},
+    [ERR_RETRY] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_SOON_S},
+    [ERR_DOWN] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_LATER_S},
+    [ERR_UNCERTAIN] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_SOON_S},
+    [ERR_FENCED] = {HTTP_CONFLICT, "CONFLICT", false, 0},
+    [ERR_FULL] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_LATER_S},
+    [ERR_SCHEMA] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_LATER_S},
+    [ERR_TIMEOUT] = {HTTP_GATEWAY_TIMEOUT, "AGENT_TIMEOUT", false, 0},
+    [ERR_CANCELLED] = {HTTP_CONFLICT, "CONFLICT", false, 0},
+    [ERR_CLOSED] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_SOON_S},
+    [ERR_AGAIN] = {HTTP_UNAVAILABLE, "SERVICE_UNAVAILABLE", false,
+	HTTP_RETRY_SOON_S},
+    [ERR_IO] = {HTTP_INTERNAL_ERROR, "INTERNAL_ERROR", false, 0},
+    [ERR_UNSUPPORTED] = {HTTP_BAD_REQUEST, "INVALID_VALUE", true, 0},
+    [ERR_INTERNAL] = {HTTP_INTERNAL_ERROR, "INTERNAL_ERROR", false, 0},
+};
+
+const struct http_error *
+http_error(enum err e)
+{
+	return &http_errors[e];
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where the listening socket comes from.
+ */
+#pragma once
+
+#include "base/err.h"
+
+/* The socket this process was given: the first of systemd (LISTEN_FDS), or
+ * standard input (spawn-fcgi, mod_fcgid) if that listens. ERR_NOT_FOUND. */
+enum err listen_inherit(int *fd) MUST_CHECK;
+
+/* "unix:/path", "host:port", "[v6]:port" or ":port". A socket file that
+ * nobody listens on is replaced; ERR_EXISTS when somebody does. */
+enum err listen_open(
+    const char *where, int *fd, struct err_info *info) MUST_CHECK;
+/* Close a socket of listen_open; the file of a "unix:" one goes too, unless
+ * another process listens on it by now. */
+void listen_close(const char *where, int fd);

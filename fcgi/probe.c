@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/probe.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "bus/bus.h"
+#include "settings/settings.h"
+#include "store/store.h"
+
+#define PROBE_PERIOD_S     5 /* the age a load balancer may be shown */
+#define PROBE_FIRST_WAIT_S 2 /* start-up waits no longer than this */
+/* A runner writes its row several times within a lease. */
+#define PROBE_RUNNER_LEASES 2
+
+struct probe {
+	const struct settings *settings;
+	struct store *store;
+	struct bus *bus;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* state.is_done or is_stopping */
+	bool is_stopping;
+	struct probe_state state;
+};
+
+static double
+probe_elapsed_ms(int64_t since_us)
+{
+	return (double)(clock_mono_us() - since_us) / 1000.0;
+}
+
+static int64_t
+probe_count_runners(struct probe *p, struct arena *a)
+{
+	struct store_runner *rows;
+	size_t n = 0;
+	int64_t max_age_us = p->settings->lease * PROBE_RUNNER_LEASES * 1000000;
+
+	if (store_runner_list(p->store, a, max_age_us, &rows, &n) != ERR_OK)
+		return 0;
+	return (int64_t)n;
+}
+
+static void
+probe_look(struct probe *p, struct arena *a, struct probe_state *out)
+{
+	int64_t start_us = clock_mono_us();
+
+	*out = (struct probe_state){.is_done = true};
+	out->database = store_ping(p->store);
+	out->database_ms = probe_elapsed_ms(start_us);
+	if (out->database == ERR_OK) {
+		enum err e =
+		    store_debate_counts(p->store, &out->pending, &out->active);
+		if (e != ERR_OK)
+			log_debug("probe.counts", "error=%s", err_text(e));
+		out->runners = probe_count_runners(p, a);
+	}
+	start_us = clock_mono_us();
+	out->redis = bus_ping_redis(p->bus);
+	out->redis_ms = probe_elapsed_ms(start_us);
+}
+
+/* One line when something goes or comes back, none while it stays. */
+static void
+probe_tell(const char *what, enum err before, enum err now)
+{
+	if ((before == ERR_OK) == (now == ERR_OK))
+		return;
+	if (now == ERR_OK)
+		log_info("probe.back", "service=%s", what);
+	else if (now != ERR_UNSUPPORTED)
+		log_warning(
+		    "probe.lost", "service=%s error=%s", what, err_text(now));
+}
+
+static void
+probe_sleep(struct probe *p)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PROBE_PERIOD_S;
+	while (!p->is_stopping &&
+	       pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
+		;
+}
+
+static void *
+probe_run(void *arg)
+{
+	struct probe *p = arg;
+	struct arena *a = arena_new(0);
+	struct probe_state state;
+	enum err database = ERR_OK, redis = ERR_OK;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->is_stopping) {
+		pthread_mutex_unlock(&p->lock);
+		probe_look(p, a, &state);
+		probe_tell("database", database, state.database);
+		probe_tell("redis", redis, state.redis);
+		database = state.database;
+		redis = state.redis;
+		arena_clear(a);
+		pthread_mutex_lock(&p->lock);
+		p->state = state;
+		pthread_cond_broadcast(&p->changed);
+		probe_sleep(p);
+	}
+	pthread_mutex_unlock(&p->lock);
+	arena_free(&a);
+	return NULL;
+}
+
+static void
+probe_wait_first(struct probe *p)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PROBE_FIRST_WAIT_S;
+	pthread_mutex_lock(&p->lock);
+	while (!p->state.is_done &&
+	       pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
+		;
+	pthread_mutex_unlock(&p->lock);
+}
+
+enum err
+probe_start(struct probe **out, const struct settings *settings,
+    struct store *store, struct bus *bus)
+{
+	struct probe *p = mem_zalloc(sizeof(*p));
+	pthread_condattr_t attr;
+
+	p->settings = settings;
+	p->store = store;
+	p->bus = bus;
+	p->state.database = ERR_AGAIN;
+	p->state.redis = ERR_UNSUPPORTED;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	if (pthread_create(&p->thread, NULL, probe_run, p) != 0) {
+		free(p);
+		*out = NULL;
+		return ERR_IO;
+	}
+	probe_wait_first(p);
+	*out = p;
+	return ERR_OK;
+}
+
+void
+probe_stop(struct probe **probe)
+{
+	struct probe *p = *probe;
+
+	if (p == NULL)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->is_stopping = true;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	pthread_join(p->thread, NULL);
+	pthread_cond_destroy(&p->changed);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+	*probe = NULL;
+}
+
+void
+probe_read(struct probe *p, struct probe_state *out)
+{
+	pthread_mutex_lock(&p->lock);
+	*out = p->state;
+	pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Looks after the database and Redis every few seconds on a thread of its own,
+ * so that a health request costs no query and never waits for one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct settings;
+struct store;
+struct bus;
+struct probe;
+
+struct probe_state {
+	bool is_done;      /* false until the first look is through */
+	enum err database; /* ERR_OK = connected */
+	enum err redis;    /* ERR_UNSUPPORTED = not configured */
+	double database_ms, redis_ms;
+	int64_t pending, active; /* debates; 0 when unknown */
+	int64_t runners;         /* seen lately */
+};
+
+/* Borrows all three for its life. Waits a moment for the first look. */
+enum err probe_start(struct probe **out, const struct settings *settings,
+    struct store *store, struct bus *bus) MUST_CHECK;
+void probe_stop(struct probe **probe);
+void probe_read(struct probe *probe, struct probe_state *out);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One request as handlers see it: everything decoded, checked and on one
+ * arena that dies with the response.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "fcgi/app.h"
+#include "fcgi/env.h"
+#include "fcgi/router.h"
+#include "fcgi/url.h"
+
+#define REQ_TRACE_SIZE 65
+
+/* Who calls. */
+struct req_caller {
+	bool is_authenticated;
+	const char *tenant;
+	const char *token_id; /* NULL for nobody and for the static token */
+	const char *tier;     /* anonymous, authenticated, premium, internal */
+};
+
+struct req {
+	struct app *app;
+	struct arena *arena;
+	const struct env *env;
+	enum http_method method;
+	struct url url;
+	struct router_match match;
+	const struct json *body; /* an object; empty when none was sent */
+	const char *body_text;
+	size_t body_len;
+	struct req_caller caller;
+	char trace_id[REQ_TRACE_SIZE];
+	int64_t now_us;
+};
+
+/* The address behind the request, proxies taken into account. */
+const char *req_client_ip(const struct req *req);
+/* Did the client come over TLS? */
+bool req_is_https(const struct req *req);
+/* The Host header if it can be one, else "". */
+const char *req_host(const struct req *req);
+/* Fills trace_id: what the client or the web server named, if it is plain,
+ * else a fresh one. */
+void req_set_trace(struct req *req);

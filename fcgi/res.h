@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One response: status, header lines and body, and the error envelope
+ * (contract 8). Buffers belong to the thread and are used again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "fcgi/http.h"
+
+struct res {
+	enum http_status status;
+	const char *content_type;
+	struct buf *head; /* "Name: value\r\n" ... */
+	struct buf *body;
+	struct json_w json;
+	const char *trace_id; /* borrowed */
+};
+
+/* One wrong field. */
+struct res_field {
+	const char *field;
+	const char *message;
+};
+
+void res_init(
+    struct res *res, struct buf *head, struct buf *body, const char *trace_id);
+
+/* Begin the answer's JSON object; res_json_end closes it and sets the
+ * status: `return res_json_end(res, HTTP_OK);` */
+struct json_w *res_json(struct res *res);
+enum http_status res_json_end(struct res *res, enum http_status status);
+/* A body that is there already. content_type is static. */
+enum http_status res_text(
+    struct res *res, const char *content_type, const char *text);
+
+/* ERR_INVALID (and no header) when name is not a token or value holds a
+ * control character: nothing from a client can start a line of its own. */
+enum err res_header(struct res *res, const char *name, const char *value);
+
+/* The error envelope. Each drops what was written so far. */
+enum http_status res_fail(struct res *res, enum http_status status,
+    const char *code, const char *fmt, ...) PRINTF(4, 5);
+/* 400 with every wrong field; the first one's message is the text. */
+enum http_status res_invalid(struct res *res, const char *code,
+    const struct res_field *fields, size_t n);
+/* By the table of http.h; texts of our own faults are not shown. info may be
+ * NULL. */
+enum http_status res_err(
+    struct res *res, enum err e, const struct err_info *info);
+/* As res_err with another code ("INVALID_TOKEN"). */
+enum http_status res_err_code(
+    struct res *res, enum err e, const struct err_info *info, const char *code);
+/* 503 with a text and the pause to keep. */
+enum http_status res_wait(struct res *res, const char *text, int retry_after_s);

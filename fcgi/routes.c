@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/routes.h"
+
+#include "base/attr.h"
+
+static const struct route route_rows[] = {
+#define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)                 \
+	{.method = HTTP_##m,                                                   \
+	    .pattern = p,                                                      \
+	    .handler = #h,                                                     \
+	    .auth = ROUTE_##a,                                                 \
+	    .rate = ROUTE_RATE_##r,                                            \
+	    .max_body = max,                                                   \
+	    .body = b,                                                         \
+	    .status = (enum http_status)st,                                    \
+	    .answer = ans,                                                     \
+	    .tag = t,                                                          \
+	    .operation_id = op,                                                \
+	    .summary = text},
+#include "fcgi/routes.def"
+#undef ROUTE
+};
+
+size_t
+route_count(void)
+{
+	return ARRAY_LEN(route_rows);
+}
+
+const struct route *
+route_at(size_t i)
+{
+	return &route_rows[i];
+}
+
+const char *
+route_auth_name(enum route_auth a)
+{
+	switch (a) {
+#define X(id, text)                                                            \
+	case id:                                                               \
+		return text;
+		ROUTE_AUTHS(X)
+#undef X
+	}
+	return "";
+}
+
+const char *
+route_rate_name(enum route_rate r)
+{
+	switch (r) {
+#define X(id, text)                                                            \
+	case id:                                                               \
+		return text;
+		ROUTE_RATES(X)
+#undef X
+	}
+	return "";
+}

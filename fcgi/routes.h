@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rows of routes.def as data, without their handlers, so that programs
+ * that only print them need not link the server.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "fcgi/http.h"
+
+#define ROUTE_AUTHS(X)                                                         \
+	X(ROUTE_OPEN, "open")                                                  \
+	X(ROUTE_PUBLIC, "public")                                              \
+	X(ROUTE_USER, "user")                                                  \
+	X(ROUTE_METRICS, "metrics")
+enum route_auth {
+#define X(id, text) id,
+	ROUTE_AUTHS(X)
+#undef X
+};
+
+#define ROUTE_RATES(X)                                                         \
+	X(ROUTE_RATE_NONE, "none")                                             \
+	X(ROUTE_RATE_PROBE, "probe")                                           \
+	X(ROUTE_RATE_READ, "read")                                             \
+	X(ROUTE_RATE_LIST, "list")                                             \
+	X(ROUTE_RATE_CREATE, "create")                                         \
+	X(ROUTE_RATE_WRITE, "write")
+enum route_rate {
+#define X(id, text) id,
+	ROUTE_RATES(X)
+#undef X
+};
+
+struct route {
+	enum http_method method;
+	const char *pattern; /* "/api/debates/{id}" */
+	const char *handler; /* name of the function */
+	enum route_auth auth;
+	enum route_rate rate;
+	size_t max_body;         /* bytes; 0 = a body is not looked at */
+	const char *body;        /* schema of the request body, "" = none */
+	enum http_status status; /* of success */
+	const char *answer;      /* schema of it; "text" = text/plain */
+	const char *tag;
+	const char *operation_id;
+	const char *summary;
+};
+
+size_t route_count(void);
+const struct route *route_at(size_t i);
+const char *route_auth_name(enum route_auth a);
+const char *route_rate_name(enum route_rate r);
