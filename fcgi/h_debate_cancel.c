@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "bus/event.h"
-#include "debate/end.h"
+#include "debate/view.h"
 #include "fcgi/debate_out.h"
 #include "metrics/metrics.h"
 
