@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * aragora doctor: what would keep this machine from serving, and what to do.
+ */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/str.h"
+#include "bus/bus.h"
+#include "cli/cmd.h"
+#include "llm/llm.h"
+
+#define DOCTOR_MIN_FREE_MB 200
+
+enum doctor_mark { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
+
+static void PRINTF(3, 4)
+doctor_say(bool *is_failed, enum doctor_mark mark, const char *fmt, ...)
+{
+	static const char *const marks[] = {"[ok]  ", "[warn]", "[fail]"};
+	va_list ap;
+
+	printf("%s ", marks[mark]);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	*is_failed = *is_failed || mark == DOCTOR_FAIL;
+}
+
+static void
+doctor_folder(const struct settings *s, bool *failed)
+{
+	struct statvfs fs;
+
+	mkdir(s->data_dir, 0750); /* may exist */
+	if (access(s->data_dir, R_OK | W_OK | X_OK) != 0) {
+		doctor_say(failed, DOCTOR_FAIL,
+		    "data folder '%s' is not writable: set ARAGORA_DATA_DIR",
+		    s->data_dir);
+		return;
+	}
+	doctor_say(failed, DOCTOR_OK, "data folder '%s'", s->data_dir);
+	if (statvfs(s->data_dir, &fs) != 0)
+		return;
+	unsigned long long mb =
+	    (unsigned long long)fs.f_bavail * fs.f_frsize >> 20;
+	doctor_say(failed, mb < DOCTOR_MIN_FREE_MB ? DOCTOR_FAIL : DOCTOR_OK,
+	    "%llu MB free there%s", mb,
+	    mb < DOCTOR_MIN_FREE_MB ? ": make room" : "");
+}
+
+static void
+doctor_runners(struct store *store, const struct settings *s, bool *failed)
+{
+	struct arena *a = arena_new(0);
+	struct store_runner *rows;
+	size_t n;
+
+	if (store_runner_list(store, a, s->lease * 2000000, &rows, &n) != ERR_OK)
+		doctor_say(failed, DOCTOR_FAIL, "runners cannot be listed");
+	else if (n == 0)
+		doctor_say(failed, DOCTOR_WARN,
+		    "no runner is alive: start aragora-runner or `aragora "
+		    "serve`");
+	for (size_t i = 0; i < n; i++)
+		doctor_say(failed, DOCTOR_OK, "runner %s on %s: %lld of %lld",
+		    rows[i].id, rows[i].host, (long long)rows[i].active,
+		    (long long)rows[i].capacity);
+	arena_free(&a);
+}
+
+static void
+doctor_database(const struct settings *s, bool *failed)
+{
+	struct err_info info = {0};
+	struct store_schema schema;
+	struct store *store = NULL;
+
+	if (store_schema(s, &schema, &info) != ERR_OK) {
+		doctor_say(failed, DOCTOR_FAIL, "database: %s", info.text);
+		return;
+	}
+	if (schema.have != schema.want) {
+		doctor_say(failed,
+		    schema.have < schema.want ? DOCTOR_WARN : DOCTOR_FAIL,
+		    "database schema %lld, this program needs %lld: %s",
+		    (long long)schema.have, (long long)schema.want,
+		    schema.have < schema.want ? "run `aragora migrate up`"
+					      : "upgrade the program");
+		return;
+	}
+	if (store_open(&store, s, &info) != ERR_OK) {
+		doctor_say(failed, DOCTOR_FAIL, "database: %s", info.text);
+		return;
+	}
+	doctor_say(failed, DOCTOR_OK, "database %s, schema %lld",
+	    store_kind(store), (long long)schema.have);
+	if (str_eq(store_kind(store), "postgresql"))
+		doctor_say(failed, DOCTOR_OK,
+		    "each process may open %lld connections: with %lld "
+		    "workers, a runner and a bridge that is up to %lld of "
+		    "max_connections",
+		    (long long)(s->db_pool_size + s->db_pool_max_overflow),
+		    (long long)s->workers,
+		    (long long)((s->db_pool_size + s->db_pool_max_overflow) *
+			(s->workers + 2)));
+	doctor_runners(store, s, failed);
+	store_close(&store);
+}
+
+static void
+doctor_redis(const struct settings *s, bool *failed)
+{
+	struct err_info info = {0};
+	struct bus *bus = NULL;
+
+	if (str_is_empty(s->redis_url)) {
+		doctor_say(failed, DOCTOR_OK,
+		    "no Redis: one machine, events over local sockets");
+		return;
+	}
+	if (bus_open(&bus, s, &info) != ERR_OK)
+		doctor_say(failed, DOCTOR_FAIL, "%s %s", info.field, info.text);
+	else if (bus_ping_redis(bus) != ERR_OK)
+		doctor_say(failed, DOCTOR_FAIL,
+		    "Redis does not answer: check ARAGORA_REDIS_URL");
+	else
+		doctor_say(failed, DOCTOR_OK, "Redis answers");
+	bus_close(&bus);
+}
+
+static void
+doctor_programs(bool *failed)
+{
+	static const char *const ours[] = {
+	    "aragora-fcgi", "aragora-runner", "aragora-ws"};
+	char *nginx = path_find("nginx");
+
+	if (nginx != NULL)
+		doctor_say(failed, DOCTOR_OK, "nginx: %s", nginx);
+	else
+		doctor_say(failed, DOCTOR_WARN,
+		    "nginx is not installed: `aragora serve` needs it");
+	free(nginx);
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		char *path = path_program(ours[i]);
+		bool is_there = access(path, X_OK) == 0;
+		doctor_say(failed, is_there ? DOCTOR_OK : DOCTOR_FAIL, "%s%s",
+		    path, is_there ? "" : " is missing");
+		free(path);
+	}
+}
+
+static void
+doctor_agents(const struct settings *s, bool *failed)
+{
+	struct buf names;
+	size_t n = 0;
+
+	buf_init(&names, 4096);
+	for (size_t i = 0; i < llm_agent_count(); i++) {
+		const struct llm_agent_row *row = llm_agent_at(i);
+		if (*row->key_env == '\0' ||
+		    !llm_agent_is_available(row, s, NULL))
+			continue;
+		buf_printf(&names, "%s%s", n++ > 0 ? ", " : "", row->name);
+	}
+	if (n > 0)
+		doctor_say(failed, DOCTOR_OK, "agents with a key: %s",
+		    buf_text(&names));
+	else
+		doctor_say(failed, DOCTOR_WARN,
+		    "no provider key is set: debates use the built-in demo "
+		    "agents (see OPENAI_API_KEY, OPENROUTER_API_KEY)");
+	buf_release(&names);
+}
+
+static enum cmd_exit
+doctor_run(int argc, char **argv)
+{
+	static const struct option longs[] = {
+	    CMD_COMMON_OPTIONS, {NULL, 0, NULL, 0}};
+	bool failed = false;
+
+	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+		if (c == 'h') {
+			cmd_print_help(&cmd_doctor, stdout);
+			return CMD_OK;
+		}
+		if (!cmd_common(c, optarg))
+			return cmd_usage(&cmd_doctor, "bad option");
+	}
+	struct settings *settings = settings_start("aragora");
+	doctor_say(&failed, DOCTOR_OK, "settings");
+	doctor_folder(settings, &failed);
+	doctor_database(settings, &failed);
+	doctor_redis(settings, &failed);
+	doctor_programs(&failed);
+	doctor_agents(settings, &failed);
+	settings_free(&settings);
+	return failed ? CMD_NOT_DONE : CMD_OK;
+}
+
+const struct cmd cmd_doctor = {
+    .name = "doctor",
+    .args = "[OPTION...]",
+    .summary = "Check this machine and say what to mend.",
+    .help = CMD_COMMON_HELP "\nExit status 1 when a check fails.\n",
+    .run = doctor_run,
+};
