@@ -17,13 +17,13 @@
 
 /* What a decision can be weighed by. */
 #define DEMO_CRITERIA(X)                                                       \
-	X(COST, "cost", "cost|price|budget|cheap|expens|money")               \
-	X(RISK, "risk", "risk|fail|danger|break|lose|loss")                   \
-	X(TIME, "time", "time|week|month|day|soon|late|fast|slow")            \
+	X(COST, "cost", "cost|price|budget|expens|money")               \
+	X(RISK, "risk", "risk|danger|fails|failure")                   \
+	X(TIME, "time", "time|week|month|deadline|soon|fast|slow")            \
 	X(UNDO, "reversibility", "revers|undo|go back|exit|switch back|lock")  \
 	X(PEOPLE, "the people involved",                                       \
-	    "people|team|user|skill|staff|learn|train")                       \
-	X(PROOF, "evidence", "evidence|measure|test|trial|data|proof|number")
+	    "people involved|team|skill|staff|train")                       \
+	X(PROOF, "evidence", "evidence|measured|tested|trial|proof")
 
 enum demo_criterion {
 #define X(id, name, stems) DEMO_##id,

@@ -88,6 +88,7 @@ demo_join(struct arena *a, char **words, size_t from, size_t to)
 	return text;
 }
 
+/* What the question is about beside its options. */
 static void
 demo_topic(struct arena *a, char **words, size_t n, struct demo_question *out)
 {
@@ -95,7 +96,11 @@ demo_topic(struct arena *a, char **words, size_t n, struct demo_question *out)
 
 	out->topic = "";
 	for (size_t i = 0; i < n && kept < DEMO_TOPIC_WORDS; i++) {
-		if (strlen(words[i]) < 3 ||
+		bool is_option = false;
+		for (size_t k = 0; out->is_choice && k < out->n_options; k++)
+			is_option = is_option ||
+			    strstr(out->options[k], words[i]) != NULL;
+		if (strlen(words[i]) < 3 || is_option ||
 		    demo_in_list(demo_lower(a, words[i]), demo_filler))
 			continue;
 		out->topic = arena_printf(a, "%s%s%s", out->topic,
@@ -103,11 +108,11 @@ demo_topic(struct arena *a, char **words, size_t n, struct demo_question *out)
 		kept++;
 	}
 	if (kept == 0)
-		out->topic = "the question";
+		out->topic = "this question";
 }
 
 /* "... X or Y ...": X without what leads to it, Y up to a link word. */
-static bool
+static void
 demo_alternatives(struct arena *a, char **words, size_t n, size_t or_at,
     struct demo_question *out)
 {
@@ -125,7 +130,7 @@ demo_alternatives(struct arena *a, char **words, size_t n, size_t or_at,
 		demo_in_list(demo_lower(a, words[to]), demo_link)))
 		to++;
 	if (from >= or_at || to <= or_at + 1)
-		return false;
+		return;
 	out->options[0] = demo_join(a, words, from, or_at);
 	out->options[1] = demo_join(a, words, or_at + 1, to);
 	if (str_ieq(out->options[1], "not"))
@@ -133,7 +138,6 @@ demo_alternatives(struct arena *a, char **words, size_t n, size_t or_at,
 		    a, "not %s", out->options[0]);
 	out->n_options = 2;
 	out->is_choice = true;
-	return true;
 }
 
 /* "Should we do X": X, or not yet. */
@@ -145,12 +149,8 @@ demo_yes_no(
 
 	if (!demo_in_list(first, "should|shall|must|is|are|do|can|will|would"))
 		return false;
-	size_t from = 2;
-	if (n > 4 && demo_in_list(demo_lower(a, words[1]), "a|the|our|my|an"))
-		from = 3;
-	out->options[0] =
-	    arena_printf(a, "yes: %s", demo_join(a, words, from, n));
-	out->options[1] = "no: leave it as it is for now";
+	out->options[0] = "yes, do it";
+	out->options[1] = "no, leave it as it is";
 	out->options[2] = "a limited trial first";
 	out->n_options = 3;
 	return true;
@@ -167,12 +167,11 @@ demo_read_question(
 	char **words = demo_words(a, line, &n);
 
 	*out = (struct demo_question){0};
+	for (size_t i = 1; i + 1 < n && !out->is_choice; i++)
+		if (str_ieq(words[i], "or"))
+			demo_alternatives(a, words, n, i, out);
 	demo_topic(a, words, n, out);
-	for (size_t i = 1; i + 1 < n; i++)
-		if (str_ieq(words[i], "or") &&
-		    demo_alternatives(a, words, n, i, out))
-			return;
-	if (demo_yes_no(a, words, n, out))
+	if (out->is_choice || demo_yes_no(a, words, n, out))
 		return;
 	out->options[0] = "start small, measure, then grow";
 	out->options[1] = "plan it fully before the first step";

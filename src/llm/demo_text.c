@@ -11,13 +11,13 @@
 static const char *const demo_phrases[DEMO__COUNT][2] = {
     [DEMO_COST] = {"On cost, %s keeps the bill for %s small until there is "
 		   "something to show for it.",
-	"Cost speaks for %s: with %s, most money is lost on what nobody ends "
-	"up using."},
+	"Cost speaks for %s: where it is about %s, most money goes into what "
+	"nobody ends up using."},
     [DEMO_RISK] = {"The main risk is discovering a mistake late, and %s "
 		   "brings that moment forward for %s.",
-	"As to risk, %s fails in a way that people notice at once, which for "
-	"%s is the cheap kind of failure."},
-    [DEMO_TIME] = {"It saves time: %s gets a first result on %s within weeks.",
+	"As to risk, %s fails in a way that is noticed at once, which for %s "
+	"is the harmless kind of failure."},
+    [DEMO_TIME] = {"It saves time: %s gives a first result on %s within weeks.",
 	"Time matters here, and %s leaves room to correct course on %s before "
 	"the deadline is felt."},
     [DEMO_UNDO] = {"It is reversible: choosing %s now does not close another "
@@ -25,8 +25,7 @@ static const char *const demo_phrases[DEMO__COUNT][2] = {
 	"One can go back from %s without losing what was learnt about %s."},
     [DEMO_PEOPLE] = {"The people involved can carry it: %s asks for skills "
 		     "that a team dealing with %s usually has.",
-	"For the team, %s means less to learn, because %s is where they work "
-	"already."},
+	"For the team, %s means less to learn before %s is in good hands."},
     [DEMO_PROOF] = {"There is a way to gather evidence: %s can be measured "
 		    "against today's numbers for %s.",
 	"It can be tested, because %s makes a prediction about %s that a "
@@ -41,7 +40,7 @@ demo_say(struct arena *a, int criterion, const char *option, const char *topic,
 	const char *gap = strstr(phrase, "%s");
 	const char *second = strstr(gap + 2, "%s");
 
-	return arena_printf(a, "%.*s'%s'%.*s%s%s", (int)(gap - phrase), phrase,
+	return arena_printf(a, "%.*s'%s'%.*s\"%s\"%s", (int)(gap - phrase), phrase,
 	    option, (int)(second - gap - 2), gap + 2, topic, second + 2);
 }
 

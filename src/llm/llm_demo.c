@@ -217,7 +217,7 @@ demo_revise(struct demo *d)
 	unsigned had = own != NULL ? demo_read_criteria(own) : 0;
 	unsigned asked = demo_asked_for(d) & ~had;
 	/* Some minds change sooner than others. */
-	double patience = 4.5 + (double)(d->mood % 4);
+	double patience = 4 + (double)(d->mood % 3);
 
 	if (mine < 0)
 		mine = demo_first_option(d);
@@ -273,35 +273,61 @@ demo_choose(struct demo *d, int mine)
 	return best;
 }
 
+/* The reasoned answer in favour of an option: what the texts weigh, what
+ * others add, what stays disputed. */
+static void
+demo_answer(struct demo *d, struct buf *out, int option, unsigned have)
+{
+	buf_printf(out, "%s\nThe debate favours: %s.\n", DEMO_MARK,
+	    d->q.options[option]);
+	for (int c = 0; c < DEMO__COUNT; c++)
+		if ((have >> c & 1) != 0)
+			buf_printf(out, "- %s\n",
+			    demo_say(d->a, c, d->q.options[option], d->q.topic,
+				d->mood >> c));
+	for (size_t i = 0; i < d->r->n_blocks; i++) {
+		const struct llm_block *b = &d->r->blocks[i];
+		int o = demo_read_option(d->a, &d->q, b->text);
+		if (o >= 0 && o != option &&
+		    (demo_is_proposal(b) ||
+			str_starts(b->label, "Other position")))
+			buf_printf(out,
+			    "Disputed: one agent holds '%s', pointing to %s.\n",
+			    d->q.options[o],
+			    demo_list(d->a, demo_read_criteria(b->text)));
+	}
+}
+
 static void
 demo_ballot(struct demo *d, const char *key, int mine)
 {
 	struct demo_pick p = demo_choose(d, mine);
 	struct json_w w;
 	const char *option = p.option >= 0 ? d->q.options[p.option] : NULL;
+	bool is_mine = p.option >= 0 && p.option == mine;
+	struct buf answer;
 
 	json_w_init(&w, &d->out);
 	json_w_begin(&w, NULL);
 	json_w_str(&w, key, p.block != NULL ? p.block->label : "");
 	json_w_num(&w, "confidence",
-	    0.5 + 0.05 * __builtin_popcount(p.criteria) +
-		(p.option >= 0 && p.option == mine ? 0.1 : 0));
+	    0.45 + 0.05 * __builtin_popcount(p.criteria) +
+		(is_mine ? 0.1 : 0) + (double)(d->mood % 7) / 100);
 	json_w_str(&w, "reasoning",
 	    arena_printf(d->a, "It weighs %s%s%s%s.",
 		demo_list(d->a, p.criteria),
 		option != NULL ? ", and it chooses '" : "",
 		option != NULL ? option : "",
-		option == NULL	   ? ""
-		    : p.option == mine ? "' as I do"
-				       : "', which I can live with"));
+		option == NULL ? ""
+		    : is_mine  ? "' as I do"
+			       : "', which I can live with"));
 	json_w_bool(&w, "continue_debate", false);
-	if (str_eq(key, "winner") && p.block != NULL)
-		json_w_str(&w, "answer",
-		    arena_printf(d->a,
-			"%s\nThe debate favours: %s.\nWhat carried it: it "
-			"weighs %s.",
-			DEMO_MARK, option != NULL ? option : p.block->text,
-			demo_list(d->a, p.criteria)));
+	if (str_eq(key, "winner") && option != NULL) {
+		buf_init(&answer, DEMO_TEXT_MAX);
+		demo_answer(d, &answer, p.option, p.criteria);
+		json_w_str(&w, "answer", buf_text(&answer));
+		buf_release(&answer);
+	}
 	json_w_end(&w);
 }
 
@@ -331,29 +357,7 @@ demo_synthesis(struct demo *d)
 
 	if (option < 0)
 		option = demo_first_option(d);
-	buf_printf(&d->out, "%s\nThe debate favours: %s.\n", DEMO_MARK,
-	    d->q.options[option]);
-	for (int c = 0; c < DEMO__COUNT; c++)
-		if ((have >> c & 1) != 0)
-			buf_printf(&d->out, "- %s\n",
-			    demo_say(d->a, c, d->q.options[option], d->q.topic,
-				d->mood >> c));
-	for (size_t i = 0; i < d->r->n_blocks; i++) {
-		const char *text = d->r->blocks[i].text;
-		if (!str_starts(d->r->blocks[i].label, "Other position"))
-			continue;
-		int o = demo_read_option(d->a, &d->q, text);
-		unsigned more = demo_read_criteria(text) & ~have;
-		if (o >= 0 && o != option)
-			buf_printf(&d->out,
-			    "Disputed: another agent holds '%s', pointing to "
-			    "%s.\n",
-			    d->q.options[o],
-			    demo_list(d->a, demo_read_criteria(text)));
-		else if (more != 0)
-			buf_printf(&d->out, "Another agent adds %s.\n",
-			    demo_list(d->a, more));
-	}
+	demo_answer(d, &d->out, option, have);
 }
 
 char *

@@ -124,7 +124,8 @@ metrics_open(const struct settings *settings, struct err_info *info)
 		atomic_store(&f->layout, METRICS_LAYOUT);
 	}
 	struct metrics_slot *mine = metrics_claim(f);
-	close(fd); /* drops the lock; the mapping stays */
+	flock(fd, LOCK_UN); /* the mapping keeps the file, and so the lock */
+	close(fd);
 	if (mine == NULL) {
 		munmap(f, sizeof(*f));
 		return err_set(info, ERR_BUSY, "",
