@@ -16,6 +16,7 @@
  *   token NAME                a new API token; "ok TOKEN-ID TOKEN"
  *   revoke TOKEN-ID
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -320,6 +321,7 @@ main(void)
 	char *line = NULL;
 	size_t cap = 0;
 
+	signal(SIGPIPE, SIG_IGN); /* Redis may go away */
 	f.arena = arena_new(0);
 	if (bus_open(&f.bus, f.settings, NULL) != ERR_OK)
 		return 1;

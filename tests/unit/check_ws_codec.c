@@ -291,7 +291,7 @@ START_TEST(test_close_reason_is_cut_between_characters)
 	memset(reason, 'a', 122);
 	memcpy(reason + 122, "\xc3\xa4", 3);
 	ck_assert_uint_eq(ws_encode_close(out, 1001, reason), 2 + 122);
-	ck_assert_uint_eq(out[0] << 8 | out[1], 1001);
+	ck_assert_int_eq(out[0] << 8 | out[1], 1001);
 	reason[121] = '\0';
 	ck_assert_uint_eq(ws_encode_close(out, 1001, reason), 2 + 121);
 }
