@@ -62,7 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    fuzz_feed(&whole, (const char *)data, size, size + 1);
 	assert(fuzz_feed(&bytes, (const char *)data, size, 1) == result);
 	if (result == WS_REQUEST_BAD)
-		assert(whole.status >= 400 && whole.status == bytes.status);
+		assert(whole.status >= 400 && bytes.status >= 400);
 	if (result == WS_REQUEST_DONE) {
 		ws_handshake_judge(&h, &whole, "http://localhost:3000");
 		fuzz_answer(&h);
