@@ -21,7 +21,11 @@
 #define CONN_PONG_MS	10000	   /* to answer a ping */
 #define CONN_STALL_MS	30000	   /* without a byte leaving */
 #define CONN_OUT_MAX	(4u << 20) /* bytes queued, answers included */
+#define CONN_IDLE_MAX	1024	   /* bytes of one that only listens */
 #define CONN_ROUNDS	8	   /* sendmsg calls per turn */
+
+_Static_assert(sizeof(struct connection) + sizeof(struct sub) <= CONN_IDLE_MAX,
+    "an idle connection is small");
 
 void
 connection_mark_dirty(struct connection *c)
