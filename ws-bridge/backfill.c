@@ -169,8 +169,7 @@ backfill_token(struct backfill *b, struct job *job)
 {
 	struct store_token token;
 
-	enum err e =
-	    store_token_find(b->store, job->arena, job->hash, &token);
+	enum err e = store_token_find(b->store, job->arena, job->hash, &token);
 	if (e == ERR_OK)
 		job->tenant = token.tenant;
 	return e;
@@ -264,8 +263,7 @@ backfill_open(struct backfill **out, struct store *store,
 static void
 backfill_drop(struct list *jobs)
 {
-	list_for_each(it, jobs)
-	{
+	list_for_each (it, jobs) {
 		struct job *job = LIST_ENTRY(it, struct job, node);
 		list_del(&job->node);
 		job_free(&job);

@@ -53,8 +53,8 @@ struct job {
 };
 
 /* Texts are copied; those the kind does not need are NULL. */
-struct job *job_new(enum job_kind kind, const char *debate_id,
-    const char *tenant) MUST_CHECK;
+struct job *job_new(
+    enum job_kind kind, const char *debate_id, const char *tenant) MUST_CHECK;
 void job_free(struct job **job);
 
 /* on_done(arg) runs on the thread after each finished job: it wakes the

@@ -63,8 +63,7 @@ connection_open(struct connection *c, const char *tenant)
 	c->heartbeat_ms = now + CONN_HEARTBEAT_MS;
 	c->recheck_ms = now + CONN_RECHECK_MS;
 	connection_set_state(c, CONN_OPEN);
-	connection_send(
-	    c, notice_connection_info(c->id, c->is_authenticated));
+	connection_send(c, notice_connection_info(c->id, c->is_authenticated));
 	hub_ask_loops(c->server->hub, &c->asker);
 	if (h->debate_id != NULL)
 		connection_subscribe(

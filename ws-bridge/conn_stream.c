@@ -17,16 +17,15 @@
 
 #define END_HOLD_MS	120 /* at least 100 whatever the clock's grain */
 #define REPLAY_SLOT_MS	16
-#define REPLAY_SLOT_MIN 8	/* frames: 2 ms each on average */
-#define REPLAY_SLOTS	128	/* the longest replay takes about 2 s */
+#define REPLAY_SLOT_MIN 8	 /* frames: 2 ms each on average */
+#define REPLAY_SLOTS	128	 /* the longest replay takes about 2 s */
 #define OUT_FRAMES	OUTQ_IOV /* taken from topics ahead of the socket */
 #define OUT_BYTES	65536u
 
 static struct sub *
 connection_find(struct connection *c, const char *id)
 {
-	list_for_each(it, &c->subs)
-	{
+	list_for_each (it, &c->subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_owner);
 		if (!s->is_done && str_eq(s->topic->id, id))
 			return s;
@@ -47,7 +46,7 @@ connection_drop_sub(struct connection *c, struct sub *s)
 void
 connection_detach(struct connection *c)
 {
-	list_for_each(it, &c->subs)
+	list_for_each (it, &c->subs)
 		connection_drop_sub(c, LIST_ENTRY(it, struct sub, in_owner));
 	hub_unfollow(c->server->hub, &c->follower);
 	list_del(&c->asker.node);
@@ -73,8 +72,7 @@ connection_unfollow(struct connection *c)
 {
 	c->is_follow_implied = false;
 	hub_unfollow(c->server->hub, &c->follower);
-	list_for_each(it, &c->subs)
-	{
+	list_for_each (it, &c->subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_owner);
 		if (s->is_follower)
 			connection_drop_sub(c, s);
@@ -92,7 +90,8 @@ connection_subscribe(struct connection *c, const char *id, bool has_since,
 		if (is_ack_due && s->state == SUB_LOOKUP)
 			s->is_ack_due = true;
 		else if (is_ack_due)
-			connection_send(c, notice_subscribed(id, s->topic->head));
+			connection_send(
+			    c, notice_subscribed(id, s->topic->head));
 		return;
 	}
 	if (s != NULL)
@@ -321,8 +320,7 @@ connection_fill(struct connection *c)
 	bool has_more = false;
 
 	c->is_holding = false;
-	list_for_each(it, &c->subs)
-	{
+	list_for_each (it, &c->subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_owner);
 		has_more = connection_fill_from(c, s, now);
 		if (s->is_done) {

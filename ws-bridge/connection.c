@@ -16,12 +16,16 @@
 #include "settings/settings.h"
 #include "ws-bridge/notice.h"
 
-#define CONN_REQUEST_MS	  5000	/* to send the GET */
-#define CONN_LINGER_MS	  2000	/* for the other side's close */
-#define CONN_PONG_MS	  10000 /* to answer a ping */
-#define CONN_STALL_MS	  30000 /* without a byte leaving */
-#define CONN_OUT_MAX	  (4u << 20) /* bytes queued, answers included */
-#define CONN_ROUNDS	  8	     /* sendmsg calls per turn */
+#define CONN_REQUEST_MS 5000	   /* to send the GET */
+#define CONN_LINGER_MS	2000	   /* for the other side's close */
+#define CONN_PONG_MS	10000	   /* to answer a ping */
+#define CONN_STALL_MS	30000	   /* without a byte leaving */
+#define CONN_OUT_MAX	(4u << 20) /* bytes queued, answers included */
+#define CONN_IDLE_MAX	1024	   /* bytes of one that only listens */
+#define CONN_ROUNDS	8	   /* sendmsg calls per turn */
+
+_Static_assert(sizeof(struct connection) + sizeof(struct sub) <= CONN_IDLE_MAX,
+    "an idle connection is small");
 
 void
 connection_mark_dirty(struct connection *c)
@@ -106,8 +110,8 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 {
 	if (c->state != CONN_OPEN)
 		return;
-	log_debug("ws.close", "id=%s code=%d reason=\"%s\"", c->id, code,
-	    reason);
+	log_debug(
+	    "ws.close", "id=%s code=%d reason=\"%s\"", c->id, code, reason);
 	if (code == WS_CLOSE_TRY_LATER) /* it does not take what there is */
 		outq_cut(&c->out);
 	outq_push(&c->out, notice_close(code, reason), false);
@@ -137,8 +141,7 @@ connection_on_ping(struct connection *c)
 		return;
 	c->is_pong_queued = true;
 	connection_send_quiet(c,
-	    frame_new(
-		WS_PONG, 0, c->decoder.control, c->decoder.control_len));
+	    frame_new(WS_PONG, 0, c->decoder.control, c->decoder.control_len));
 }
 
 static void
@@ -407,8 +410,8 @@ connection_arm(struct connection *c)
 	case CONN_AUTH:
 		break; /* the request's deadline goes on */
 	case CONN_OPEN:
-		loop_timer_set(loop, &c->tick,
-		    connection_next_tick(c) - clock_mono_ms());
+		loop_timer_set(
+		    loop, &c->tick, connection_next_tick(c) - clock_mono_ms());
 		break;
 	case CONN_CLOSING:
 		loop_timer_set(loop, &c->tick, CONN_LINGER_MS);
@@ -431,8 +434,8 @@ connection_new(struct server *srv, int fd)
 	int one = 1;
 
 	c->server = srv;
-	c->watch = (struct loop_watch){
-	    .fd = fd, .fn = connection_on_ready, .arg = c};
+	c->watch =
+	    (struct loop_watch){.fd = fd, .fn = connection_on_ready, .arg = c};
 	c->tick = (struct loop_timer){.fn = connection_on_tick, .arg = c};
 	c->pace = (struct loop_timer){.fn = connection_on_pace, .arg = c};
 	list_init(&c->in_dirty);
@@ -443,8 +446,8 @@ connection_new(struct server *srv, int fd)
 	c->asker.owner = c;
 	c->request = mem_alloc(sizeof(*c->request));
 	ws_request_init(c->request);
-	ws_decoder_init(&c->decoder, WS_SERVER,
-	    (size_t)srv->settings->ws_max_message_size);
+	ws_decoder_init(
+	    &c->decoder, WS_SERVER, (size_t)srv->settings->ws_max_message_size);
 	c->decoder.is_text_only = true;
 	list_add_tail(&srv->connections, &c->in_server);
 	srv->n_connections++;

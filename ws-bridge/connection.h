@@ -52,15 +52,15 @@ struct connection {
 	char *tenant;
 	char id[24];
 	bool is_authenticated;
-	bool is_peer_closed;  /* its close frame or end of file has come */
-	bool is_shut;	      /* our side is closed for writing */
+	bool is_peer_closed; /* its close frame or end of file has come */
+	bool is_shut;	     /* our side is closed for writing */
 	bool is_pong_queued;
-	bool has_event_out;   /* an event is in out */
-	bool is_holding;      /* a debate_end waits for its time */
+	bool has_event_out; /* an event is in out */
+	bool is_holding;    /* a debate_end waits for its time */
 	int64_t heard_ms;
 	int64_t pong_due_ms; /* 0 = no ping is unanswered */
 	int64_t heartbeat_ms;
-	int64_t recheck_ms; /* of the token */
+	int64_t recheck_ms;  /* of the token */
 	int64_t progress_ms; /* bytes last left, or out last became non-empty */
 	int64_t event_ms;    /* an event last left */
 	int64_t slot_ms;     /* begin of the replay slot */

@@ -34,8 +34,8 @@ frame_alloc(size_t head_len, size_t payload_len)
 }
 
 struct frame *
-frame_new(enum ws_opcode opcode, int64_t seq, const void *payload,
-    size_t payload_len)
+frame_new(
+    enum ws_opcode opcode, int64_t seq, const void *payload, size_t payload_len)
 {
 	uint8_t head[WS_HEADER_MAX];
 	size_t head_len = ws_encode_header(head, opcode, payload_len, NULL);

@@ -23,8 +23,8 @@ struct frame {
 };
 
 /* One reference, the caller's. */
-struct frame *frame_new(enum ws_opcode opcode, int64_t seq,
-    const void *payload, size_t payload_len) MUST_CHECK;
+struct frame *frame_new(enum ws_opcode opcode, int64_t seq, const void *payload,
+    size_t payload_len) MUST_CHECK;
 /* Bytes that are no WebSocket frame (HTTP answers). */
 struct frame *frame_new_raw(const void *bytes, size_t len) MUST_CHECK;
 struct frame *frame_ref(struct frame *f);

@@ -37,7 +37,8 @@ hub_open(struct hub **out, struct loop *loop, const struct settings *settings,
 	hub_table_init(h);
 	enum err e = backfill_open(&h->backfill, store, hub_backfill_done, h);
 	if (e == ERR_OK)
-		e = bus_sub_open(&h->bus, settings, "ws", false, &bus_ops, info);
+		e = bus_sub_open(
+		    &h->bus, settings, "ws", false, &bus_ops, info);
 	if (e != ERR_OK) {
 		hub_close(&h);
 		return e;
@@ -70,7 +71,7 @@ hub_close(struct hub **hp)
 void
 hub_read_table(struct hub *h, struct hub_topic *ht, int64_t since)
 {
-	list_for_each(it, &ht->reads)
+	list_for_each (it, &ht->reads)
 		if (LIST_ENTRY(it, struct hub_read, node)->since == since)
 			return;
 	struct hub_read *read = mem_zalloc(sizeof(*read));
@@ -87,8 +88,7 @@ hub_lookup_debate(
 {
 	size_t len = strlen(tenant);
 
-	list_for_each(it, &ht->lookups)
-	{
+	list_for_each (it, &ht->lookups) {
 		struct hub_lookup *other =
 		    LIST_ENTRY(it, struct hub_lookup, node);
 		if (str_eq(other->tenant, tenant) &&
@@ -107,8 +107,7 @@ hub_lookup_debate(
 void
 hub_tell(struct hub *h, struct hub_topic *ht)
 {
-	list_for_each(it, &ht->t.subs)
-	{
+	list_for_each (it, &ht->t.subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_topic);
 		if (s->state == SUB_ACTIVE)
 			h->ops.on_ready(s);
@@ -170,8 +169,7 @@ hub_place_cursor(struct sub *s, const struct topic *t, const struct job *job)
 static void
 hub_open_subs(struct hub *h, struct hub_topic *ht, const struct job *job)
 {
-	list_for_each(it, &ht->t.subs)
-	{
+	list_for_each (it, &ht->t.subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_topic);
 		bool was_waiting = s->state == SUB_WAITING;
 		if ((s->state != SUB_LOOKUP && !was_waiting) ||
@@ -196,8 +194,7 @@ hub_on_lookup(struct hub *h, struct job *job)
 
 	if (ht == NULL)
 		return;
-	list_for_each(it, &ht->lookups)
-	{
+	list_for_each (it, &ht->lookups) {
 		struct hub_lookup *lookup =
 		    LIST_ENTRY(it, struct hub_lookup, node);
 		if (str_eq(lookup->tenant, job->tenant) &&
@@ -247,8 +244,7 @@ hub_on_page(struct hub *h, struct job *job)
 
 	if (ht == NULL)
 		return;
-	list_for_each(it, &ht->reads)
-	{
+	list_for_each (it, &ht->reads) {
 		struct hub_read *read = LIST_ENTRY(it, struct hub_read, node);
 		if (read->since == job->since) {
 			list_del(&read->node);
@@ -262,8 +258,7 @@ hub_on_page(struct hub *h, struct job *job)
 		hub_watch_soon(h);
 		return;
 	}
-	list_for_each(it, &ht->t.subs)
-	{
+	list_for_each (it, &ht->t.subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_topic);
 		is_wanted = is_wanted || s->is_paging;
 		/* An empty page: the rows are not to be had; the watch asks
@@ -304,8 +299,7 @@ hub_on_job(struct hub *h, struct job *job)
 static void
 hub_on_transient(struct hub *h, struct hub_topic *ht, struct frame *f)
 {
-	list_for_each(it, &ht->t.subs)
-	{
+	list_for_each (it, &ht->t.subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_topic);
 		if (s->state == SUB_ACTIVE)
 			h->ops.on_token(s, f);
@@ -340,8 +334,7 @@ hub_on_stored(struct hub *h, struct hub_topic *ht, struct hub_item *item)
 static void
 hub_wake_waiting(struct hub *h, struct hub_topic *ht)
 {
-	list_for_each(it, &ht->t.subs)
-	{
+	list_for_each (it, &ht->t.subs) {
 		struct sub *s = LIST_ENTRY(it, struct sub, in_topic);
 		if (s->state == SUB_WAITING)
 			hub_lookup_debate(h, ht, s->tenant, s->wants_sync);
@@ -374,8 +367,7 @@ hub_wake(struct hub *h)
 	struct job *job;
 
 	bool is_gap = hub_inbox_take(&h->inbox, &items);
-	list_for_each(it, &items)
-	{
+	list_for_each (it, &items) {
 		struct hub_item *item = LIST_ENTRY(it, struct hub_item, node);
 		hub_on_item(h, item);
 		hub_item_free(&item);

@@ -24,8 +24,8 @@ struct settings;
 struct store;
 
 enum sub_state {
-	SUB_IDLE,   /* in no topic */
-	SUB_LOOKUP, /* the debate is being read */
+	SUB_IDLE,    /* in no topic */
+	SUB_LOOKUP,  /* the debate is being read */
 	SUB_WAITING, /* there is no such debate (yet) */
 	SUB_ACTIVE
 };

@@ -38,7 +38,7 @@ hub_offer(struct hub *h, struct hub_topic *ht, int64_t since)
 	ht->followed_gen = h->follow_gen;
 	if (ht->t.is_ended)
 		return;
-	list_for_each(it, &h->followers)
+	list_for_each (it, &h->followers)
 		h->ops.on_debate(
 		    LIST_ENTRY(it, struct follower, node), ht->t.id, since);
 }
@@ -48,8 +48,7 @@ hub_loops_get(struct hub *h, const char *tenant)
 {
 	size_t len = strlen(tenant);
 
-	list_for_each(it, &h->loops)
-	{
+	list_for_each (it, &h->loops) {
 		struct hub_loops *l = LIST_ENTRY(it, struct hub_loops, node);
 		if (str_eq(l->tenant, tenant))
 			return l;
@@ -83,8 +82,7 @@ hub_ask_loops(struct hub *h, struct asker *a)
 static void
 hub_loops_trim(struct hub *h)
 {
-	list_for_each(it, &h->loops)
-	{
+	list_for_each (it, &h->loops) {
 		struct hub_loops *l = LIST_ENTRY(it, struct hub_loops, node);
 		if (l->is_reading || !list_is_empty(&l->askers))
 			continue;
@@ -97,8 +95,7 @@ void
 hub_poll_loops(struct hub *h)
 {
 	hub_loops_trim(h);
-	list_for_each(it, &h->followers)
-	{
+	list_for_each (it, &h->followers) {
 		struct follower *f = LIST_ENTRY(it, struct follower, node);
 		hub_loops_read(h, hub_loops_get(h, f->tenant));
 	}
@@ -111,7 +108,8 @@ hub_on_loops(struct hub *h, struct job *job)
 
 	l->is_reading = false;
 	while (!list_is_empty(&l->askers)) {
-		struct asker *a = LIST_ENTRY(l->askers.next, struct asker, node);
+		struct asker *a =
+		    LIST_ENTRY(l->askers.next, struct asker, node);
 		list_del(&a->node);
 		h->ops.on_loops(a, job->frame);
 	}
@@ -127,7 +125,7 @@ hub_on_loops(struct hub *h, struct job *job)
 void
 hub_loops_release(struct hub *h)
 {
-	list_for_each(it, &h->loops)
+	list_for_each (it, &h->loops)
 		free(LIST_ENTRY(it, struct hub_loops, node));
 	list_init(&h->loops);
 }

@@ -32,8 +32,7 @@ hub_item_free(struct hub_item **item)
 static void
 hub_inbox_drop(struct list *items)
 {
-	list_for_each(it, items)
-	{
+	list_for_each (it, items) {
 		struct hub_item *item = LIST_ENTRY(it, struct hub_item, node);
 		list_del(&item->node);
 		hub_item_free(&item);

@@ -12,10 +12,10 @@
 #include "bus/bus.h"
 #include "ws-bridge/hub.h"
 
-#define HUB_HEADS_MS	 5000  /* while the bus is trusted, +-10% */
-#define HUB_HEADS_FAST_MS 250  /* while it is not, or has to prove itself */
-#define HUB_LINGER_MS	 60000 /* a topic without subscribers is kept */
-#define HUB_INBOX_BYTES	 (16u << 20)
+#define HUB_HEADS_MS	  5000	/* while the bus is trusted, +-10% */
+#define HUB_HEADS_FAST_MS 250	/* while it is not, or has to prove itself */
+#define HUB_LINGER_MS	  60000 /* a topic without subscribers is kept */
+#define HUB_INBOX_BYTES	  (16u << 20)
 
 /* A read of the table that is under way. */
 struct hub_read {
@@ -82,7 +82,7 @@ struct hub {
 	struct list followers;
 	uint64_t follow_gen; /* counts hub_follow */
 	struct loop_timer watch;
-	bool is_trusted; /* the bus delivers */
+	bool is_trusted;   /* the bus delivers */
 	bool is_comparing; /* a JOB_HEADS is under way */
 	bool is_retry_due; /* something failed: look again soon */
 	int64_t trimmed_ms;

@@ -43,7 +43,7 @@ hub_table_init(struct hub *h)
 void
 hub_table_release(struct hub *h)
 {
-	list_for_each(it, &h->topics)
+	list_for_each (it, &h->topics)
 		hub_topic_free(h, LIST_ENTRY(it, struct hub_topic, in_all));
 	free(h->buckets);
 	h->buckets = NULL;
@@ -55,8 +55,7 @@ hub_table_grow(struct hub *h)
 	free(h->buckets);
 	h->n_buckets *= 2;
 	h->buckets = hub_buckets_new(h->n_buckets);
-	list_for_each(it, &h->topics)
-	{
+	list_for_each (it, &h->topics) {
 		struct hub_topic *ht = LIST_ENTRY(it, struct hub_topic, in_all);
 		list_add_tail(hub_bucket(h, ht->t.id), &ht->in_bucket);
 	}
@@ -65,8 +64,7 @@ hub_table_grow(struct hub *h)
 struct hub_topic *
 hub_topic_find(struct hub *h, const char *id)
 {
-	list_for_each(it, hub_bucket(h, id))
-	{
+	list_for_each (it, hub_bucket(h, id)) {
 		struct hub_topic *ht =
 		    LIST_ENTRY(it, struct hub_topic, in_bucket);
 		if (str_eq(ht->t.id, id))
@@ -85,8 +83,7 @@ hub_topic_get(struct hub *h, const char *id)
 	if (h->n_topics >= h->n_buckets)
 		hub_table_grow(h);
 	ht = mem_zalloc(sizeof(*ht));
-	topic_init(
-	    &ht->t, id, (size_t)h->settings->event_replay_buffer_size);
+	topic_init(&ht->t, id, (size_t)h->settings->event_replay_buffer_size);
 	list_init(&ht->reads);
 	list_init(&ht->lookups);
 	list_add_tail(hub_bucket(h, id), &ht->in_bucket);
@@ -101,9 +98,9 @@ void
 hub_topic_free(struct hub *h, struct hub_topic *ht)
 {
 	bus_sub_del(h->bus, ht->t.id);
-	list_for_each(it, &ht->reads)
+	list_for_each (it, &ht->reads)
 		free(LIST_ENTRY(it, struct hub_read, node));
-	list_for_each(it, &ht->lookups)
+	list_for_each (it, &ht->lookups)
 		free(LIST_ENTRY(it, struct hub_lookup, node));
 	list_del(&ht->in_bucket);
 	list_del(&ht->in_all);

@@ -18,7 +18,7 @@
 static bool
 hub_watch_is_suspicious(struct hub *h)
 {
-	list_for_each(it, &h->topics)
+	list_for_each (it, &h->topics)
 		if (LIST_ENTRY(it, struct hub_topic, in_all)->unheard > 0)
 			return true;
 	return false;
@@ -29,8 +29,7 @@ hub_watch_delay(struct hub *h)
 {
 	uint32_t jitter;
 
-	bool is_watching =
-	    h->n_topics > 0 || !list_is_empty(&h->followers);
+	bool is_watching = h->n_topics > 0 || !list_is_empty(&h->followers);
 	if (is_watching &&
 	    (!h->is_trusted || h->is_retry_due || hub_watch_is_suspicious(h)))
 		return HUB_HEADS_FAST_MS;
@@ -42,8 +41,7 @@ hub_watch_delay(struct hub *h)
 static void
 hub_watch_topics(struct hub *h, int64_t now)
 {
-	list_for_each(it, &h->topics)
-	{
+	list_for_each (it, &h->topics) {
 		struct hub_topic *ht = LIST_ENTRY(it, struct hub_topic, in_all);
 		if (list_is_empty(&ht->t.subs)) {
 			if (now - ht->idle_ms > HUB_LINGER_MS)
@@ -52,13 +50,13 @@ hub_watch_topics(struct hub *h, int64_t now)
 		}
 		if (ht->unheard > 0 && now - ht->unheard_ms > HUB_UNHEARD_MS) {
 			if (h->is_trusted)
-				log_warning("ws.bus_silent", "debate=%s seq=%lld",
-				    ht->t.id, (long long)ht->unheard);
+				log_warning("ws.bus_silent",
+				    "debate=%s seq=%lld", ht->t.id,
+				    (long long)ht->unheard);
 			h->is_trusted = false;
 			ht->unheard = 0;
 		}
-		list_for_each(is, &ht->t.subs)
-		{
+		list_for_each (is, &ht->t.subs) {
 			struct sub *s = LIST_ENTRY(is, struct sub, in_topic);
 			if (s->state == SUB_LOOKUP || s->state == SUB_WAITING)
 				hub_lookup_debate(
@@ -84,8 +82,7 @@ hub_watch_compare(struct hub *h)
 		return;
 	struct job *job = job_new(JOB_HEADS, NULL, NULL);
 	job->ids = ARENA_ARRAY(job->arena, h->n_topics + 1, const char *);
-	list_for_each(it, &h->topics)
-	{
+	list_for_each (it, &h->topics) {
 		struct hub_topic *ht = LIST_ENTRY(it, struct hub_topic, in_all);
 		if (hub_watch_wants_head(ht))
 			job->ids[job->n_ids++] =
@@ -109,8 +106,9 @@ hub_watch_tick(struct loop_timer *timer)
 	hub_watch_topics(h, now);
 	if (now - h->trimmed_ms >= HUB_HEADS_MS) {
 		h->trimmed_ms = now;
-		list_for_each(it, &h->topics)
-			topic_trim(&LIST_ENTRY(it, struct hub_topic, in_all)->t);
+		list_for_each (it, &h->topics)
+			topic_trim(
+			    &LIST_ENTRY(it, struct hub_topic, in_all)->t);
 	}
 	hub_watch_compare(h);
 	hub_poll_loops(h);

@@ -54,8 +54,7 @@ listen_unix(const char *path, int *out, struct err_info *info)
 		    "another process listens on '%s'", path);
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(path);
-	int fd = socket(
-	    AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
 	    chmod(path, LISTEN_SOCKET_MODE) != 0 ||
 	    listen(fd, SOMAXCONN) != 0) {
@@ -118,8 +117,7 @@ listen_tcp(const char *address, int *out, struct err_info *info)
 	for (const struct addrinfo *ai = list; ai != NULL && fd < 0;
 	     ai = ai->ai_next)
 		fd = listen_try(ai);
-	enum err e =
-	    fd >= 0 ? ERR_OK : listen_fail(info, address, "listen on");
+	enum err e = fd >= 0 ? ERR_OK : listen_fail(info, address, "listen on");
 	freeaddrinfo(list);
 	*out = fd;
 	return e;
@@ -139,8 +137,8 @@ listen_is_listening(int fd)
 	int is_listening = 0;
 	socklen_t len = sizeof(is_listening);
 
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening,
-		   &len) == 0 &&
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) ==
+	    0 &&
 	    is_listening != 0;
 }
 

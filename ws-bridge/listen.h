@@ -9,7 +9,7 @@
 
 /* "unix:/path", "host:port" or "[ipv6]:port"; a Unix socket nobody listens on
  * any more is replaced. *fd is non-blocking and the caller's. */
-enum err listen_open(
-    const char *address, int *fd, struct err_info *info) MUST_CHECK;
+enum err listen_open(const char *address, int *fd, struct err_info *info)
+    MUST_CHECK;
 /* ERR_NOT_FOUND when none was inherited. */
 enum err listen_inherited(int *fd) MUST_CHECK;

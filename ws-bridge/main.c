@@ -31,7 +31,8 @@ static const char ws_usage[] =
     "  -V, --version         show the version\n"
     "\n"
     "Settings come from the environment; `aragora config` lists them.\n"
-    "SIGTERM and SIGINT close every connection with 1001 and end the program.\n";
+    "SIGTERM and SIGINT close every connection with 1001 and end the "
+    "program.\n";
 
 static void
 ws_options(int argc, char **argv, const char **address)
@@ -80,9 +81,8 @@ static int
 ws_listen(const char *address, int *fd)
 {
 	struct err_info info = {0};
-	enum err e =
-	    address != NULL ? listen_open(address, fd, &info)
-			    : listen_inherited(fd);
+	enum err e = address != NULL ? listen_open(address, fd, &info)
+				     : listen_inherited(fd);
 
 	if (e == ERR_OK)
 		return EX_OK;
@@ -169,8 +169,8 @@ main(int argc, char **argv)
 		log_warning("ws.metrics_off", "error=\"%s\"", info.text);
 	enum err e = store_open(&store, settings, &info);
 	if (e != ERR_OK && e != ERR_DOWN) {
-		status = ws_fail(e == ERR_SCHEMA ? EX_CONFIG : EX_UNAVAILABLE,
-		    &info);
+		status = ws_fail(
+		    e == ERR_SCHEMA ? EX_CONFIG : EX_UNAVAILABLE, &info);
 		goto out;
 	}
 	if (e == ERR_DOWN)

@@ -19,25 +19,25 @@ struct notice {
 };
 void notice_begin(struct notice *n);
 /* debate_id may be NULL. Releases n. */
-struct frame *notice_end(struct notice *n, enum event_type type,
-    const char *debate_id) MUST_CHECK;
+struct frame *notice_end(
+    struct notice *n, enum event_type type, const char *debate_id) MUST_CHECK;
 
 struct frame *notice_connection_info(
     const char *client_id, bool is_authenticated) MUST_CHECK;
-struct frame *notice_subscribed(
-    const char *debate_id, int64_t latest_seq) MUST_CHECK;
+struct frame *notice_subscribed(const char *debate_id, int64_t latest_seq)
+    MUST_CHECK;
 struct frame *notice_subscribed_all(void) MUST_CHECK;
 struct frame *notice_unsubscribed(const char *debate_id) MUST_CHECK;
 struct frame *notice_waiting(const char *debate_id) MUST_CHECK;
-struct frame *notice_replay_start(const char *debate_id, int64_t since,
-    int64_t latest_seq) MUST_CHECK;
-struct frame *notice_replay_end(const char *debate_id, int64_t replayed,
-    int64_t latest_seq) MUST_CHECK;
+struct frame *notice_replay_start(
+    const char *debate_id, int64_t since, int64_t latest_seq) MUST_CHECK;
+struct frame *notice_replay_end(
+    const char *debate_id, int64_t replayed, int64_t latest_seq) MUST_CHECK;
 struct frame *notice_ack(const char *msg_type, const char *message) MUST_CHECK;
 /* client_ts: the ping's own "ts", may be NULL. */
 struct frame *notice_pong(const struct json *client_ts) MUST_CHECK;
-struct frame *notice_heartbeat(int64_t active_debates, int64_t clients,
-    int64_t last_seq) MUST_CHECK;
+struct frame *notice_heartbeat(
+    int64_t active_debates, int64_t clients, int64_t last_seq) MUST_CHECK;
 /* The connection goes on. */
 struct frame *notice_warning(const char *code, const char *message) MUST_CHECK;
 /* The connection ends. */

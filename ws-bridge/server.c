@@ -74,8 +74,8 @@ server_turn_end(void *arg)
 		connection_flush(c);
 	}
 	while (!list_is_empty(&srv->dead))
-		connection_free(LIST_ENTRY(
-		    srv->dead.next, struct connection, in_server));
+		connection_free(
+		    LIST_ENTRY(srv->dead.next, struct connection, in_server));
 	if (srv->is_draining && list_is_empty(&srv->connections))
 		loop_stop(srv->loop);
 }
@@ -91,8 +91,7 @@ server_drain_end(struct loop_timer *t)
 
 enum err
 server_open(struct server **out, struct loop *loop, int listen_fd,
-    const struct settings *settings, struct store *store,
-    struct err_info *info)
+    const struct settings *settings, struct store *store, struct err_info *info)
 {
 	struct server *srv = mem_zalloc(sizeof(*srv));
 
@@ -142,12 +141,12 @@ server_close(struct server **sp)
 	*sp = NULL;
 	server_stop_listening(srv);
 	loop_timer_del(srv->loop, &srv->drain_end);
-	list_for_each(it, &srv->connections)
+	list_for_each (it, &srv->connections)
 		connection_set_state(
 		    LIST_ENTRY(it, struct connection, in_server), CONN_DEAD);
 	while (!list_is_empty(&srv->dead))
-		connection_free(LIST_ENTRY(
-		    srv->dead.next, struct connection, in_server));
+		connection_free(
+		    LIST_ENTRY(srv->dead.next, struct connection, in_server));
 	hub_close(&srv->hub);
 	free(srv);
 }
@@ -160,8 +159,7 @@ server_drain(struct server *srv)
 	srv->is_draining = true;
 	server_stop_listening(srv);
 	loop_timer_set(srv->loop, &srv->drain_end, SERVER_DRAIN_MS);
-	list_for_each(it, &srv->connections)
-	{
+	list_for_each (it, &srv->connections) {
 		struct connection *c =
 		    LIST_ENTRY(it, struct connection, in_server);
 		if (c->state == CONN_OPEN)

@@ -37,8 +37,8 @@ struct server {
 
 /* Takes listen_fd (non-blocking). Everything else is borrowed. */
 enum err server_open(struct server **out, struct loop *loop, int listen_fd,
-    const struct settings *settings, struct store *store,
-    struct err_info *info) MUST_CHECK;
+    const struct settings *settings, struct store *store, struct err_info *info)
+    MUST_CHECK;
 /* Closes every connection at once. */
 void server_close(struct server **srv);
 /* Stop accepting, say 1001 to everybody, then stop the loop. */

@@ -110,8 +110,8 @@ sync_loops(const struct store_debate *rows, size_t count)
 		json_w_str(&n.w, "loop_id", rows[i].id);
 		json_w_str(&n.w, "debate_id", rows[i].id);
 		json_w_strn(&n.w, "name", rows[i].task,
-		    str_utf8_cut(rows[i].task, strlen(rows[i].task),
-			SYNC_NAME_BYTES));
+		    str_utf8_cut(
+			rows[i].task, strlen(rows[i].task), SYNC_NAME_BYTES));
 		json_w_time(&n.w, "started_at", rows[i].started_us);
 		json_w_int(&n.w, "cycle", rows[i].round);
 		json_w_str(&n.w, "phase", rows[i].phase);

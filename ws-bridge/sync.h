@@ -8,7 +8,7 @@
 #include "store/store.h"
 #include "ws-bridge/frame.h"
 
-#define SYNC_MESSAGES	   50		/* the newest */
+#define SYNC_MESSAGES	   50		 /* the newest */
 #define SYNC_MESSAGE_BYTES (200u * 1024) /* of their texts together */
 
 struct frame *sync_debate(struct arena *a, const struct store_debate *d,

@@ -16,11 +16,11 @@
 #include "ws-bridge/frame.h"
 #include "ws-bridge/ring.h"
 
-#define TOPIC_HOLD_MAX	64	   /* frames ahead of a gap */
+#define TOPIC_HOLD_MAX	 64 /* frames ahead of a gap */
 #define TOPIC_RING_BYTES (1u << 20)
-#define TOPIC_PAGES	4
-#define PAGE_ROWS	256
-#define PAGE_BYTES	(1u << 20) /* a page ends with the row that passes it */
+#define TOPIC_PAGES	 4
+#define PAGE_ROWS	 256
+#define PAGE_BYTES	 (1u << 20) /* ends with the row that passes it */
 
 /* Consecutive stored frames since+1 .. since+n. Counted, one thread. */
 struct page {
@@ -71,9 +71,9 @@ bool topic_has_gap(const struct topic *t);
 void topic_trim(struct topic *t);
 
 enum sub_next {
-	SUB_FRAME,	/* *f is next, borrowed */
+	SUB_FRAME, /* *f is next, borrowed */
 	SUB_UP_TO_DATE,
-	SUB_WANTS_PAGE	/* rows after the cursor must be read */
+	SUB_WANTS_PAGE /* rows after the cursor must be read */
 };
 /* The frame behind cursor. */
 enum sub_next topic_next(struct topic *t, int64_t cursor, struct frame **f);

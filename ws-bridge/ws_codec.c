@@ -88,8 +88,8 @@ ws_decoder_check_first(struct ws_decoder *d)
 	case WS_PING:
 	case WS_PONG:
 		if (!d->is_final)
-			return ws_decoder_fail(d, WS_CLOSE_PROTOCOL,
-			    "fragmented control frame");
+			return ws_decoder_fail(
+			    d, WS_CLOSE_PROTOCOL, "fragmented control frame");
 		return WS_EVENT_MORE;
 	}
 	return ws_decoder_fail(d, WS_CLOSE_PROTOCOL, "reserved opcode");
@@ -118,9 +118,9 @@ ws_decoder_header_size(const struct ws_decoder *d)
 	unsigned short_len = d->header[1] & ~WS_MASK_BIT;
 
 	return 2u + (d->role == WS_SERVER ? 4u : 0u) +
-	    (short_len == WS_LEN_64	? 8u
-		: short_len == WS_LEN_16 ? 2u
-					 : 0u);
+	    (short_len == WS_LEN_64	     ? 8u
+		    : short_len == WS_LEN_16 ? 2u
+					     : 0u);
 }
 
 static enum ws_event
@@ -236,8 +236,8 @@ ws_decoder_end_close(struct ws_decoder *d)
 			    "close code that may not be sent");
 		if (!str_is_utf8((const char *)d->control + 2,
 			(size_t)d->control_len - 2))
-			return ws_decoder_fail(d, WS_CLOSE_BAD_TEXT,
-			    "close reason is not UTF-8");
+			return ws_decoder_fail(
+			    d, WS_CLOSE_BAD_TEXT, "close reason is not UTF-8");
 	}
 	d->close_code = code;
 	d->state = WS_STATE_DONE;
@@ -329,9 +329,9 @@ ws_encode_header(uint8_t *out, enum ws_opcode opcode, uint64_t payload_len,
 
 	out[n++] = (uint8_t)(WS_FIN | (unsigned)opcode);
 	out[n++] = (uint8_t)(mask_bit |
-	    (bytes == 0	    ? (unsigned)payload_len
-		: bytes == 2 ? WS_LEN_16
-			     : WS_LEN_64));
+	    (bytes == 0		 ? (unsigned)payload_len
+		    : bytes == 2 ? WS_LEN_16
+				 : WS_LEN_64));
 	for (size_t i = bytes; i > 0; i--)
 		out[n++] = (uint8_t)(payload_len >> (8 * (i - 1)));
 	if (mask != NULL) {

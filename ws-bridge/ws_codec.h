@@ -101,8 +101,7 @@ bool ws_decoder_is_idle(const struct ws_decoder *d);
 size_t ws_encode_header(uint8_t *out, enum ws_opcode opcode,
     uint64_t payload_len, const uint8_t *mask);
 /* (Un)mask in place; offset = bytes of this payload before data. */
-void ws_mask(
-    uint8_t *data, size_t len, const uint8_t mask[4], uint64_t offset);
+void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], uint64_t offset);
 /* Payload of a close frame into out[WS_CONTROL_MAX]; reason is cut to fit.
  * Returns its length. */
 size_t ws_encode_close(uint8_t *out, uint16_t code, const char *reason);

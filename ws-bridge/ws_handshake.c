@@ -103,11 +103,11 @@ ws_handshake_token(struct ws_handshake *h, struct ws_request *r)
 	static const char prefix[] = "access_token.";
 
 	if (r->authorization != NULL) {
-		if (strncasecmp(r->authorization, scheme,
-			sizeof(scheme) - 1) != 0)
+		if (strncasecmp(r->authorization, scheme, sizeof(scheme) - 1) !=
+		    0)
 			return false;
-		h->token = str_trim(
-		    r->arena, r->authorization + sizeof(scheme) - 1);
+		h->token =
+		    str_trim(r->arena, r->authorization + sizeof(scheme) - 1);
 		return true;
 	}
 	size_t n = 0;
@@ -179,8 +179,8 @@ ws_handshake_fields(struct ws_handshake *h, const struct ws_request *r)
 }
 
 enum ws_handshake_kind
-ws_handshake_judge(struct ws_handshake *h, struct ws_request *r,
-    const char *allowed_origins)
+ws_handshake_judge(
+    struct ws_handshake *h, struct ws_request *r, const char *allowed_origins)
 {
 	*h = (struct ws_handshake){.kind = WS_HANDSHAKE_UPGRADE};
 	if (!str_eq(r->method, "GET"))
@@ -195,7 +195,8 @@ ws_handshake_judge(struct ws_handshake *h, struct ws_request *r,
 		    h, 404, "NOT_FOUND", "no such address");
 	if (ws_handshake_fields(h, r) != WS_HANDSHAKE_UPGRADE)
 		return h->kind;
-	if (r->origin != NULL && !ws_request_list_has(allowed_origins, r->origin) &&
+	if (r->origin != NULL &&
+	    !ws_request_list_has(allowed_origins, r->origin) &&
 	    !ws_handshake_is_same_host(r->origin, r->host))
 		return ws_handshake_fail(
 		    h, 403, "FORBIDDEN", "origin is not allowed");
@@ -293,8 +294,8 @@ ws_handshake_refuse(struct buf *out, int status, const char *code,
 	json_w_str(&w, "message", reason);
 	json_w_str(&w, "trace_id", trace_id);
 	json_w_end(&w);
-	snprintf(extra, sizeof(extra), "%sX-Trace-Id: %s\r\n", row->extra,
-	    trace_id);
+	snprintf(
+	    extra, sizeof(extra), "%sX-Trace-Id: %s\r\n", row->extra, trace_id);
 	ws_handshake_reply(out, row->line, extra, &body);
 	buf_release(&body);
 }

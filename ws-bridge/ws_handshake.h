@@ -39,8 +39,8 @@ struct ws_handshake {
 
 /* allowed_origins: comma-separated, as in the settings; an origin whose host
  * is the request's own is always allowed. */
-enum ws_handshake_kind ws_handshake_judge(struct ws_handshake *h,
-    struct ws_request *r, const char *allowed_origins);
+enum ws_handshake_kind ws_handshake_judge(
+    struct ws_handshake *h, struct ws_request *r, const char *allowed_origins);
 
 /* "HTTP/1.1 101 ..." */
 void ws_handshake_accept(const struct ws_handshake *h, struct buf *out);

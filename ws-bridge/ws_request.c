@@ -112,8 +112,7 @@ static enum ws_request_result
 ws_request_first_line(struct ws_request *r, const char *line, size_t len)
 {
 	const char *space = memchr(line, ' ', len);
-	if (space == NULL ||
-	    !ws_request_is_token(line, (size_t)(space - line)))
+	if (space == NULL || !ws_request_is_token(line, (size_t)(space - line)))
 		return ws_request_fail(r, 400, "bad request line");
 	r->method = arena_strndup(r->arena, line, (size_t)(space - line));
 	const char *target = space + 1;
@@ -124,7 +123,8 @@ ws_request_first_line(struct ws_request *r, const char *line, size_t len)
 	const char *version =
 	    arena_strndup(r->arena, end + 1, left - (size_t)(end + 1 - target));
 	if (!str_eq(version, "HTTP/1.1") && !str_eq(version, "HTTP/1.0"))
-		return ws_request_fail(r, str_starts(version, "HTTP/") ? 505 : 400,
+		return ws_request_fail(r,
+		    str_starts(version, "HTTP/") ? 505 : 400,
 		    "HTTP version is not 1.0 or 1.1");
 	r->minor = version[7] - '0';
 	for (const char *p = target; p < end; p++)
@@ -194,7 +194,8 @@ ws_request_parse(struct ws_request *r)
 		const char *cr = memchr(line, '\r', (size_t)(end - line));
 		size_t len = (size_t)(cr - line);
 		if (n > WS_REQUEST_ROWS)
-			return ws_request_fail(r, 431, "too many header fields");
+			return ws_request_fail(
+			    r, 431, "too many header fields");
 		result = n == 0 ? ws_request_first_line(r, line, len)
 				: ws_request_header_line(r, line, len);
 		line = cr + 2;
@@ -246,10 +247,9 @@ ws_request_feed(struct ws_request *r, const char *data, size_t len)
 		if (result == WS_REQUEST_BAD)
 			return result;
 		if (result == WS_REQUEST_DONE)
-			return i + 1 == len
-			    ? ws_request_parse(r)
-			    : ws_request_fail(
-				  r, 400, "bytes after the request");
+			return i + 1 == len ? ws_request_parse(r)
+					    : ws_request_fail(r, 400,
+						  "bytes after the request");
 	}
 	return WS_REQUEST_MORE;
 }
@@ -267,9 +267,10 @@ ws_request_query(struct ws_request *r, const char *name, const char **value)
 		if (key_len == name_len && memcmp(p, name, key_len) == 0) {
 			if (*value != NULL)
 				return false;
-			*value = eq != NULL ? ws_request_decode(r->arena, eq + 1,
-						  len - key_len - 1, true)
-					    : "";
+			*value = eq != NULL
+			    ? ws_request_decode(
+				  r->arena, eq + 1, len - key_len - 1, true)
+			    : "";
 			if (*value == NULL)
 				return false;
 		}

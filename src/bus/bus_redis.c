@@ -304,8 +304,23 @@ bus_redis_refresh(struct bus_redis_sub *r)
 	return ok;
 }
 
+/* Has the debate a subscription of its own, beside the pattern? */
+static bool
+bus_redis_is_named(struct bus_sub *sub, const char *debate_id)
+{
+	bool is_named = false;
+
+	pthread_mutex_lock(&sub->lock);
+	for (size_t i = 0; i < sub->n_wants && !is_named; i++)
+		is_named = sub->wants[i].is_sent &&
+		    str_eq(sub->wants[i].debate_id, debate_id);
+	pthread_mutex_unlock(&sub->lock);
+	return is_named;
+}
+
 /* message: ["message", channel, data]; pmessage has the pattern before.
- * While both match, the plain one is enough. */
+ * While both match, the plain one is enough: a message without a sequence
+ * number must not be delivered twice. */
 static void
 bus_redis_reply(struct bus_redis_sub *r, const redisReply *reply)
 {
@@ -326,7 +341,8 @@ bus_redis_reply(struct bus_redis_sub *r, const redisReply *reply)
 	if (at == 0 || reply->element[at]->type != REDIS_REPLY_STRING)
 		return;
 	if (bus_unframe(reply->element[at]->str,
-		(size_t)reply->element[at]->len, &m))
+		(size_t)reply->element[at]->len, &m) &&
+	    (at == 2 || !bus_redis_is_named(r->sub, m.debate_id)))
 		bus_deliver(r->sub, &m);
 }
 

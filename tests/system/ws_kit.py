@@ -13,7 +13,7 @@ import time
 
 import websockets
 
-BUILD = os.environ.get("ARAGORA_BUILD", os.getcwd())
+BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
 WAIT = 20  # seconds after which a test has failed
 
 

@@ -16,6 +16,7 @@
  *   token NAME                a new API token; "ok TOKEN-ID TOKEN"
  *   revoke TOKEN-ID
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,8 +48,8 @@ struct feed {
 	size_t n;
 };
 
-typedef enum err (*feed_fn)(struct feed *f, char *rest, char *answer,
-    size_t size);
+typedef enum err (*feed_fn)(
+    struct feed *f, char *rest, char *answer, size_t size);
 
 /* Cut the next word off; what follows may hold spaces. */
 static char *
@@ -92,9 +93,8 @@ static enum err
 feed_create(struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
 {
 	const char *existing = NULL;
-	struct store_debate d = {.tenant = STORE_TENANT_DEFAULT,
-	    .config = "{}",
-	    .total_rounds = 2};
+	struct store_debate d = {
+	    .tenant = STORE_TENANT_DEFAULT, .config = "{}", .total_rounds = 2};
 
 	d.id = feed_word(&rest);
 	d.task = rest;
@@ -189,7 +189,8 @@ feed_send(struct feed *f, const struct event *event, int64_t seq)
 }
 
 static enum err
-feed_publish(struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
+feed_publish(
+    struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
 {
 	struct store_event *rows;
 	const char *id = feed_word(&rest);
@@ -214,7 +215,8 @@ feed_publish(struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED
 }
 
 static enum err
-feed_doorbell(struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
+feed_doorbell(
+    struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
 {
 	const char *id = feed_word(&rest);
 	int64_t seq;
@@ -320,6 +322,7 @@ main(void)
 	char *line = NULL;
 	size_t cap = 0;
 
+	signal(SIGPIPE, SIG_IGN); /* Redis may go away */
 	f.arena = arena_new(0);
 	if (bus_open(&f.bus, f.settings, NULL) != ERR_OK)
 		return 1;

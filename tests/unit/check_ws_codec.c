@@ -147,8 +147,8 @@ add_event(struct buf *out, const struct ws_decoder *d, enum ws_event e)
 		break;
 	case WS_EVENT_MESSAGE:
 		if (d->message_opcode == WS_TEXT)
-			add_bytes(out, "text", buf_text(&d->message),
-			    d->message.len);
+			add_bytes(
+			    out, "text", buf_text(&d->message), d->message.len);
 		else
 			buf_printf(out, " binary:%zu", d->message.len);
 		break;
@@ -247,8 +247,8 @@ check_round_trip(enum ws_role reader, size_t len)
 	feed_piece(&d, &got, header, header_len);
 	size_t used;
 	if (len > 0) {
-		ck_assert_int_eq(ws_decoder_feed(&d, data, len, &used),
-		    WS_EVENT_MESSAGE);
+		ck_assert_int_eq(
+		    ws_decoder_feed(&d, data, len, &used), WS_EVENT_MESSAGE);
 		ck_assert_uint_eq(used, len);
 		ck_assert_uint_eq(d.message.len, len);
 		for (size_t i = 0; i < len; i++)
@@ -291,7 +291,7 @@ START_TEST(test_close_reason_is_cut_between_characters)
 	memset(reason, 'a', 122);
 	memcpy(reason + 122, "\xc3\xa4", 3);
 	ck_assert_uint_eq(ws_encode_close(out, 1001, reason), 2 + 122);
-	ck_assert_uint_eq(out[0] << 8 | out[1], 1001);
+	ck_assert_int_eq(out[0] << 8 | out[1], 1001);
 	reason[121] = '\0';
 	ck_assert_uint_eq(ws_encode_close(out, 1001, reason), 2 + 121);
 }
@@ -299,8 +299,8 @@ END_TEST
 
 START_TEST(test_idle_holds_no_memory)
 {
-	static const uint8_t hello[] = {0x81, 0x85, 0, 0, 0, 0, 'h', 'e', 'l',
-	    'l', 'o'};
+	static const uint8_t hello[] = {
+	    0x81, 0x85, 0, 0, 0, 0, 'h', 'e', 'l', 'l', 'o'};
 	struct ws_decoder d;
 	size_t used;
 

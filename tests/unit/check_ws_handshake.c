@@ -50,14 +50,13 @@ static const struct request requests[] = {
 	OK("a", NULL, 3)},
     {"encoded id", OPEN("/ws?debate_id=%61b") "\r\n", OK("ab", NULL, -1)},
     {"encoded path", OPEN("/ws/debates/%61b") "\r\n", OK("ab", NULL, -1)},
-    {"token in the query", OPEN("/ws?token=t%2B1") "\r\n",
-	OK(NULL, "t+1", -1)},
+    {"token in the query", OPEN("/ws?token=t%2B1") "\r\n", OK(NULL, "t+1", -1)},
     {"token in the header",
 	OPEN("/ws?token=q") "Authorization: bearer  h \r\n\r\n",
 	OK(NULL, "h", -1)},
     {"token in the subprotocol",
-	OPEN("/ws?token=q")
-	"Sec-WebSocket-Protocol: aragora-v1, access_token.s\r\n\r\n",
+	OPEN("/ws?token=q") "Sec-WebSocket-Protocol: aragora-v1, "
+			    "access_token.s\r\n\r\n",
 	OK(NULL, "s", -1), true},
     {"header before subprotocol",
 	OPEN("/ws") "Authorization: Bearer h\r\n"
@@ -150,8 +149,7 @@ static const struct request requests[] = {
     {"POST", "POST /ws HTTP/1.1\r\n" HOST REST "\r\n", 405},
     {"other path", OPEN("/elsewhere") "\r\n", 404},
     {"debates without id", OPEN("/ws/debates/") "\r\n", 404},
-    {"foreign origin", OPEN("/ws") "Origin: https://evil.example\r\n\r\n",
-	403},
+    {"foreign origin", OPEN("/ws") "Origin: https://evil.example\r\n\r\n", 403},
     {"null origin", OPEN("/ws") "Origin: null\r\n\r\n", 403},
     {"origin with our host in front",
 	OPEN("/ws") "Origin: http://example.evil\r\n\r\n", 403},
@@ -196,8 +194,7 @@ check_request(const struct request *q, size_t piece)
 	ck_assert_msg(status == q->status, "%s: got %d, want %d", q->name,
 	    status, q->status);
 	if (status == 101) {
-		ck_assert_msg(
-		    str_eq(h.debate_id, q->debate_id), "%s", q->name);
+		ck_assert_msg(str_eq(h.debate_id, q->debate_id), "%s", q->name);
 		ck_assert_msg(str_eq(h.token, q->token), "%s", q->name);
 		ck_assert_int_eq(h.has_since, q->since >= 0);
 		if (h.has_since)
@@ -240,15 +237,13 @@ START_TEST(test_token_is_never_echoed)
 			    "aragora-v1\r\n\r\n",
 		1000),
 	    WS_REQUEST_DONE);
-	ck_assert_int_eq(
-	    ws_handshake_judge(&h, &r, ""), WS_HANDSHAKE_UPGRADE);
+	ck_assert_int_eq(ws_handshake_judge(&h, &r, ""), WS_HANDSHAKE_UPGRADE);
 	buf_init(&out, 4096);
 	ws_handshake_accept(&h, &out);
-	ck_assert_ptr_nonnull(strstr(buf_text(&out),
-	    "\r\nSec-WebSocket-Protocol: aragora-v1\r\n"));
+	ck_assert_ptr_nonnull(strstr(
+	    buf_text(&out), "\r\nSec-WebSocket-Protocol: aragora-v1\r\n"));
 	ck_assert_ptr_null(strstr(buf_text(&out), "secret"));
-	ck_assert_int_eq(
-	    strcmp(buf_text(&out) + out.len - 4, "\r\n\r\n"), 0);
+	ck_assert_int_eq(strcmp(buf_text(&out) + out.len - 4, "\r\n\r\n"), 0);
 	buf_release(&out);
 	ws_request_release(&r);
 }

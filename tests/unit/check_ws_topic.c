@@ -269,8 +269,8 @@ drain(struct outq *q, size_t piece, struct buf *out)
 		outq_gather(q, &v);
 		ck_assert_int_gt(v.n, 0);
 		for (int i = 0; i < v.n && left > 0; i++) {
-			size_t n = v.iov[i].iov_len < left ? v.iov[i].iov_len
-							   : left;
+			size_t n =
+			    v.iov[i].iov_len < left ? v.iov[i].iov_len : left;
 			buf_append(out, v.iov[i].iov_base, n);
 			left -= n;
 		}
