@@ -149,16 +149,9 @@ event_critique(struct debate *d, struct turn *t, struct json_w *w)
 static enum event_type
 event_revision(struct debate *d, struct turn *t, struct json_w *w)
 {
-	const struct turn *before = NULL;
+	const struct turn *before =
+	    turn_position_seen(d, t->agent, t->round, t->phase);
 
-	for (size_t i = 0; i < d->n_turns; i++) {
-		const struct turn *o = d->turns[i];
-		if (o != t && o->agent == t->agent && turn_is_good(o) &&
-		    (o->phase == DEBATE_PROPOSE || o->phase == DEBATE_REVISE) &&
-		    o->round <= t->round &&
-		    (before == NULL || o->round >= before->round))
-			before = o;
-	}
 	json_w_str(w, "content", t->content);
 	json_w_str(w, "revised", t->content);
 	json_w_str(w, "original", before != NULL ? before->content : "");

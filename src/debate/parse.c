@@ -414,27 +414,27 @@ parse_has_label(const char *text, const char *label)
 	return false;
 }
 
-/* The text is nothing but the last word of a label: "B" for "Proposal B". */
+/* The text is nothing but the last word of a label, "B" for "Proposal B",
+ * perhaps decorated. */
 static bool
-parse_is_short(struct arena *a, const char *text, const char *label)
+parse_is_short(const char *text, const char *label)
 {
+	static const char decoration[] = " \t\r\n*_`'\"().:#-";
 	const char *word = strrchr(label, ' ');
-	char *bare = arena_strdup(a, text);
-	size_t n = 0;
+	size_t i = 0;
 
-	for (const char *p = text; *p != '\0'; p++)
-		if (str_is_alnum(*p) || *p == '_')
-			bare[n++] = *p;
-		else if (str_is_space(*p) && n > 0 && p[1] != '\0' &&
-		    str_is_alnum(p[1]))
-			return false;
-	bare[n] = '\0';
-	return word != NULL && str_ieq(bare, word + 1);
+	if (word == NULL)
+		return false;
+	word++;
+	text += strspn(text, decoration);
+	while (word[i] != '\0' && str_lower(text[i]) == str_lower(word[i]))
+		i++;
+	return word[i] == '\0' &&
+	    text[i + strspn(text + i, decoration)] == '\0';
 }
 
 int
-parse_choice(struct arena *a, const char *text, const char *const *labels,
-    size_t n_labels)
+parse_choice(const char *text, const char *const *labels, size_t n_labels)
 {
 	int found = -1;
 
@@ -442,7 +442,7 @@ parse_choice(struct arena *a, const char *text, const char *const *labels,
 		if (str_ieq(text, labels[i]))
 			return (int)i;
 		if (!parse_has_label(text, labels[i]) &&
-		    !parse_is_short(a, text, labels[i]))
+		    !parse_is_short(text, labels[i]))
 			continue;
 		if (found >= 0)
 			return -1; /* two candidates: no choice */
@@ -477,7 +477,7 @@ parse_vote_lines(struct arena *a, const char *text, const char *const *labels,
 			rest = parse_line_key(line, parse_vote_keys[i]);
 			if (rest == NULL)
 				continue;
-			int choice = parse_choice(a, rest, labels, n_labels);
+			int choice = parse_choice(rest, labels, n_labels);
 			is_ambiguous = is_ambiguous ||
 			    (out->choice >= 0 && choice >= 0 &&
 				choice != out->choice);
@@ -490,10 +490,10 @@ parse_vote_lines(struct arena *a, const char *text, const char *const *labels,
 	if (is_ambiguous)
 		out->choice = -1;
 	else if (out->choice < 0)
-		out->choice = parse_choice(a, last, labels, n_labels);
+		out->choice = parse_choice(last, labels, n_labels);
 	if (out->choice < 0 && !is_ambiguous)
 		out->choice = parse_choice(
-		    a, parse_without_thoughts(a, text), labels, n_labels);
+		    parse_without_thoughts(a, text), labels, n_labels);
 	if (out->choice >= 0)
 		out->rung = PARSE_LINES;
 	out->reason = str_trim(a, parse_without_thoughts(a, text));
@@ -514,7 +514,7 @@ parse_vote(struct arena *a, const char *text, const char *const *labels,
 		const char *choice = json_str(json_get(j, keys[i]), NULL);
 		if (choice != NULL)
 			out->choice =
-			    parse_choice(a, choice, labels, n_labels);
+			    parse_choice(choice, labels, n_labels);
 	}
 	if (j == NULL) {
 		parse_vote_lines(a, text, labels, n_labels, out);

@@ -73,38 +73,70 @@ prompt_add(struct prompt_blocks *b, const char *label, const char *text)
 	b->list[b->n++] = (struct llm_block){.label = label, .text = text};
 }
 
-/* The critiques a seat received in a round. */
+/* The critique of one seat by another, NULL when there is none. */
+static const struct turn *
+prompt_find_critique(
+    const struct debate *d, int critic, int target, int64_t round)
+{
+	for (size_t i = 0; i < d->n_turns; i++) {
+		const struct turn *t = d->turns[i];
+		if (t->phase == DEBATE_CRITIQUE && t->round == round &&
+		    t->agent == critic && t->target == target &&
+		    turn_is_good(t))
+			return t;
+	}
+	return NULL;
+}
+
+/* The critiques a seat received in a round, in the order of the seats. */
 static void
 prompt_add_critiques(
     struct debate *d, struct prompt_blocks *b, int target, int64_t round)
 {
 	int k = 1;
 
-	for (size_t i = 0; i < d->n_turns; i++) {
-		const struct turn *t = d->turns[i];
-		if (t->phase == DEBATE_CRITIQUE && t->round == round &&
-		    t->target == target && turn_is_good(t))
-			prompt_add(b,
-			    arena_printf(d->arena, "Critique %d", k++),
-			    arena_printf(d->arena, "[severity %.0f/10%s] %s",
-				json_get_num(t->parsed, "severity", 5),
-				json_get_bool(t->parsed, "fatal", false)
-				    ? ", fatal"
-				    : "",
-				t->content));
+	for (size_t i = 0; i < d->config.n_agents; i++) {
+		const struct turn *t =
+		    prompt_find_critique(d, (int)i, target, round);
+		if (t == NULL)
+			continue;
+		prompt_add(b, arena_printf(d->arena, "Critique %d", k++),
+		    arena_printf(d->arena, "[severity %.0f/10%s] %s",
+			json_get_num(t->parsed, "severity", 5),
+			json_get_bool(t->parsed, "fatal", false) ? ", fatal"
+								 : "",
+			t->content));
 	}
 }
 
+static const char *
+prompt_position(const struct debate *d, const struct turn *t, int seat)
+{
+	const struct turn *p =
+	    turn_position_seen(d, seat, t->round, t->phase);
+	return p != NULL ? p->content : NULL;
+}
+
 static void
-prompt_add_positions(
-    struct debate *d, struct prompt_blocks *b, int reader, bool with_own)
+prompt_add_positions(struct debate *d, struct prompt_blocks *b,
+    const struct turn *t, bool with_own)
 {
 	int order[64];
-	size_t n = debate_reading_order(d, reader, with_own, order);
+	size_t n = debate_reading_order(d, t->agent, with_own, order);
 
 	for (size_t i = 0; i < n; i++)
 		prompt_add(b, debate_label(d->arena, i),
-		    turn_position(d, order[i])->content);
+		    prompt_position(d, t, order[i]));
+}
+
+static void
+prompt_add_own(
+    struct debate *d, struct prompt_blocks *b, const struct turn *t)
+{
+	const char *own = prompt_position(d, t, t->agent);
+
+	if (own != NULL)
+		prompt_add(b, "Your position", own);
 }
 
 /* Which label the target of a critique has for this reader. */
@@ -120,45 +152,49 @@ prompt_target_label(struct debate *d, const struct turn *t)
 	return "Proposal A";
 }
 
+/* The winner's text leads; the others follow. */
+static void
+prompt_add_for_synthesis(
+    struct debate *d, struct prompt_blocks *b, const struct turn *t)
+{
+	if (d->outcome.winner >= 0)
+		prompt_add(b, "Leading position",
+		    prompt_position(d, t, d->outcome.winner));
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		if ((int)i != d->outcome.winner &&
+		    prompt_position(d, t, (int)i) != NULL)
+			prompt_add(b,
+			    arena_printf(
+				d->arena, "Other position %zu", i + 1),
+			    prompt_position(d, t, (int)i));
+}
+
 static void
 prompt_add_blocks(struct debate *d, const struct turn *t,
     struct prompt_blocks *b)
 {
-	const struct turn *own = turn_position(d, t->agent);
-
 	switch (t->task) {
 	case LLM_PROPOSE:
 		break;
 	case LLM_CRITIQUE:
-		if (own != NULL)
-			prompt_add(b, "Your position", own->content);
+		prompt_add_own(d, b, t);
 		prompt_add(b, prompt_target_label(d, t),
-		    turn_position(d, t->target)->content);
+		    prompt_position(d, t, t->target));
 		break;
 	case LLM_REVISE:
-		prompt_add(b, "Your position", own->content);
+		prompt_add_own(d, b, t);
 		prompt_add_critiques(d, b, t->agent, t->round);
-		prompt_add_positions(d, b, t->agent, false);
+		prompt_add_positions(d, b, t, false);
 		break;
 	case LLM_VOTE:
-		if (own != NULL)
-			prompt_add(b, "Your position", own->content);
-		prompt_add_positions(d, b, t->agent, true);
+		prompt_add_own(d, b, t);
+		prompt_add_positions(d, b, t, true);
 		break;
 	case LLM_JUDGE:
-		prompt_add_positions(d, b, t->agent, true);
+		prompt_add_positions(d, b, t, true);
 		break;
 	case LLM_SYNTHESIS:
-		if (d->outcome.winner >= 0)
-			prompt_add(b, "Leading position",
-			    turn_position(d, d->outcome.winner)->content);
-		for (size_t i = 0; i < d->config.n_agents; i++)
-			if ((int)i != d->outcome.winner &&
-			    turn_position(d, (int)i) != NULL)
-				prompt_add(b,
-				    arena_printf(d->arena,
-					"Other position %zu", i + 1),
-				    turn_position(d, (int)i)->content);
+		prompt_add_for_synthesis(d, b, t);
 		break;
 	case LLM_TASK__COUNT:
 		break;

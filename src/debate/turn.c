@@ -64,17 +64,19 @@ turn_is_good(const struct turn *t)
 	return t != NULL && t->is_finished && !t->is_failed;
 }
 
-/* The newest position of a seat that was formed before `round` ended. */
-static const struct turn *
-turn_position_upto(const struct debate *d, int agent, int64_t round)
+const struct turn *
+turn_position_seen(const struct debate *d, int agent, int64_t round,
+    enum debate_phase phase)
 {
 	const struct turn *best = NULL;
 
 	for (size_t i = 0; i < d->n_turns; i++) {
 		const struct turn *t = d->turns[i];
 		if (t->agent != agent || !turn_is_good(t) ||
-		    t->round > round ||
 		    (t->phase != DEBATE_PROPOSE && t->phase != DEBATE_REVISE))
+			continue;
+		if (t->round > round ||
+		    (t->round == round && t->phase >= phase))
 			continue;
 		if (best == NULL || t->round > best->round ||
 		    (t->round == best->round && t->phase > best->phase))
@@ -86,13 +88,13 @@ turn_position_upto(const struct debate *d, int agent, int64_t round)
 const struct turn *
 turn_position(const struct debate *d, int agent)
 {
-	return turn_position_upto(d, agent, INT64_MAX);
+	return turn_position_seen(d, agent, INT64_MAX, DEBATE_DONE);
 }
 
 const struct turn *
 turn_position_before(const struct debate *d, int agent, int64_t round)
 {
-	return turn_position_upto(d, agent, round - 1);
+	return turn_position_seen(d, agent, round - 1, DEBATE_DONE);
 }
 
 double

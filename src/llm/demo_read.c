@@ -62,7 +62,7 @@ static const char demo_filler[] =
     "should|shall|the|and|for|with|that|this|from|into|have|what|which|when|"
     "where|how|why|our|your|their|we|you|they|are|is|was|be|to|of|in|on|at|a|"
     "an|or|do|does|it|i|us|can|could|would|will|best|better|way|use|using|"
-    "not|by|as|if|my|one|there|must|about|than|then|has|had";
+    "not|by|as|if|my|keep|its|run|put|one|there|must|about|than|then|has|had";
 
 /* The words of text with their places; commas and the like end a word. */
 static char **
@@ -117,22 +117,28 @@ demo_alternatives(struct arena *a, char **words, size_t n, size_t or_at,
     struct demo_question *out)
 {
 	size_t from = 0;
-	size_t to = or_at + 1;
+	size_t second = or_at + 1;
+	size_t to;
 
+	while (second + 1 < n &&
+	    (demo_in_list(demo_lower(a, words[second]), demo_lead) ||
+		demo_in_list(demo_lower(a, words[second]), demo_link)))
+		second++;
+	to = second;
 	for (size_t i = 0; i < or_at; i++)
 		if (demo_in_list(demo_lower(a, words[i]), demo_lead) ||
 		    demo_in_list(demo_lower(a, words[i]), demo_link))
 			from = i + 1;
 	if (or_at > 0 && from + 4 < or_at)
 		from = or_at - 4;
-	while (to < n && to < or_at + 6 &&
-	    !(to > or_at + 1 &&
+	while (to < n && to < second + 5 &&
+	    !(to > second &&
 		demo_in_list(demo_lower(a, words[to]), demo_link)))
 		to++;
-	if (from >= or_at || to <= or_at + 1)
+	if (from >= or_at || to <= second)
 		return;
 	out->options[0] = demo_join(a, words, from, or_at);
-	out->options[1] = demo_join(a, words, or_at + 1, to);
+	out->options[1] = demo_join(a, words, second, to);
 	if (str_ieq(out->options[1], "not"))
 		out->options[1] = arena_printf(
 		    a, "not %s", out->options[0]);

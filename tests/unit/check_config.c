@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Create requests: defaults, every wrong field named, and the stored form.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/str.h"
+#include "debate/config.h"
+#include "settings/settings.h"
+
+static struct settings *settings;
+static struct arena *arena;
+static struct debate_config config;
+static struct debate_config_error errors[8];
+static size_t n_errors;
+static bool is_missing;
+
+static void
+load(void)
+{
+	struct buf b;
+
+	settings_free(&settings);
+	buf_init(&b, 65536);
+	ck_assert_int_eq(settings_load(&settings, &b), ERR_OK);
+	buf_release(&b);
+}
+
+static void
+setup(void)
+{
+	static const char *const keys[] = {"OPENAI_API_KEY", "XAI_API_KEY",
+	    "OPENROUTER_API_KEY", "MISTRAL_API_KEY", "GROK_API_KEY"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		unsetenv(keys[i]);
+	load();
+	arena = arena_new(0);
+}
+
+static void
+teardown(void)
+{
+	arena_free(&arena);
+	settings_free(&settings);
+}
+
+static enum err
+read_body(const char *body)
+{
+	const struct json *j;
+	struct err_info info = {0};
+
+	ck_assert_msg(json_parse(arena, body, strlen(body), NULL, &j, &info) ==
+		ERR_OK,
+	    "%s", info.text);
+	n_errors = ARRAY_LEN(errors);
+	return debate_config_read(
+	    arena, settings, j, &config, errors, &n_errors, &is_missing);
+}
+
+START_TEST(test_defaults)
+{
+	ck_assert_int_eq(read_body("{\"task\":\"  Why?  \"}"), ERR_OK);
+	ck_assert_str_eq(config.task, "Why?");
+	ck_assert_uint_eq(config.n_agents, 3); /* no key: demo agents */
+	ck_assert_str_eq(config.agents[0].name, "demo");
+	ck_assert_str_eq(config.agents[1].name, "demo_2");
+	ck_assert_str_eq(config.agents[2].name, "demo_3");
+	ck_assert_int_eq(config.rounds, 3);
+	ck_assert_int_eq(config.rule, DEBATE_JUDGE);
+	ck_assert_str_eq(config.tags, "[]");
+	ck_assert_str_eq(config.metadata, "{}");
+}
+END_TEST
+
+START_TEST(test_keys)
+{
+	setenv("OPENAI_API_KEY", "k", 1);
+	setenv("XAI_API_KEY", "k", 1);
+	load();
+	ck_assert_int_eq(read_body("{\"task\":\"Why?\"}"), ERR_OK);
+	ck_assert_uint_eq(config.n_agents, 2);
+	ck_assert_str_eq(config.agents[0].name, "grok");
+	ck_assert_int_eq(config.rounds, settings->default_rounds);
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"x\",\"agents\":[\"gpt-4|m1|sceptic\","
+		      "{\"provider\":\"openai-api\",\"model\":\"m2\"}]}"),
+	    ERR_OK);
+	ck_assert_str_eq(config.agents[0].name, "gpt-4"); /* as given */
+	ck_assert_str_eq(config.agents[0].row->name, "openai-api");
+	ck_assert_str_eq(config.agents[0].model, "m1");
+	ck_assert_str_eq(config.agents[0].persona, "sceptic");
+	ck_assert_str_eq(config.agents[1].model, "m2");
+}
+END_TEST
+
+START_TEST(test_values)
+{
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"question\":\"q\",\"agents\":\"demo,"
+		      "demo\",\"rounds\":99,\"consensus\":\"semantic\","
+		      "\"context\":{\"a\":1},\"seed\":42,\"tags\":[\"x\"],"
+		      "\"metadata\":{\"k\":true},\"unknown\":1}"),
+	    ERR_OK);
+	ck_assert_str_eq(config.task, "q"); /* question wins */
+	ck_assert_str_eq(config.agents[1].name, "demo_2");
+	ck_assert_int_eq(config.rounds, settings->max_rounds); /* clamped */
+	ck_assert_int_eq(config.rule, DEBATE_JUDGE);
+	ck_assert_str_eq(config.context, "{\"a\":1}");
+	ck_assert_uint_eq(config.seed, 42);
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"protocol\":{\"rounds\":2,"
+		      "\"consensus_mode\":\"majority\",\"consensus_threshold\":"
+		      "0.75,\"early_stopping\":false}}"),
+	    ERR_OK);
+	ck_assert_int_eq(config.rounds, 2);
+	ck_assert_int_eq(config.rule, DEBATE_MAJORITY);
+	ck_assert_int_eq(config.threshold_ppm, 750000);
+	ck_assert(!config.is_early_stopping);
+}
+END_TEST
+
+static const struct {
+	const char *body;
+	const char *field;
+} bad[] = {
+    {"{}", "task"},
+    {"{\"task\":null}", "task"},
+    {"{\"task\":5}", "task"},
+    {"{\"task\":\"   \"}", "task"},
+    {"{\"question\":[]}", "question"},
+    {"{\"task\":\"t\",\"agents\":[\"demo\"]}", "agents"},
+    {"{\"task\":\"t\",\"agents\":5}", "agents"},
+    {"{\"task\":\"t\",\"agents\":[\"demo\",\"nobody\"]}", "agents"},
+    {"{\"task\":\"t\",\"agents\":[\"demo\",7]}", "agents"},
+    {"{\"task\":\"t\",\"agents\":[\"demo\",\"openai-api\"]}", "agents"},
+    {"{\"task\":\"t\",\"rounds\":\"3\"}", "rounds"},
+    {"{\"task\":\"t\",\"consensus\":\"coin\"}", "consensus"},
+    {"{\"task\":\"t\",\"consensus\":1}", "consensus"},
+    {"{\"task\":\"t\",\"consensus_threshold\":2}", "consensus_threshold"},
+    {"{\"task\":\"t\",\"early_stopping\":\"no\"}", "early_stopping"},
+    {"{\"task\":\"t\",\"context\":[1]}", "context"},
+    {"{\"task\":\"t\",\"metadata\":[]}", "metadata"},
+    {"{\"task\":\"t\",\"tags\":\"x\"}", "tags"},
+    {"{\"task\":\"t\",\"tags\":[1]}", "tags"},
+    {"{\"task\":\"t\",\"seed\":-1}", "seed"},
+};
+
+START_TEST(test_bad)
+{
+	ck_assert_int_eq(read_body(bad[_i].body), ERR_INVALID);
+	ck_assert_msg(n_errors == 1, "%s: %zu errors, first %s", bad[_i].body,
+	    n_errors, errors[0].field);
+	ck_assert_str_eq(errors[0].field, bad[_i].field);
+	ck_assert(*errors[0].message != '\0');
+	ck_assert_int_eq(is_missing, _i < 2);
+}
+END_TEST
+
+START_TEST(test_all_errors)
+{
+	ck_assert_int_eq(
+	    read_body("{\"rounds\":true,\"consensus\":\"x\",\"tags\":0}"),
+	    ERR_INVALID);
+	ck_assert_uint_eq(n_errors, 4);
+	ck_assert(!is_missing);
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"agents\":[\"demo\",\"openai-api\"]}"),
+	    ERR_INVALID);
+	ck_assert_ptr_nonnull(strstr(errors[0].message, "OPENAI_API_KEY"));
+}
+END_TEST
+
+START_TEST(test_round_trip)
+{
+	struct debate_config again;
+	struct err_info info = {0};
+
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t \\\"x\\\"\",\"agents\":[\"demo|fast|wise|"
+		      "critic\",\"demo\"],\"rounds\":4,\"consensus\":"
+		      "\"weighted\",\"seed\":9007199254740993}"),
+	    ERR_OK);
+	const char *text = debate_config_write(arena, &config);
+	ck_assert_int_eq(
+	    debate_config_parse(arena, text, &again, &info), ERR_OK);
+	ck_assert_str_eq(debate_config_write(arena, &again), text);
+	ck_assert_uint_eq(again.seed, 9007199254740993u);
+	ck_assert_str_eq(again.agents[0].role, "critic");
+	ck_assert_int_eq(
+	    debate_config_parse(arena, "{}", &again, &info), ERR_INVALID);
+	ck_assert_int_eq(
+	    debate_config_parse(arena, "nonsense", &again, &info), ERR_INVALID);
+}
+END_TEST
+
+START_TEST(test_demo_mode)
+{
+	setenv("ARAGORA_DEMO_MODE", "1", 1);
+	load();
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"agents\":[\"claude\",\"gpt-4\"]}"),
+	    ERR_OK);
+	ck_assert_str_eq(config.agents[0].name, "claude");
+	ck_assert_str_eq(config.agents[0].row->name, "demo");
+	unsetenv("ARAGORA_DEMO_MODE");
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("config");
+	TCase *c = tcase_create("config");
+
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, test_defaults);
+	tcase_add_test(c, test_keys);
+	tcase_add_test(c, test_values);
+	tcase_add_loop_test(c, test_bad, 0, (int)ARRAY_LEN(bad));
+	tcase_add_test(c, test_all_errors);
+	tcase_add_test(c, test_round_trip);
+	tcase_add_test(c, test_demo_mode);
+	suite_add_tcase(s, c);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine driven by hand: a pretended store keeps what each transition
+ * commits; the answers come from the demo agents. A debate cut off after any
+ * transition and built again must end with the same events.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "debate/debate.h"
+#include "debate/view.h"
+#include "llm/llm_provider.h"
+
+#define NOW    INT64_C(1767225600000000)
+#define ROOM   1024
+
+/* The database, pretended. */
+struct world {
+	struct arena *a;
+	const char *config;
+	struct store_debate row;
+	struct store_turn turns[ROOM];
+	size_t n_turns;
+	struct store_event events[ROOM];
+	size_t n_events;
+	int n_commits;
+	bool is_done;
+};
+
+static struct store_turn *
+world_turn(struct world *w, const char *key)
+{
+	for (size_t i = 0; i < w->n_turns; i++)
+		if (str_eq(w->turns[i].step_key, key))
+			return &w->turns[i];
+	ck_assert_uint_lt(w->n_turns, ROOM);
+	return &w->turns[w->n_turns++];
+}
+
+static struct store_turn
+world_copy_turn(struct world *w, const struct store_turn *t)
+{
+	struct store_turn c = *t;
+
+	c.step_key = arena_strdup(w->a, t->step_key);
+	c.agent = arena_strdup(w->a, t->agent);
+	c.target = arena_strdup(w->a, t->target);
+	c.content = arena_strdup(w->a, t->content);
+	c.parsed = arena_strdup(w->a, t->parsed);
+	c.error = arena_strdup(w->a, t->error);
+	return c;
+}
+
+static void
+world_commit(struct world *w, const struct store_transition *t)
+{
+	for (size_t i = 0; i < t->n_events; i++) {
+		ck_assert_uint_lt(w->n_events, ROOM);
+		w->events[w->n_events] = t->events[i];
+		w->events[w->n_events].agent =
+		    arena_strdup(w->a, t->events[i].agent);
+		w->events[w->n_events].data =
+		    arena_strdup(w->a, t->events[i].data);
+		w->events[w->n_events].seq = (int64_t)w->n_events + 1;
+		w->n_events++;
+	}
+	for (size_t i = 0; i < t->n_turns; i++) {
+		struct store_turn *slot = world_turn(w, t->turns[i].step_key);
+		/* A finished call is never paid twice. */
+		ck_assert(slot->step_key == NULL ||
+		    slot->state == STORE_TURN_STARTED);
+		*slot = world_copy_turn(w, &t->turns[i]);
+		if (t->turn_event[i] > 0)
+			slot->seq = (int64_t)(w->n_events - t->n_events +
+			    t->turn_event[i]);
+	}
+	w->row.status = t->status;
+	w->row.phase = t->phase;
+	w->row.round = t->round;
+	w->row.confidence = t->confidence;
+	w->row.consensus_reached = t->consensus_reached;
+	if (t->result != NULL)
+		w->row.result = arena_strdup(w->a, t->result);
+	w->row.error = arena_strdup(w->a, t->error);
+	w->n_commits++;
+}
+
+static void
+world_init(struct world *w, const char *config)
+{
+	*w = (struct world){.a = arena_new(1 << 16), .config = config};
+	w->row = (struct store_debate){.id = "adhoc_1",
+	    .tenant = STORE_TENANT_DEFAULT,
+	    .slug = "adhoc_1",
+	    .task = "Tea or coffee?",
+	    .config = config,
+	    .status = STORE_RUNNING,
+	    .phase = "new",
+	    .created_us = NOW,
+	    .started_us = NOW};
+}
+
+/* Calls that wait for an answer, in the order they were made. */
+struct queue {
+	struct debate_call calls[ROOM];
+	size_t n;
+};
+
+static void
+queue_take(struct queue *q, const struct debate_output *out)
+{
+	for (size_t i = 0; i < out->n_calls; i++) {
+		ck_assert_uint_lt(q->n, ROOM);
+		q->calls[q->n++] = out->calls[i];
+	}
+}
+
+/* Seats whose name is in `failing` never answer. */
+static void
+answer(struct debate *d, const struct debate_call *call, const char *failing,
+    struct debate_output *out)
+{
+	struct llm_result r = {.message = "", .text = ""};
+	char *text = NULL;
+
+	if (str_eq(call->agent->name, failing)) {
+		r.error = LLM_ERR_TIMEOUT;
+		r.message = "no answer";
+	} else {
+		text = llm_demo_answer(call->agent, &call->request);
+		r.text = text;
+		r.text_len = strlen(text);
+	}
+	debate_result(d, call->step_key, &r, NOW, out);
+	free(text);
+}
+
+/* Run until done or `stop_after` commits; false when stopped early. */
+static bool
+run(struct world *w, const char *failing, int stop_after)
+{
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct err_info info = {0};
+	struct queue q = {.n = 0};
+
+	ck_assert_msg(debate_restore(&d, &w->row, w->turns, w->n_turns, NOW,
+			  &info) == ERR_OK,
+	    "%s", info.text);
+	debate_start(d, NOW, &out);
+	for (size_t next = 0;;) {
+		ck_assert(out.has_transition);
+		world_commit(w, &out.transition);
+		queue_take(&q, &out);
+		w->is_done = out.is_done;
+		if (w->is_done || w->n_commits >= stop_after)
+			break;
+		ck_assert_msg(next < q.n, "nothing to wait for in %s",
+		    debate_phase_name(debate_phase(d)));
+		answer(d, &q.calls[next++], failing, &out);
+	}
+	debate_free(&d);
+	return w->is_done;
+}
+
+static const char *
+config_for(struct arena *a, const char *rule, int64_t seed)
+{
+	return arena_printf(a,
+	    "{\"task\":\"Tea or coffee?\",\"context\":\"\",\"agents\":["
+	    "{\"type\":\"demo\",\"name\":\"demo\"},{\"type\":\"demo\",\"name\":"
+	    "\"demo_2\"},{\"type\":\"demo\",\"name\":\"demo_3\"}],\"rounds\":3,"
+	    "\"consensus\":\"%s\",\"threshold_ppm\":600000,\"early_stopping\":"
+	    "true,\"seed\":%lld,\"max_tokens\":100,\"metadata\":{},\"tags\":[],"
+	    "\"domain\":\"general\"}",
+	    rule, (long long)seed);
+}
+
+static int
+count_events(const struct world *w, const char *type)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < w->n_events; i++)
+		n += str_eq(w->events[i].type, type);
+	return n;
+}
+
+START_TEST(test_whole)
+{
+	static const char *const rules[] = {"majority", "supermajority",
+	    "unanimous", "judge", "weighted", "hybrid", "any", "none"};
+	struct arena *a = arena_new(0);
+	struct world w;
+
+	world_init(&w, config_for(a, rules[_i], 3));
+	ck_assert(run(&w, NULL, ROOM));
+	ck_assert_int_eq(w.row.status, STORE_COMPLETED);
+	ck_assert_str_eq(w.events[0].type, "debate_start");
+	ck_assert_str_eq(w.events[w.n_events - 1].type, "debate_end");
+	ck_assert_int_eq(count_events(&w, "debate_start"), 1);
+	ck_assert_int_eq(count_events(&w, "debate_end"), 1);
+	ck_assert_int_eq(count_events(&w, "consensus"), 1);
+	ck_assert_int_eq(
+	    count_events(&w, "round_start"), count_events(&w, "round_end"));
+	ck_assert_int_eq(count_events(&w, "vote"),
+	    str_eq(rules[_i], "none") ? 0 : 3);
+	ck_assert_int_eq(count_events(&w, "consensus_reached"),
+	    w.row.consensus_reached);
+	ck_assert_ptr_nonnull(w.row.result);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* Everything but what names an attempt. */
+static void
+ck_same(const struct world *x, const struct world *y, int cut)
+{
+	ck_assert_msg(x->n_events == y->n_events, "cut at %d: %zu events, not %zu",
+	    cut, x->n_events, y->n_events);
+	for (size_t i = 0; i < x->n_events; i++) {
+		ck_assert_str_eq(x->events[i].type, y->events[i].type);
+		ck_assert_str_eq(x->events[i].data, y->events[i].data);
+	}
+	ck_assert_uint_eq(x->n_turns, y->n_turns);
+	ck_assert_str_eq(x->row.result, y->row.result);
+}
+
+START_TEST(test_cut_anywhere)
+{
+	struct arena *a = arena_new(0);
+	const char *config = config_for(a, _i % 2 == 0 ? "judge" : "majority", _i);
+	struct world whole;
+
+	world_init(&whole, config);
+	ck_assert(run(&whole, NULL, ROOM));
+	for (int cut = 1; cut < whole.n_commits; cut++) {
+		struct world w;
+		world_init(&w, config);
+		ck_assert(!run(&w, NULL, cut));
+		/* The next runner repeats what was under way: one commit
+		 * more, no event more. */
+		ck_assert(run(&w, NULL, ROOM));
+		ck_same(&whole, &w, cut);
+		arena_free(&w.a);
+	}
+	arena_free(&whole.a);
+	arena_free(&a);
+}
+END_TEST
+
+START_TEST(test_agent_fails)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+
+	world_init(&w, config_for(a, "majority", 4));
+	ck_assert(run(&w, "demo_2", ROOM));
+	ck_assert_int_eq(w.row.status, STORE_COMPLETED);
+	ck_assert_int_gt(count_events(&w, "agent_error"), 0);
+	for (size_t i = 0; i < w.n_turns; i++)
+		ck_assert(!str_eq(w.turns[i].target, "demo_2"));
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* Two of three fail: fewer than two proposals are no debate. */
+START_TEST(test_insufficient)
+{
+	struct arena *a = arena_new(0);
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct world w;
+	struct queue q = {.n = 0};
+
+	world_init(&w, config_for(a, "majority", 4));
+	ck_assert_int_eq(
+	    debate_restore(&d, &w.row, NULL, 0, NOW, NULL), ERR_OK);
+	debate_start(d, NOW, &out);
+	queue_take(&q, &out);
+	ck_assert_uint_eq(q.n, 3);
+	answer(d, &q.calls[0], "demo", &out);
+	answer(d, &q.calls[1], "demo_2", &out);
+	ck_assert(!out.is_done);
+	answer(d, &q.calls[2], NULL, &out);
+	ck_assert(out.is_done);
+	ck_assert_int_eq(out.transition.status, STORE_FAILED);
+	ck_assert_str_eq(out.transition.error, "insufficient_participation");
+	debate_free(&d);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+START_TEST(test_fail)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+	struct debate *d = NULL;
+	struct debate_output out;
+
+	world_init(&w, config_for(a, "judge", 1));
+	ck_assert_int_eq(
+	    debate_restore(&d, &w.row, NULL, 0, NOW, NULL), ERR_OK);
+	debate_start(d, NOW, &out);
+	debate_fail(d, "timeout", NOW, &out);
+	ck_assert(out.is_done);
+	ck_assert_str_eq(out.transition.error, "timeout");
+	ck_assert_uint_eq(out.transition.n_events, 1);
+	ck_assert_str_eq(out.transition.events[0].type, "debate_end");
+	debate_free(&d);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* The prompts: neutral labels, no names, blocks delimited by the nonce. */
+START_TEST(test_prompts)
+{
+	struct arena *a = arena_new(0);
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct world w;
+	struct queue q = {.n = 0};
+
+	world_init(&w, config_for(a, "judge", 9));
+	ck_assert_int_eq(
+	    debate_restore(&d, &w.row, NULL, 0, NOW, NULL), ERR_OK);
+	debate_start(d, NOW, &out);
+	queue_take(&q, &out);
+	for (size_t i = 0; i < q.n && q.n < 30; i++) {
+		const struct llm_request *r = &q.calls[i].request;
+		const char *text = llm_prompt_render(a, r);
+		ck_assert_ptr_null(strstr(text, "demo_"));
+		ck_assert_ptr_nonnull(strstr(text, "Tea or coffee?"));
+		if (r->n_blocks > 0)
+			ck_assert_ptr_nonnull(strstr(text, r->nonce));
+		if (r->task == LLM_CRITIQUE)
+			ck_assert(str_starts(
+			    r->blocks[r->n_blocks - 1].label, "Proposal "));
+		answer(d, &q.calls[i], NULL, &out);
+		queue_take(&q, &out);
+	}
+	debate_free(&d);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* The debate object is valid JSON and holds what was decided. */
+START_TEST(test_view)
+{
+	static const char *const members[] = {"debate_id", "id", "task",
+	    "status", "agents", "rounds", "consensus", "confidence",
+	    "agreement", "messages", "critiques", "votes", "proposals",
+	    "final_answer", "dissenting_views", "created_at", "total_rounds"};
+	struct arena *a = arena_new(0);
+	struct world w;
+	struct buf b;
+	struct json_w out;
+	const struct json *j;
+	struct err_info info = {0};
+
+	world_init(&w, config_for(a, "majority", 2));
+	ck_assert(run(&w, NULL, ROOM));
+	buf_init(&b, 4 << 20);
+	json_w_init(&out, &b);
+	json_w_begin(&out, NULL);
+	debate_view_members(
+	    &out, a, &w.row, w.turns, w.n_turns, DEBATE_VIEW_FULL, NOW);
+	json_w_end(&out);
+	ck_assert_msg(json_parse(a, buf_text(&b), b.len, NULL, &j, &info) ==
+		ERR_OK,
+	    "%s", info.text);
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		ck_assert_msg(
+		    json_get(j, members[i]) != NULL, "no %s", members[i]);
+	ck_assert_int_eq(
+	    (int)json_len(json_get(j, "critiques")), count_events(&w, "critique"));
+	ck_assert_int_eq(
+	    (int)json_len(json_get(j, "votes")), count_events(&w, "vote"));
+	ck_assert_int_eq((int)json_len(json_get(j, "proposals")), 3);
+	buf_release(&b);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("engine");
+	TCase *c = tcase_create("engine");
+
+	tcase_set_timeout(c, 0);
+	tcase_add_loop_test(c, test_whole, 0, 8);
+	tcase_add_loop_test(c, test_cut_anywhere, 0, 4);
+	tcase_add_test(c, test_agent_fails);
+	tcase_add_test(c, test_insufficient);
+	tcase_add_test(c, test_fail);
+	tcase_add_test(c, test_prompts);
+	tcase_add_test(c, test_view);
+	suite_add_tcase(s, c);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
