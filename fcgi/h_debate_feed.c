@@ -118,11 +118,8 @@ debate_message_array(struct json_w *w, const char *key,
     const struct debate_message *messages, size_t n)
 {
 	json_w_begin_array(w, key);
-	for (size_t i = 0; i < n; i++) {
-		json_w_begin(w, NULL);
+	for (size_t i = 0; i < n; i++)
 		debate_view_message(w, messages[i].turn, messages[i].index);
-		json_w_end(w);
-	}
 	json_w_end_array(w);
 }
 

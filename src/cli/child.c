@@ -60,6 +60,9 @@ child_ended(struct child *c, int status)
 	for (int i = 0; i < c->failures && pause < CHILD_PAUSE_MAX_MS; i++)
 		pause *= 2;
 	c->failures++;
+	/* What it left behind in its group (workers of a killed nginx) would
+	 * hold the port. */
+	kill(-c->pid, SIGKILL);
 	c->pid = 0;
 	c->restart_ms = now +
 	    (pause < CHILD_PAUSE_MAX_MS ? pause : CHILD_PAUSE_MAX_MS);

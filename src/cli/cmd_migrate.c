@@ -25,7 +25,7 @@ migrate_run(int argc, char **argv)
 		if (!cmd_common(c, optarg))
 			return cmd_usage(&cmd_migrate, "bad option");
 	}
-	const char *verb = optind < argc ? argv[optind++] : "status";
+	const char *verb = optind < argc ? argv[optind++] : "up";
 	if (optind < argc || (!str_eq(verb, "status") && !str_eq(verb, "up")))
 		return cmd_usage(&cmd_migrate, "expected status or up");
 
@@ -53,8 +53,8 @@ migrate_run(int argc, char **argv)
 
 const struct cmd cmd_migrate = {
     .name = "migrate",
-    .args = "[status | up] [OPTION...]",
-    .summary = "Show or bring up to date the database schema.",
+    .args = "[up | status] [OPTION...]",
+    .summary = "Bring the database schema up to date, or show it.",
     .help = CMD_COMMON_HELP,
     .run = migrate_run,
 };

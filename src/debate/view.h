@@ -19,7 +19,8 @@ void debate_view_members(struct json_w *w, struct arena *a,
     const struct store_debate *row, const struct store_turn *turns, size_t n,
     enum debate_view_detail detail, int64_t now_us);
 
-/* One message of GET /debates/{id}/messages. */
+/* One message of GET /debates/{id}/messages: a whole object, as an element of
+ * an array. */
 void debate_view_message(
     struct json_w *w, const struct store_turn *turn, int64_t index);
 /* Is the turn a message (a whole text: proposal, revision, synthesis)? */

@@ -193,6 +193,17 @@ db_sqlite_bind(sqlite3_stmt *st, size_t n, const struct db_value *v)
 	}
 }
 
+/* SQLite prints 15 digits of a double; 17 bring back the same one. */
+static const char *
+db_sqlite_cell(sqlite3_stmt *st, int column, struct arena *a)
+{
+	if (sqlite3_column_type(st, column) == SQLITE_FLOAT)
+		return arena_printf(
+		    a, "%.17g", sqlite3_column_double(st, column));
+	return arena_strndup(a, (const char *)sqlite3_column_text(st, column),
+	    (size_t)sqlite3_column_bytes(st, column));
+}
+
 static void
 db_sqlite_row(sqlite3_stmt *st, struct arena *a, struct db_result *r,
     size_t *room)
@@ -208,9 +219,8 @@ db_sqlite_row(sqlite3_stmt *st, struct arena *a, struct db_result *r,
 		*room = *room * 2 + 8;
 	}
 	for (int i = 0; i < r->columns; i++)
-		r->cells[r->rows * width + (size_t)i] = arena_strndup(a,
-		    (const char *)sqlite3_column_text(st, i),
-		    (size_t)sqlite3_column_bytes(st, i));
+		r->cells[r->rows * width + (size_t)i] =
+		    db_sqlite_cell(st, i, a);
 	r->rows++;
 }
 

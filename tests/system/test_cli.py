@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""The command line: serve and debate on one data folder, bad settings, exit
+codes."""
+import json
+import os
+import signal
+import subprocess
+
+import httpx
+import pytest
+
+import stack as st
+
+
+@pytest.fixture(name="env")
+def fixture_env(tmp_path):
+    env = {k: v for k, v in os.environ.items()
+           if not k.startswith(("ARAGORA_", "OPENAI_"))}
+    env.update(ARAGORA_DATA_DIR=str(tmp_path / "data"),
+               ARAGORA_SHARE_DIR=st.SOURCE, ARAGORA_LOG_FORMAT="json")
+    return env
+
+
+def run(env, *args, **kw):
+    return subprocess.run([st.Stack.program("aragora"), *args], env=env,
+                          text=True, capture_output=True, check=False, **kw)
+
+
+def test_help(env):
+    for args in (["--help"], ["help"], ["help", "debate"], ["--version"],
+                 ["debate", "--help"], ["serve", "--help"],
+                 ["config", "--help"], ["doctor", "--help"]):
+        r = run(env, *args)
+        assert r.returncode == 0 and r.stdout, args
+    for args in ([], ["nonsense"], ["debate"], ["debate", "--bad"],
+                 ["serve", "--port", "x"], ["token"], ["migrate", "sideways"]):
+        r = run(env, *args)
+        assert r.returncode == 64 and r.stderr, args
+
+
+def test_bad_settings_are_all_listed(env):
+    env.update(ARAGORA_MAX_ROUNDS="many", ARAGORA_WS_HEARTBEAT="1",
+               ARAGORA_LOG_LEVEL="LOUD", ARAGORA_REDIS_URL="rediss://x")
+    for args in (["config"], ["debate", "x?"], ["serve"], ["doctor"]):
+        r = run(env, *args)
+        assert r.returncode == 78
+        for name in ("ARAGORA_MAX_ROUNDS", "ARAGORA_WS_HEARTBEAT",
+                     "ARAGORA_LOG_LEVEL", "ARAGORA_REDIS_URL"):
+            assert name in r.stderr
+    for program in ("aragora-fcgi", "aragora-runner", "aragora-ws"):
+        r = subprocess.run([st.Stack.program(program)], env=env, text=True,
+                           capture_output=True, check=False,
+                           stdin=subprocess.DEVNULL)
+        assert r.returncode == 78, program
+        assert "ARAGORA_MAX_ROUNDS" in r.stderr
+
+
+def test_config(env):
+    env.update(ARAGORA_API_TOKEN="planted-secret", ARAGORA_RATE_LIMIT="61")
+    r = run(env, "config", "--origin")
+    assert r.returncode == 0
+    assert "planted-secret" not in r.stdout
+    lines = dict(line.split(None, 1)[1].split("=", 1)
+                 for line in r.stdout.splitlines())
+    assert lines["ARAGORA_API_TOKEN"] == "********"
+    assert lines["ARAGORA_RATE_LIMIT"] == "61"
+    assert "environment ARAGORA_RATE_LIMIT=61" in r.stdout
+
+
+def test_routes(env):
+    r = run(env, "routes")
+    assert r.returncode == 0
+    assert "POST   /api/debates " in r.stdout
+
+
+def test_migrate(env):
+    assert run(env, "migrate", "status").returncode == 1
+    assert run(env, "migrate").returncode == 0
+    r = run(env, "migrate", "status")
+    assert r.returncode == 0 and "schema 1" in r.stdout
+
+
+def test_debate_without_server(env):
+    r = run(env, "debate", "Tea or coffee?", "--rounds", "1", "--seed", "3")
+    assert r.returncode == 0, r.stderr
+    for word in ("Tea or coffee?", "Round 1", "proposes", "severity",
+                 "votes for", "Answer", "Confidence", "issent"):
+        assert word in r.stdout
+    assert "\x1b" not in r.stdout  # no colours off a terminal
+    r = run(env, "debate", "Tea or coffee?", "--agents", "demo|fast,demo|fast",
+            "--json")
+    d = json.loads(r.stdout)
+    assert d["status"] == "completed" and d["final_answer"]
+    assert run(env, "debate", "x", "--agents", "nobody,demo").returncode == 64
+    r = run(env, "debate", "x", "--agents", "openai-api,demo")
+    assert r.returncode == 64 and "OPENAI_API_KEY" in r.stderr
+
+
+def test_debate_interrupted(env):
+    p = subprocess.Popen(
+        [st.Stack.program("aragora"), "debate", "Tea or coffee?", "--rounds",
+         "9"], env=env, stdout=subprocess.PIPE, text=True)
+    while "proposes" not in p.stdout.readline():
+        assert p.poll() is None
+    p.send_signal(signal.SIGINT)
+    out, _ = p.communicate(timeout=st.WAIT)
+    assert p.returncode == 1
+    assert "cancelled" in out
+
+
+def test_doctor(env):
+    run(env, "migrate")
+    r = run(env, "doctor")
+    assert r.returncode == 0, r.stdout
+    assert "[ok]   database sqlite" in r.stdout
+    env["ARAGORA_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/x"
+    r = run(env, "doctor")
+    assert r.returncode == 1 and "[fail]" in r.stdout
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(x) for x in f.read().split()]
+
+
+def test_serve(env):
+    port = st.free_port()
+    p = subprocess.Popen(
+        [st.Stack.program("aragora"), "serve", "--port", str(port)], env=env,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "ready" in p.stdout.readline()
+        base = f"http://127.0.0.1:{port}"
+        page = httpx.get(base + "/", trust_env=False)
+        assert page.status_code == 200 and "Aragora" in page.text
+        csp = page.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in csp and "unsafe-inline" not in csp
+        assert httpx.get(base + "/api/health",
+                         trust_env=False).json()["status"] == "healthy"
+        # The command line uses the running server's runner.
+        r = run(env, "debate", "Tea or coffee?", "--agents",
+                "demo|fast,demo|fast")
+        assert r.returncode == 0, r.stderr
+        # A second one on the same folder, and on the same port.
+        again = run(env, "serve", "--port", str(st.free_port()))
+        assert again.returncode == 69 and "another" in again.stderr
+        other = dict(env, ARAGORA_DATA_DIR=env["ARAGORA_DATA_DIR"] + "2")
+        busy = run(other, "serve", "--port", str(port))
+        assert busy.returncode == 69 and str(port) in busy.stderr
+        # A child that dies comes back.
+        pids = children_of(p.pid)
+        assert len(pids) == 5  # nginx, two workers, bridge, runner
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        st.wait_for("restart", lambda: len(children_of(p.pid)) == 5 and
+                    not set(children_of(p.pid)) & set(pids))
+        st.wait_for("health", lambda: _healthy(base))
+        pids = children_of(p.pid)
+        p.send_signal(signal.SIGINT)
+        p.communicate(timeout=st.WAIT)
+        assert p.returncode == 0
+        for pid in pids:
+            assert not os.path.exists(f"/proc/{pid}")
+    finally:
+        if p.poll() is None:
+            p.kill()
+
+
+def _healthy(base):
+    try:
+        return httpx.get(base + "/api/health",
+                         trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_children_die_with_serve(env):
+    port = st.free_port()
+    p = subprocess.Popen(
+        [st.Stack.program("aragora"), "serve", "--port", str(port)], env=env,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert "ready" in p.stdout.readline()
+    pids = children_of(p.pid)
+    p.kill()
+    p.communicate(timeout=st.WAIT)
+    for pid in pids:
+        st.wait_for(f"end of {pid}", lambda q=pid: st.Stack.is_zombie(q) or
+                    not os.path.exists(f"/proc/{q}"))
