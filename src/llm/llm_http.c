@@ -88,13 +88,12 @@ struct llm_call {
 	size_t demo_at;
 };
 
+static void llm_arm(struct llm_call *c);
 static void llm_attempt(struct llm_call *c);
+static void llm_collect(struct llm *llm);
 static void llm_on_timer(struct loop_timer *t);
 
 /* ---- curl on the loop ---- */
-
-static void
-llm_collect(struct llm *llm);
 
 static void
 llm_on_socket_event(struct loop_watch *w, uint32_t events)
@@ -453,9 +452,10 @@ llm_on_body(char *data, size_t size, size_t n, void *arg)
 	const char *type = NULL;
 
 	c->heard_ms = clock_mono_ms();
-	c->state = LLM_STREAMING;
 	if (!c->is_known) {
 		c->is_known = true;
+		c->state = LLM_STREAMING;
+		llm_arm(c); /* from now on the pause between tokens counts */
 		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 		curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
 		c->is_sse = status == 200 &&
@@ -492,9 +492,6 @@ llm_on_header(char *data, size_t size, size_t n, void *arg)
 	}
 	return len;
 }
-
-static void
-llm_arm(struct llm_call *c);
 
 /* The transfer has ended by itself. */
 static void
