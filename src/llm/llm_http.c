@@ -83,7 +83,8 @@ struct llm_call {
 	struct loop_timer timer; /* deadlines, pauses, demo pieces */
 	int64_t started_ms, sent_ms, heard_ms;
 	int64_t attempts;
-	bool was_learnt; /* the next attempt leaves something out */
+	struct llm_refused heeded; /* what this attempt left out */
+	bool was_learnt; /* the next attempt leaves something more out */
 	char *demo_text;
 	size_t demo_at;
 };
@@ -504,13 +505,14 @@ llm_transferred(struct llm_call *c, CURLcode code)
 	if (code == CURLE_OK && status == 200 && !c->is_sse)
 		llm_openai_event(s, buf_text(&c->reply), c->reply.len);
 	if (code == CURLE_OK && status != 200) {
-		struct llm_refused before = c->endpoint->refused;
 		char message[256];
 		enum llm_error_class e =
 		    llm_openai_error(status, buf_text(&c->reply), c->reply.len,
 			message, sizeof(message), &c->endpoint->refused);
-		c->was_learnt = memcmp(&before, &c->endpoint->refused,
-				    sizeof(before)) != 0;
+		/* Another call may have learnt it while this one was out. */
+		c->was_learnt = memcmp(&c->heeded, &c->endpoint->refused,
+				    sizeof(c->heeded)) != 0 &&
+		    e == LLM_ERR_BAD_REQUEST;
 		llm_failed(c, e, message);
 	} else if (s->error != LLM_ERR_NONE) {
 		llm_failed(c, s->error, s->message);
@@ -603,8 +605,8 @@ llm_attempt(struct llm_call *c)
 		return;
 	}
 	buf_clear(&c->body);
-	llm_openai_body(
-	    &c->body, &c->agent, &c->request, &c->endpoint->refused);
+	c->heeded = c->endpoint->refused;
+	llm_openai_body(&c->body, &c->agent, &c->request, &c->heeded);
 	c->easy = curl_easy_init();
 	if (c->easy == NULL)
 		mem_exhausted(0);
