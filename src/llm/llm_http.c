@@ -77,6 +77,7 @@ struct llm_call {
 	struct buf reply;	/* answer that is not a stream */
 	struct sse sse;
 	struct llm_stream stream;
+	bool is_probe; /* of an endpoint that is paused */
 	bool is_sse;
 	bool is_known; /* status and type have been looked at */
 	int64_t retry_after_ms; /* -1 = not said */
@@ -199,6 +200,9 @@ llm_attempt_end(struct llm_call *c)
 		curl_easy_cleanup(c->easy);
 		c->easy = NULL;
 	}
+	if (c->is_probe)
+		c->endpoint->probes--;
+	c->is_probe = false;
 	curl_slist_free_all(c->headers);
 	c->headers = NULL;
 }
@@ -314,8 +318,10 @@ llm_finish(struct llm_call *c, enum llm_error_class error, const char *message)
 /* ---- breaker ---- */
 
 static bool
-llm_breaker_lets(struct llm_endpoint *e)
+llm_breaker_lets(struct llm_call *c)
 {
+	struct llm_endpoint *e = c->endpoint;
+
 	if (e->open_until_ms == 0)
 		return true;
 	if (clock_mono_ms() < e->open_until_ms)
@@ -323,19 +329,18 @@ llm_breaker_lets(struct llm_endpoint *e)
 	if (e->probes >= LLM_PROBES)
 		return false;
 	e->probes++;
+	c->is_probe = true;
 	return true;
 }
 
 static void
-llm_breaker_note(struct llm_endpoint *e, enum llm_error_class error)
+llm_breaker_note(const struct llm_call *c, enum llm_error_class error)
 {
-	bool is_probe = e->open_until_ms != 0;
+	struct llm_endpoint *e = c->endpoint;
 
-	if (is_probe && e->probes > 0)
-		e->probes--;
 	if (error == LLM_ERR_NONE) {
 		e->failures = 0;
-		if (is_probe && ++e->successes >= LLM_CLOSE_AFTER) {
+		if (c->is_probe && ++e->successes >= LLM_CLOSE_AFTER) {
 			e->open_until_ms = 0;
 			e->successes = 0;
 		}
@@ -345,7 +350,7 @@ llm_breaker_note(struct llm_endpoint *e, enum llm_error_class error)
 	    error == LLM_ERR_REFUSAL)
 		return;
 	e->successes = 0;
-	if (is_probe || ++e->failures >= LLM_BREAK_AFTER) {
+	if (c->is_probe || ++e->failures >= LLM_BREAK_AFTER) {
 		e->open_until_ms = clock_mono_ms() + LLM_BREAK_MS;
 		log_warning("llm.breaker", "agent=%s failures=%d pause_ms=%d",
 		    e->key, e->failures, LLM_BREAK_MS);
@@ -410,7 +415,7 @@ llm_failed(struct llm_call *c, enum llm_error_class error, const char *message)
 	snprintf(text, sizeof(text), "%s", message);
 	log_info("llm.failed", "agent=%s class=%s attempt=%lld",
 	    c->agent.row->name, llm_error_name(error), (long long)c->attempts);
-	llm_breaker_note(c->endpoint, error);
+	llm_breaker_note(c, error);
 	bool is_again = c->was_learnt ||
 	    (llm_may_retry(error) &&
 		c->attempts < c->llm->settings->llm_max_attempts);
@@ -528,7 +533,7 @@ llm_transferred(struct llm_call *c, CURLcode code)
 	} else if (s->text.len == 0) {
 		llm_failed(c, LLM_ERR_EMPTY, "the answer is empty");
 	} else {
-		llm_breaker_note(c->endpoint, LLM_ERR_NONE);
+		llm_breaker_note(c, LLM_ERR_NONE);
 		llm_finish(c, LLM_ERR_NONE, "");
 	}
 }
@@ -599,7 +604,7 @@ llm_attempt(struct llm_call *c)
 	    .tokens_out = -1,
 	    .on_text = llm_on_text,
 	    .arg = c};
-	if (!llm_breaker_lets(c->endpoint)) {
+	if (!llm_breaker_lets(c)) {
 		llm_finish(c, LLM_ERR_OVERLOAD,
 		    "paused after repeated failures");
 		return;
