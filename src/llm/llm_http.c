@@ -77,24 +77,25 @@ struct llm_call {
 	struct buf reply;	/* answer that is not a stream */
 	struct sse sse;
 	struct llm_stream stream;
+	bool is_probe; /* of an endpoint that is paused */
 	bool is_sse;
 	bool is_known; /* status and type have been looked at */
 	int64_t retry_after_ms; /* -1 = not said */
 	struct loop_timer timer; /* deadlines, pauses, demo pieces */
 	int64_t started_ms, sent_ms, heard_ms;
 	int64_t attempts;
-	bool was_learnt; /* the next attempt leaves something out */
+	struct llm_refused heeded; /* what this attempt left out */
+	bool was_learnt; /* the next attempt leaves something more out */
 	char *demo_text;
 	size_t demo_at;
 };
 
+static void llm_arm(struct llm_call *c);
 static void llm_attempt(struct llm_call *c);
+static void llm_collect(struct llm *llm);
 static void llm_on_timer(struct loop_timer *t);
 
 /* ---- curl on the loop ---- */
-
-static void
-llm_collect(struct llm *llm);
 
 static void
 llm_on_socket_event(struct loop_watch *w, uint32_t events)
@@ -199,6 +200,9 @@ llm_attempt_end(struct llm_call *c)
 		curl_easy_cleanup(c->easy);
 		c->easy = NULL;
 	}
+	if (c->is_probe)
+		c->endpoint->probes--;
+	c->is_probe = false;
 	curl_slist_free_all(c->headers);
 	c->headers = NULL;
 }
@@ -314,8 +318,10 @@ llm_finish(struct llm_call *c, enum llm_error_class error, const char *message)
 /* ---- breaker ---- */
 
 static bool
-llm_breaker_lets(struct llm_endpoint *e)
+llm_breaker_lets(struct llm_call *c)
 {
+	struct llm_endpoint *e = c->endpoint;
+
 	if (e->open_until_ms == 0)
 		return true;
 	if (clock_mono_ms() < e->open_until_ms)
@@ -323,19 +329,18 @@ llm_breaker_lets(struct llm_endpoint *e)
 	if (e->probes >= LLM_PROBES)
 		return false;
 	e->probes++;
+	c->is_probe = true;
 	return true;
 }
 
 static void
-llm_breaker_note(struct llm_endpoint *e, enum llm_error_class error)
+llm_breaker_note(const struct llm_call *c, enum llm_error_class error)
 {
-	bool is_probe = e->open_until_ms != 0;
+	struct llm_endpoint *e = c->endpoint;
 
-	if (is_probe && e->probes > 0)
-		e->probes--;
 	if (error == LLM_ERR_NONE) {
 		e->failures = 0;
-		if (is_probe && ++e->successes >= LLM_CLOSE_AFTER) {
+		if (c->is_probe && ++e->successes >= LLM_CLOSE_AFTER) {
 			e->open_until_ms = 0;
 			e->successes = 0;
 		}
@@ -345,7 +350,7 @@ llm_breaker_note(struct llm_endpoint *e, enum llm_error_class error)
 	    error == LLM_ERR_REFUSAL)
 		return;
 	e->successes = 0;
-	if (is_probe || ++e->failures >= LLM_BREAK_AFTER) {
+	if (c->is_probe || ++e->failures >= LLM_BREAK_AFTER) {
 		e->open_until_ms = clock_mono_ms() + LLM_BREAK_MS;
 		log_warning("llm.breaker", "agent=%s failures=%d pause_ms=%d",
 		    e->key, e->failures, LLM_BREAK_MS);
@@ -410,7 +415,7 @@ llm_failed(struct llm_call *c, enum llm_error_class error, const char *message)
 	snprintf(text, sizeof(text), "%s", message);
 	log_info("llm.failed", "agent=%s class=%s attempt=%lld",
 	    c->agent.row->name, llm_error_name(error), (long long)c->attempts);
-	llm_breaker_note(c->endpoint, error);
+	llm_breaker_note(c, error);
 	bool is_again = c->was_learnt ||
 	    (llm_may_retry(error) &&
 		c->attempts < c->llm->settings->llm_max_attempts);
@@ -453,9 +458,10 @@ llm_on_body(char *data, size_t size, size_t n, void *arg)
 	const char *type = NULL;
 
 	c->heard_ms = clock_mono_ms();
-	c->state = LLM_STREAMING;
 	if (!c->is_known) {
 		c->is_known = true;
+		c->state = LLM_STREAMING;
+		llm_arm(c); /* from now on the pause between tokens counts */
 		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 		curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
 		c->is_sse = status == 200 &&
@@ -493,9 +499,6 @@ llm_on_header(char *data, size_t size, size_t n, void *arg)
 	return len;
 }
 
-static void
-llm_arm(struct llm_call *c);
-
 /* The transfer has ended by itself. */
 static void
 llm_transferred(struct llm_call *c, CURLcode code)
@@ -507,13 +510,14 @@ llm_transferred(struct llm_call *c, CURLcode code)
 	if (code == CURLE_OK && status == 200 && !c->is_sse)
 		llm_openai_event(s, buf_text(&c->reply), c->reply.len);
 	if (code == CURLE_OK && status != 200) {
-		struct llm_refused before = c->endpoint->refused;
 		char message[256];
 		enum llm_error_class e =
 		    llm_openai_error(status, buf_text(&c->reply), c->reply.len,
 			message, sizeof(message), &c->endpoint->refused);
-		c->was_learnt = memcmp(&before, &c->endpoint->refused,
-				    sizeof(before)) != 0;
+		/* Another call may have learnt it while this one was out. */
+		c->was_learnt = memcmp(&c->heeded, &c->endpoint->refused,
+				    sizeof(c->heeded)) != 0 &&
+		    e == LLM_ERR_BAD_REQUEST;
 		llm_failed(c, e, message);
 	} else if (s->error != LLM_ERR_NONE) {
 		llm_failed(c, s->error, s->message);
@@ -529,7 +533,7 @@ llm_transferred(struct llm_call *c, CURLcode code)
 	} else if (s->text.len == 0) {
 		llm_failed(c, LLM_ERR_EMPTY, "the answer is empty");
 	} else {
-		llm_breaker_note(c->endpoint, LLM_ERR_NONE);
+		llm_breaker_note(c, LLM_ERR_NONE);
 		llm_finish(c, LLM_ERR_NONE, "");
 	}
 }
@@ -600,14 +604,14 @@ llm_attempt(struct llm_call *c)
 	    .tokens_out = -1,
 	    .on_text = llm_on_text,
 	    .arg = c};
-	if (!llm_breaker_lets(c->endpoint)) {
+	if (!llm_breaker_lets(c)) {
 		llm_finish(c, LLM_ERR_OVERLOAD,
 		    "paused after repeated failures");
 		return;
 	}
 	buf_clear(&c->body);
-	llm_openai_body(
-	    &c->body, &c->agent, &c->request, &c->endpoint->refused);
+	c->heeded = c->endpoint->refused;
+	llm_openai_body(&c->body, &c->agent, &c->request, &c->heeded);
 	c->easy = curl_easy_init();
 	if (c->easy == NULL)
 		mem_exhausted(0);

@@ -159,7 +159,8 @@ llm_openai_error(long status, const char *body, size_t len, char *message,
 	openai_safe(message, size, text);
 	if (*message == '\0')
 		snprintf(message, size, "HTTP status %ld", status);
-	if (status == 400 || status == 422)
+	if ((status == 400 || status == 422) &&
+	    !str_eq(code, "context_length_exceeded"))
 		openai_learn(learnt, text);
 	enum llm_error_class c = openai_class(status, code, type);
 	arena_free(&a);
