@@ -11,5 +11,5 @@
 /* Fills req->caller by the rule of the matched route. ERR_AUTH with *code
  * AUTH_REQUIRED (nothing sent) or INVALID_TOKEN (sent and bad); the store's
  * errors. */
-enum err auth_check(
-    struct req *req, const char **code, struct err_info *info) MUST_CHECK;
+enum err auth_check(struct req *req, const char **code, struct err_info *info)
+    MUST_CHECK;

@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define CLIENT_IP_BITS    128
+#define CLIENT_IP_BITS	  128
 #define CLIENT_IP_V4_BITS 96 /* prefix of ::ffff:0:0/96 */
-#define CLIENT_IP_TEXT    64 /* longest address text looked at */
+#define CLIENT_IP_TEXT	  64 /* longest address text looked at */
 
 /* IPv4 is kept as an IPv4-mapped IPv6 address, so both compare alike. */
 struct client_ip_net {

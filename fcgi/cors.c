@@ -19,7 +19,7 @@ cors_is_listed(const char *allowed, const char *origin)
 		size_t len = strcspn(p, ",");
 		size_t text = len;
 		while (text > 0 &&
-		       (str_is_space(p[text - 1]) || p[text - 1] == '/'))
+		    (str_is_space(p[text - 1]) || p[text - 1] == '/'))
 			text--;
 		if (text == 1 && *p == '*')
 			return true;
@@ -43,10 +43,11 @@ cors_headers(struct buf *out, const char *origin, bool is_preflight)
 {
 	buf_puts(out, "Access-Control-Allow-Origin: ");
 	buf_puts(out, origin);
-	buf_puts(out, "\r\nVary: Origin\r\n"
-		      "Access-Control-Expose-Headers: X-RateLimit-Limit, "
-		      "X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, "
-		      "X-Trace-Id\r\n");
+	buf_puts(out,
+	    "\r\nVary: Origin\r\n"
+	    "Access-Control-Expose-Headers: X-RateLimit-Limit, "
+	    "X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, "
+	    "X-Trace-Id\r\n");
 	if (is_preflight)
 		buf_puts(out,
 		    "Access-Control-Allow-Methods: GET, POST, PUT, PATCH, "

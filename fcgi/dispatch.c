@@ -131,8 +131,9 @@ dispatch_body(struct req *req, struct res *res, struct dispatch_scratch *s,
 	struct err_info info = {0};
 
 	req->body_text = "";
-	if (has_length && str_to_u64(text, strlen(text), DISPATCH_BODY_DIGITS,
-			      &length) != ERR_OK) {
+	if (has_length &&
+	    str_to_u64(text, strlen(text), DISPATCH_BODY_DIGITS, &length) !=
+		ERR_OK) {
 		struct res_field field = {"Content-Length", "is not a number"};
 		return res_invalid(res, "INVALID_VALUE", &field, 1);
 	}
@@ -280,10 +281,11 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 	}
 	buf_puts(out, "X-Trace-Id: ");
 	buf_puts(out, req->trace_id);
-	buf_puts(out, "\r\nCache-Control: no-store\r\n"
-		      "X-Content-Type-Options: nosniff\r\n"
-		      "X-Frame-Options: DENY\r\n"
-		      "Referrer-Policy: strict-origin-when-cross-origin\r\n");
+	buf_puts(out,
+	    "\r\nCache-Control: no-store\r\n"
+	    "X-Content-Type-Options: nosniff\r\n"
+	    "X-Frame-Options: DENY\r\n"
+	    "Referrer-Policy: strict-origin-when-cross-origin\r\n");
 	if (req->app->settings->ssl_enabled || req_is_https(req))
 		buf_puts(
 		    out, "Strict-Transport-Security: max-age=31536000\r\n");
@@ -296,10 +298,10 @@ dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 {
 	int class = (int)status / 100;
 
-	metric_add(class == 2   ? METRIC_HTTP_2XX
-		   : class == 3 ? METRIC_HTTP_3XX
-		   : class == 4 ? METRIC_HTTP_4XX
-				: METRIC_HTTP_5XX,
+	metric_add(class == 2 ? METRIC_HTTP_2XX
+		: class == 3  ? METRIC_HTTP_3XX
+		: class == 4  ? METRIC_HTTP_4XX
+			      : METRIC_HTTP_5XX,
 	    1);
 	log_debug("http.request", "method=%s route=%s status=%d ms=%.2f",
 	    env_get(req->env, ENV_METHOD),

@@ -67,6 +67,8 @@ debate_cancel(struct req *req, struct res *res)
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	const char *cancelled = store_status_name(STORE_CANCELLED);
+	row.status = STORE_CANCELLED;
+	row.completed_us = req->now_us;
 	struct store_event event = {.type = event_name(EVENT_DEBATE_END),
 	    .round = row.round,
 	    .data = debate_end_data(req->arena, &row, turns, n, cancelled,

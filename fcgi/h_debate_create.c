@@ -19,9 +19,9 @@
 
 #define DEBATE_ERRORS_MAX   16
 #define DEBATE_ID_PREFIX    "adhoc_"
-#define DEBATE_ID_BYTES     4
-#define DEBATE_ID_TRIES     5 /* 32 random bits do meet, rarely */
-#define DEBATE_KEY_MAX      255
+#define DEBATE_ID_BYTES	    4
+#define DEBATE_ID_TRIES	    5 /* 32 random bits do meet, rarely */
+#define DEBATE_KEY_MAX	    255
 #define DEBATE_PRIORITY_MAX 10
 #define DEBATE_FULL_RETRY_S 30 /* a queue place comes free in minutes */
 

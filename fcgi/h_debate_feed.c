@@ -14,7 +14,7 @@
 #define DEBATE_MESSAGES_MAX  200
 #define DEBATE_EVENTS_PAGE   100
 #define DEBATE_EVENTS_MAX    500
-#define DEBATE_NAME_MAX      200
+#define DEBATE_NAME_MAX	     200
 #define DEBATE_ROUND_MAX     1000
 /* One event holds at most one text of a model, far less than this. */
 #define DEBATE_EVENT_BYTES ((size_t)16 << 20)
@@ -89,8 +89,8 @@ debate_is_wanted(
     const struct debate_messages_in *in, const struct store_turn *turn)
 {
 	return (in->round < 0 || turn->round == in->round) &&
-	       (in->agent == NULL || str_eq(turn->agent, in->agent)) &&
-	       (in->role == NULL || str_eq(turn->role, in->role));
+	    (in->agent == NULL || str_eq(turn->agent, in->agent)) &&
+	    (in->role == NULL || str_eq(turn->role, in->role));
 }
 
 /* The wanted messages of the turns; *n of them on the arena. */

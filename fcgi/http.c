@@ -30,7 +30,7 @@ bool
 http_method_is_unsafe(enum http_method m)
 {
 	return m == HTTP_POST || m == HTTP_PUT || m == HTTP_PATCH ||
-	       m == HTTP_DELETE;
+	    m == HTTP_DELETE;
 }
 
 const char *

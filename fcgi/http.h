@@ -58,7 +58,7 @@ const char *http_status_text(enum http_status s);
 struct http_error {
 	enum http_status status;
 	const char *code;  /* of the envelope */
-	bool is_shown;     /* the err_info text may be shown */
+	bool is_shown;	   /* the err_info text may be shown */
 	int retry_after_s; /* 0 = no Retry-After */
 };
 const struct http_error *http_error(enum err e);

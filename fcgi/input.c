@@ -13,8 +13,8 @@ int64_t
 input_fallback(const struct input *row, const struct settings *s)
 {
 	return row->kind == INPUT_PAGE && row->fallback == 0
-		   ? s->default_pagination
-		   : row->fallback;
+	    ? s->default_pagination
+	    : row->fallback;
 }
 
 int64_t
@@ -132,7 +132,7 @@ input_json_text(
 {
 	enum json_kind kind = json_kind(value);
 	bool is_number = row->kind == INPUT_INT || row->kind == INPUT_PAGE ||
-			 row->kind == INPUT_OFFSET;
+	    row->kind == INPUT_OFFSET;
 
 	if (row->kind == INPUT_BOOL)
 		return kind == JSON_BOOL ? json_text(a, value) : NULL;

@@ -32,7 +32,7 @@ struct input {
 	int64_t fallback; /* when absent */
 	int64_t min, max;
 	const char *choices; /* "a|b|c|" */
-	size_t offset;       /* of the member in the handler's struct */
+	size_t offset;	     /* of the member in the handler's struct */
 	const char *help;
 };
 

@@ -16,8 +16,8 @@
 #include "base/str.h"
 
 #define LISTEN_FDS_START 3 /* sd_listen_fds(3) */
-#define LISTEN_FDS_MAX   1024
-#define LISTEN_UNIX      "unix:"
+#define LISTEN_FDS_MAX	 1024
+#define LISTEN_UNIX	 "unix:"
 /* The web server runs under another user of the same group. */
 #define LISTEN_MODE 0660
 
@@ -28,7 +28,7 @@ listen_is_listening(int fd)
 	socklen_t len = sizeof(on);
 
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 &&
-	       on != 0;
+	    on != 0;
 }
 
 static bool
@@ -170,7 +170,7 @@ listen_close(const char *where, int fd)
 	struct sockaddr_un addr = {.sun_family = AF_UNSPEC};
 	socklen_t len = sizeof(addr);
 	bool is_file = str_starts(where, LISTEN_UNIX) &&
-		       getsockname(fd, (struct sockaddr *)&addr, &len) == 0;
+	    getsockname(fd, (struct sockaddr *)&addr, &len) == 0;
 
 	close(fd);
 	if (is_file && !listen_is_taken(&addr))

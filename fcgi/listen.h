@@ -12,8 +12,8 @@ enum err listen_inherit(int *fd) MUST_CHECK;
 
 /* "unix:/path", "host:port", "[v6]:port" or ":port". A socket file that
  * nobody listens on is replaced; ERR_EXISTS when somebody does. */
-enum err listen_open(
-    const char *where, int *fd, struct err_info *info) MUST_CHECK;
+enum err listen_open(const char *where, int *fd, struct err_info *info)
+    MUST_CHECK;
 /* Close a socket of listen_open; the file of a "unix:" one goes too, unless
  * another process listens on it by now. */
 void listen_close(const char *where, int fd);

@@ -24,7 +24,7 @@
 #include "settings/settings.h"
 #include "store/store.h"
 
-#define MAIN_PROGRAM     "aragora-fcgi"
+#define MAIN_PROGRAM	 "aragora-fcgi"
 #define MAIN_OPENAPI_MAX ((size_t)16 << 20)
 /* glibc gives every thread a heap of its own; two are plenty here. */
 #define MAIN_HEAPS 2

@@ -13,7 +13,7 @@
 #include "settings/settings.h"
 #include "store/store.h"
 
-#define PROBE_PERIOD_S     5 /* the age a load balancer may be shown */
+#define PROBE_PERIOD_S	   5 /* the age a load balancer may be shown */
 #define PROBE_FIRST_WAIT_S 2 /* start-up waits no longer than this */
 /* A runner writes its row several times within a lease. */
 #define PROBE_RUNNER_LEASES 2
@@ -88,7 +88,7 @@ probe_sleep(struct probe *p)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += PROBE_PERIOD_S;
 	while (!p->is_stopping &&
-	       pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
+	    pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
 		;
 }
 
@@ -128,7 +128,7 @@ probe_wait_first(struct probe *p)
 	until.tv_sec += PROBE_FIRST_WAIT_S;
 	pthread_mutex_lock(&p->lock);
 	while (!p->state.is_done &&
-	       pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
+	    pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
 		;
 	pthread_mutex_unlock(&p->lock);
 }

@@ -16,12 +16,12 @@ struct bus;
 struct probe;
 
 struct probe_state {
-	bool is_done;      /* false until the first look is through */
+	bool is_done;	   /* false until the first look is through */
 	enum err database; /* ERR_OK = connected */
-	enum err redis;    /* ERR_UNSUPPORTED = not configured */
+	enum err redis;	   /* ERR_UNSUPPORTED = not configured */
 	double database_ms, redis_ms;
 	int64_t pending, active; /* debates; 0 when unknown */
-	int64_t runners;         /* seen lately */
+	int64_t runners;	 /* seen lately */
 };
 
 /* Borrows all three for its life. Waits a moment for the first look. */

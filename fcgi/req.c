@@ -7,7 +7,7 @@
 #include "base/str.h"
 #include "fcgi/client_ip.h"
 
-#define REQ_HOST_MAX    255
+#define REQ_HOST_MAX	255
 #define REQ_TRACE_BYTES 16
 
 const char *
@@ -24,11 +24,12 @@ req_is_https(const struct req *req)
 {
 	const char *forwarded = env_get(req->env, ENV_FORWARDED_PROTO);
 
-	if (*forwarded != '\0' && client_ip_is_trusted(req->app->trusted,
-				      env_get(req->env, ENV_REMOTE_ADDR)))
+	if (*forwarded != '\0' &&
+	    client_ip_is_trusted(
+		req->app->trusted, env_get(req->env, ENV_REMOTE_ADDR)))
 		return str_ieq(forwarded, "https");
 	return str_ieq(env_get(req->env, ENV_HTTPS), "on") ||
-	       str_ieq(env_get(req->env, ENV_SCHEME), "https");
+	    str_ieq(env_get(req->env, ENV_SCHEME), "https");
 }
 
 const char *

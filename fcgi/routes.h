@@ -39,10 +39,10 @@ struct route {
 	const char *handler; /* name of the function */
 	enum route_auth auth;
 	enum route_rate rate;
-	size_t max_body;         /* bytes; 0 = a body is not looked at */
-	const char *body;        /* schema of the request body, "" = none */
+	size_t max_body;	 /* bytes; 0 = a body is not looked at */
+	const char *body;	 /* schema of the request body, "" = none */
 	enum http_status status; /* of success */
-	const char *answer;      /* schema of it; "text" = text/plain */
+	const char *answer;	 /* schema of it; "text" = text/plain */
 	const char *tag;
 	const char *operation_id;
 	const char *summary;

@@ -11,7 +11,7 @@
 #include "base/err.h"
 
 #define SCGI_HEADER_MAX 65536 /* bytes within the netstring */
-#define SCGI_VARS_MAX   256
+#define SCGI_VARS_MAX	256
 /* The longest netstring with its length, colon and comma. */
 #define SCGI_BUFFER_MAX (SCGI_HEADER_MAX + 8)
 

@@ -177,10 +177,10 @@ server_answer(struct server *s, struct server_conn *c,
 	enum http_status status;
 
 	return dispatch_run(s->app, scratch, &in, &status) == ERR_OK &&
-	       t->write(c->link, scratch->head.data, scratch->head.len) ==
-		   ERR_OK &&
-	       t->write(c->link, buf_text(&scratch->body), scratch->body.len) ==
-		   ERR_OK;
+	    t->write(c->link, scratch->head.data, scratch->head.len) ==
+	    ERR_OK &&
+	    t->write(c->link, buf_text(&scratch->body), scratch->body.len) ==
+	    ERR_OK;
 }
 
 static void
@@ -327,7 +327,7 @@ server_start_threads(struct server *s, pthread_t *threads, size_t n)
 	size_t started = 0;
 
 	while (started < n &&
-	       pthread_create(&threads[started], NULL, server_thread, s) == 0)
+	    pthread_create(&threads[started], NULL, server_thread, s) == 0)
 		started++;
 	return started;
 }

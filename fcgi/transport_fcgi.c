@@ -21,13 +21,13 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define FCGI_NO_SOCKET    (-1)
+#define FCGI_NO_SOCKET	  (-1)
 #define FCGI_HEADER_BYTES 8
-#define FCGI_VERSION      1
-#define FCGI_BEGIN        1 /* type of FCGI_BEGIN_REQUEST */
+#define FCGI_VERSION	  1
+#define FCGI_BEGIN	  1 /* type of FCGI_BEGIN_REQUEST */
 #define FCGI_BEGIN_BYTES  8 /* its content */
 #define FCGI_PEEK_WAIT_MS 10
-#define FCGI_DRAIN_STEP   8192
+#define FCGI_DRAIN_STEP	  8192
 
 struct link {
 	FCGX_Request request;
@@ -82,7 +82,7 @@ fcgi_peek(const struct link *l)
 	unsigned id = (unsigned)h[2] << 8 | h[3];
 	unsigned length = (unsigned)h[4] << 8 | h[5];
 	return h[0] == FCGI_VERSION && h[1] == FCGI_BEGIN && id != 0 &&
-	       length == FCGI_BEGIN_BYTES;
+	    length == FCGI_BEGIN_BYTES;
 }
 
 static void
@@ -164,7 +164,7 @@ fcgi_finish(struct link *l, bool may_stay)
 	/* libfcgi takes a write that was cut short by its time-out for a whole
 	 * one; after that the stream is out of step. */
 	return l->request.ipcFd >= 0 &&
-	       clock_mono_ms() - l->write_started_ms < l->timeout_ms;
+	    clock_mono_ms() - l->write_started_ms < l->timeout_ms;
 }
 
 static void

@@ -15,7 +15,7 @@
 #include "fcgi/scgi.h"
 
 #define SCGI_FIRST_BYTES 4096 /* an ordinary header fits */
-#define SCGI_DRAIN_STEP  8192
+#define SCGI_DRAIN_STEP	 8192
 
 struct link {
 	int fd;

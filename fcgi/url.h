@@ -12,8 +12,8 @@
 #include "base/err.h"
 
 #define URL_SEGMENTS_MAX 16
-#define URL_PARAMS_MAX   64
-#define URL_BYTES_MAX    16384
+#define URL_PARAMS_MAX	 64
+#define URL_BYTES_MAX	 16384
 
 struct url_param {
 	const char *key;

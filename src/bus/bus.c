@@ -32,8 +32,9 @@ bool
 bus_unframe(char *data, size_t len, struct bus_message *out)
 {
 	char *line_end = memchr(data, '\n', len);
-	char *space =
-	    line_end != NULL ? memchr(data, ' ', (size_t)(line_end - data)) : NULL;
+	char *space = line_end != NULL
+	    ? memchr(data, ' ', (size_t)(line_end - data))
+	    : NULL;
 	uint64_t seq;
 
 	if (space == NULL ||

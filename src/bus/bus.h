@@ -15,7 +15,7 @@
 #include "base/err.h"
 
 struct settings;
-struct bus;	 /* publisher */
+struct bus;	/* publisher */
 struct bus_sub; /* subscriber */
 
 /* "debate_id seq\n" and the payload travel in one message; the payload of a

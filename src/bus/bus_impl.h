@@ -43,8 +43,8 @@ struct bus_sub {
 	size_t n_wants;
 	int all_count;
 	void (*run)(struct bus_sub *sub); /* the thread's body */
-	char *path;	   /* local: our socket */
-	int listen_fd;	   /* local */
+	char *path;			  /* local: our socket */
+	int listen_fd;			  /* local */
 };
 
 /* "debate_id seq\npayload" */

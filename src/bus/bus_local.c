@@ -20,13 +20,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "bus/bus_impl.h"
+#include "metrics/metrics.h"
 #include "settings/settings.h"
 
 #define BUS_LOCAL_PEERS	    64
 #define BUS_LOCAL_RESCAN_MS 200
 #define BUS_LOCAL_BUFFER    (4 << 20)
 /* Longer messages travel as a bare doorbell: the reader asks the table. */
-#define BUS_LOCAL_PACKET    (160u << 10)
+#define BUS_LOCAL_PACKET (160u << 10)
 
 struct bus_local_peer {
 	int fd;
@@ -42,8 +43,7 @@ struct bus_local {
 };
 
 static bool
-bus_local_address(
-    const char *dir, const char *name, struct sockaddr_un *out)
+bus_local_address(const char *dir, const char *name, struct sockaddr_un *out)
 {
 	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
 	return snprintf(out->sun_path, sizeof(out->sun_path), "%s/%s", dir,
@@ -95,8 +95,8 @@ bus_local_connect(struct bus_local *b, const char *name)
 	if (b->n_peers == BUS_LOCAL_PEERS ||
 	    !bus_local_address(b->dir, name, &to))
 		return;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	    0);
+	int fd =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
 	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
@@ -143,13 +143,17 @@ bus_local_send(struct bus_local *b, const struct buf *frame)
 {
 	for (size_t i = 0; i < b->n_peers;) {
 		struct bus_local_peer *p = &b->peers[i];
-		if (send(p->fd, frame->data, frame->len, MSG_NOSIGNAL) < 0 &&
-		    errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+		if (send(p->fd, frame->data, frame->len, MSG_NOSIGNAL) >= 0) {
+			i++;
+			continue;
+		}
+		if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
 			close(p->fd);
 			*p = b->peers[--b->n_peers];
 			b->scanned_ms = INT64_MIN / 2;
 			continue;
 		}
+		metric_add(METRIC_BUS_DROPPED, 1);
 		i++;
 	}
 }
@@ -203,8 +207,8 @@ bus_local_listen(struct bus_sub *sub, struct err_info *info)
 	    !bus_local_address(dir, name, &at))
 		return err_set(info, ERR_IO, "ARAGORA_DATA_DIR",
 		    "no place for sockets: '%s' is missing or too long", dir);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	    0);
+	int fd =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	unlink(at.sun_path);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
 	    listen(fd, 128) != 0) {
@@ -252,8 +256,7 @@ static bool
 bus_local_receive(struct bus_sub *sub, struct bus_local_rx *rx, int fd)
 {
 	for (;;) {
-		ssize_t n =
-		    recv(fd, rx->packet, BUS_MESSAGE_MAX, MSG_DONTWAIT);
+		ssize_t n = recv(fd, rx->packet, BUS_MESSAGE_MAX, MSG_DONTWAIT);
 		if (n <= 0)
 			return n < 0 && (errno == EAGAIN || errno == EINTR);
 		struct bus_message m;

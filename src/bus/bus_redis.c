@@ -101,7 +101,8 @@ bus_redis_connect(const struct settings *s)
 	struct bus_redis_url u;
 	double seconds = s->redis_socket_timeout;
 	struct timeval tv = {.tv_sec = (time_t)seconds,
-	    .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
+	    .tv_usec =
+		(suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)};
 
 	if (!bus_redis_parse(s->redis_url, &u))
 		return NULL;
@@ -112,11 +113,10 @@ bus_redis_connect(const struct settings *s)
 		return NULL;
 	bool ok = c->err == 0 && redisSetTimeout(c, tv) == REDIS_OK;
 	if (ok && u.password != NULL)
-		ok = bus_redis_ask(
-		    c, 2, (const char *[]){"AUTH", u.password});
+		ok = bus_redis_ask(c, 2, (const char *[]){"AUTH", u.password});
 	if (ok && u.database != NULL)
-		ok = bus_redis_ask(
-		    c, 2, (const char *[]){"SELECT", u.database});
+		ok =
+		    bus_redis_ask(c, 2, (const char *[]){"SELECT", u.database});
 	if (ok)
 		return c;
 	redisFree(c);
@@ -146,7 +146,8 @@ bus_redis_drop(struct bus_redis *b)
 	b->context = NULL;
 	b->retry_ms = clock_mono_ms() + BUS_REDIS_RETRY_MS;
 	if (!b->is_down)
-		log_warning("bus.redis.down", "retry_ms=%d", BUS_REDIS_RETRY_MS);
+		log_warning(
+		    "bus.redis.down", "retry_ms=%d", BUS_REDIS_RETRY_MS);
 	b->is_down = true;
 }
 
@@ -335,13 +336,13 @@ bus_redis_reply(struct bus_redis_sub *r, const redisReply *reply)
 			r->sub->ops.on_gap(r->sub->ops.arg);
 		return;
 	}
-	size_t at = str_eq(kind, "message")
-	    ? 2
-	    : str_eq(kind, "pmessage") && reply->elements == 4 ? 3 : 0;
+	size_t at = str_eq(kind, "message")		       ? 2
+	    : str_eq(kind, "pmessage") && reply->elements == 4 ? 3
+							       : 0;
 	if (at == 0 || reply->element[at]->type != REDIS_REPLY_STRING)
 		return;
-	if (bus_unframe(reply->element[at]->str,
-		(size_t)reply->element[at]->len, &m) &&
+	if (bus_unframe(
+		reply->element[at]->str, (size_t)reply->element[at]->len, &m) &&
 	    (at == 2 || !bus_redis_is_named(r->sub, m.debate_id)))
 		bus_deliver(r->sub, &m);
 }
@@ -383,8 +384,8 @@ bus_redis_session(struct bus_sub *sub)
 	for (size_t i = 0; i < sub->n_wants; i++)
 		sub->wants[i].is_sent = false;
 	pthread_mutex_unlock(&sub->lock);
-	bool ok = !sub->is_wake ||
-	    bus_redis_send(&r, "SUBSCRIBE", BUS_REDIS_WAKE);
+	bool ok =
+	    !sub->is_wake || bus_redis_send(&r, "SUBSCRIBE", BUS_REDIS_WAKE);
 	while (ok && !atomic_load(&sub->is_stopping)) {
 		ok = bus_redis_refresh(&r);
 		if (ok && bus_sub_wait(sub, r.context->fd, 1000))

@@ -38,7 +38,9 @@ extern const struct cmd cmd_config, cmd_debate, cmd_doctor, cmd_migrate,
 	{"data", required_argument, NULL, 'D'},                                \
 	    {"database-url", required_argument, NULL, 'U'},                    \
 	    {"redis-url", required_argument, NULL, 'R'},                       \
-	    {"help", no_argument, NULL, 'h'}
+	{                                                                      \
+		"help", no_argument, NULL, 'h'                                 \
+	}
 #define CMD_COMMON_HELP                                                        \
 	"  --data DIR          data folder (ARAGORA_DATA_DIR)\n"               \
 	"  --database-url URL  database (ARAGORA_DATABASE_URL)\n"              \
@@ -48,8 +50,7 @@ bool cmd_common(int option, const char *value);
 
 void cmd_print_help(const struct cmd *c, FILE *to);
 /* "aragora debate: ...; see `aragora help debate`" and CMD_USAGE. */
-enum cmd_exit cmd_usage(const struct cmd *c, const char *fmt, ...)
-    PRINTF(2, 3);
+enum cmd_exit cmd_usage(const struct cmd *c, const char *fmt, ...) PRINTF(2, 3);
 enum cmd_exit cmd_fail(
     enum cmd_exit code, const char *what, const struct err_info *info);
 

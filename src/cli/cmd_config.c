@@ -25,8 +25,8 @@ config_origin_name(enum settings_origin o)
 }
 
 static void
-config_print_value(const struct settings *s, enum settings_id id,
-    bool with_origin)
+config_print_value(
+    const struct settings *s, enum settings_id id, bool with_origin)
 {
 	const struct settings_row *row = settings_row(id);
 	enum settings_origin origin;
@@ -87,8 +87,7 @@ config_run(int argc, char **argv)
 	}
 	struct settings *settings = settings_start("aragora");
 	for (int i = 0; i < SETTINGS__COUNT; i++)
-		config_print_value(
-		    settings, (enum settings_id)i, with_origin);
+		config_print_value(settings, (enum settings_id)i, with_origin);
 	settings_free(&settings);
 	return CMD_OK;
 }
@@ -98,7 +97,7 @@ const struct cmd cmd_config = {
     .args = "[--origin | --env-example]",
     .summary = "Print every setting; complain about all bad ones.",
     .help = "  --origin            say where each value comes from\n"
-	    "  --env-example       print an environment file with the defaults\n"
-	CMD_COMMON_HELP "\nSecrets are shown as ********.\n",
+	    "  --env-example       print an environment file with the "
+	    "defaults\n" CMD_COMMON_HELP "\nSecrets are shown as ********.\n",
     .run = config_run,
 };

@@ -23,11 +23,11 @@
 #include "debate/config.h"
 #include "debate/view.h"
 
-#define DEBATE_POLL_MS	  100
-#define DEBATE_PAGE	  200
+#define DEBATE_POLL_MS	   100
+#define DEBATE_PAGE	   200
 #define DEBATE_PATIENCE_MS 3000 /* until we run it ourselves */
-#define DEBATE_ERRORS	  16
-#define DEBATE_DOWN_MS	  30000
+#define DEBATE_ERRORS	   16
+#define DEBATE_DOWN_MS	   30000
 
 struct debate_cmd {
 	struct settings *settings;
@@ -37,8 +37,8 @@ struct debate_cmd {
 	bool is_json;
 	struct show show;
 	char id[ID_SIZE];
-	int64_t seen;	/* last event shown */
-	pid_t runner;	/* our own, 0 = none */
+	int64_t seen; /* last event shown */
+	pid_t runner; /* our own, 0 = none */
 	int64_t down_since_ms;
 	bool is_over;
 };
@@ -144,8 +144,8 @@ debate_has_runner(struct debate_cmd *d)
 	struct store_runner *rows;
 	size_t n = 0;
 
-	if (store_runner_list(d->store, a, d->settings->lease * 1000000,
-		&rows, &n) != ERR_OK)
+	if (store_runner_list(
+		d->store, a, d->settings->lease * 1000000, &rows, &n) != ERR_OK)
 		n = 0;
 	arena_free(&a);
 	return n > 0;
@@ -220,8 +220,8 @@ debate_cancel(struct debate_cmd *d)
 	row.status = STORE_CANCELLED;
 	end.data = debate_end_data(d->arena, &row, NULL, 0, "cancelled",
 	    "interrupted", clock_wall_us());
-	if (store_debate_cancel(
-		d->store, STORE_TENANT_DEFAULT, d->id, &end) == ERR_OK)
+	if (store_debate_cancel(d->store, STORE_TENANT_DEFAULT, d->id, &end) ==
+	    ERR_OK)
 		(void)!bus_wake(d->bus);
 }
 
@@ -298,8 +298,7 @@ debate_do(struct debate_cmd *d, const struct debate_ask *ask)
 	struct err_info info = {0};
 	struct sigaction stop = {.sa_handler = debate_on_signal};
 
-	enum cmd_exit code =
-	    cmd_open("aragora", true, &d->settings, &d->store);
+	enum cmd_exit code = cmd_open("aragora", true, &d->settings, &d->store);
 	if (code != CMD_OK)
 		return code;
 	if (bus_open(&d->bus, d->settings, &info) != ERR_OK)
@@ -386,8 +385,8 @@ const struct cmd cmd_debate = {
 	"                      weighted, hybrid, any or none\n"
 	"  --context TEXT      what the agents should know\n"
 	"  --seed N            same question and seed: same demo debate\n"
-	"  --json              print only the finished debate as JSON\n"
-	CMD_COMMON_HELP
+	"  --json              print only the finished debate as "
+	"JSON\n" CMD_COMMON_HELP
 	"\nWorks with a running server on the same data, and without one.\n"
 	"Ctrl-C cancels the debate. Exit status 1 when it did not complete.\n",
     .run = debate_run,

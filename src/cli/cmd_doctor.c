@@ -20,7 +20,7 @@
 enum doctor_mark { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
 
 static void PRINTF(3, 4)
-doctor_say(bool *is_failed, enum doctor_mark mark, const char *fmt, ...)
+    doctor_say(bool *is_failed, enum doctor_mark mark, const char *fmt, ...)
 {
 	static const char *const marks[] = {"[ok]  ", "[warn]", "[fail]"};
 	va_list ap;
@@ -62,7 +62,8 @@ doctor_runners(struct store *store, const struct settings *s, bool *failed)
 	struct store_runner *rows;
 	size_t n;
 
-	if (store_runner_list(store, a, s->lease * 2000000, &rows, &n) != ERR_OK)
+	if (store_runner_list(store, a, s->lease * 2000000, &rows, &n) !=
+	    ERR_OK)
 		doctor_say(failed, DOCTOR_FAIL, "runners cannot be listed");
 	else if (n == 0)
 		doctor_say(failed, DOCTOR_WARN,

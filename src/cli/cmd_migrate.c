@@ -37,15 +37,14 @@ migrate_run(int argc, char **argv)
 		e = store_schema(settings, &schema, &info);
 	settings_free(&settings);
 	if (e != ERR_OK)
-		return cmd_fail(
-		    e == ERR_SCHEMA ? CMD_CONFIG : CMD_UNAVAILABLE, "migrate",
-		    &info);
+		return cmd_fail(e == ERR_SCHEMA ? CMD_CONFIG : CMD_UNAVAILABLE,
+		    "migrate", &info);
 	if (str_eq(verb, "up"))
 		printf("%d migration%s applied\n", applied,
 		    applied == 1 ? "" : "s");
 	printf("database schema %lld, program schema %lld%s\n",
 	    (long long)schema.have, (long long)schema.want,
-	    schema.have == schema.want	  ? ""
+	    schema.have == schema.want	    ? ""
 		: schema.have < schema.want ? ": run `aragora migrate up`"
 					    : ": upgrade the program");
 	return schema.have == schema.want ? CMD_OK : CMD_NOT_DONE;

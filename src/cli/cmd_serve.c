@@ -108,8 +108,8 @@ serve_socket(struct serve *s, const char *name, int *fd, struct err_info *info)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
-	snprintf(at.sun_path, sizeof(at.sun_path), "%.90s/%.12s", s->run_dir,
-	    name);
+	snprintf(
+	    at.sun_path, sizeof(at.sun_path), "%.90s/%.12s", s->run_dir, name);
 	unlink(at.sun_path); /* ours: we hold the lock */
 	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (*fd < 0 || bind(*fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
@@ -179,8 +179,8 @@ serve_plan(struct serve *s)
 	const char *log = arena_printf(s->arena, "%s/nginx.log", s->run_dir);
 
 	serve_add(s, "nginx", -1, SIGQUIT,
-	    (const char *const[]){s->nginx, "-p", s->run_dir, "-c", conf, "-e",
-		log, NULL});
+	    (const char *const[]){
+		s->nginx, "-p", s->run_dir, "-c", conf, "-e", log, NULL});
 	for (int64_t i = 0; i < s->settings->workers; i++)
 		serve_add(s, "aragora-fcgi", s->fcgi_fd, SIGTERM,
 		    (const char *const[]){fcgi, NULL});
@@ -231,8 +231,7 @@ serve_signals(struct serve *s, int timeout_ms)
 
 	if (poll(&p, 1, timeout_ms) <= 0)
 		return false;
-	while (read(s->signal_fd, &info, sizeof(info)) ==
-	    (ssize_t)sizeof(info))
+	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		if (info.ssi_signo == SIGCHLD)
 			serve_reap(s);
 		else
@@ -347,15 +346,15 @@ serve_do(struct serve *s)
 			.web_dir = s->web_dir,
 			.host = s->host,
 			.port = s->port},
-		    arena_printf(s->arena, "%s/nginx.conf", s->run_dir),
-		    &info);
+		    arena_printf(s->arena, "%s/nginx.conf", s->run_dir), &info);
 	if (e != ERR_OK)
 		return cmd_fail(e == ERR_INVALID || e == ERR_SCHEMA
 			? CMD_CONFIG
 			: CMD_UNAVAILABLE,
 		    "serve", &info);
 	if (geteuid() == 0)
-		log_warning("serve.root", "running as root: fine for trying "
+		log_warning("serve.root",
+		    "running as root: fine for trying "
 		    "out; in production run it under an own user");
 	serve_block_signals(s);
 	serve_plan(s);
@@ -415,10 +414,11 @@ const struct cmd cmd_serve = {
     .name = "serve",
     .args = "[OPTION...]",
     .summary = "Run everything on this machine: nginx, API, bridge, runner.",
-    .help = "  --port N            HTTP port (8080)\n"
-	    "  --host ADDRESS      address to listen on (127.0.0.1)\n"
-	    "  --workers N         FastCGI workers (ARAGORA_WORKERS)\n"
-	CMD_COMMON_HELP
+    .help =
+	"  --port N            HTTP port (8080)\n"
+	"  --host ADDRESS      address to listen on (127.0.0.1)\n"
+	"  --workers N         FastCGI workers "
+	"(ARAGORA_WORKERS)\n" CMD_COMMON_HELP
 	"\nWithout a database URL everything is kept in SQLite in the data\n"
 	"folder. Ctrl-C stops all of it.\n",
     .run = serve_run,

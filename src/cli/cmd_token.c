@@ -27,8 +27,8 @@ token_create(struct store *store, const struct token_options *o)
 	char prefix[TOKEN_PREFIX_LEN + 1];
 
 	if (str_is_empty(o->name) || strlen(o->name) > 100)
-		return cmd_usage(&cmd_token,
-		    "--name is required, at most 100 characters");
+		return cmd_usage(
+		    &cmd_token, "--name is required, at most 100 characters");
 	if (!str_eq(o->tier, "authenticated") && !str_eq(o->tier, "premium") &&
 	    !str_eq(o->tier, "internal"))
 		return cmd_usage(&cmd_token,
@@ -103,8 +103,8 @@ token_run(int argc, char **argv)
 	static const struct option longs[] = {
 	    {"name", required_argument, NULL, 'n'},
 	    {"tier", required_argument, NULL, 't'},
-	    {"expires-days", required_argument, NULL, 'e'},
-	    CMD_COMMON_OPTIONS, {NULL, 0, NULL, 0}};
+	    {"expires-days", required_argument, NULL, 'e'}, CMD_COMMON_OPTIONS,
+	    {NULL, 0, NULL, 0}};
 	struct token_options o = {.tier = "authenticated", .days = 365};
 	struct settings *settings = NULL;
 	struct store *store = NULL;
@@ -121,7 +121,8 @@ token_run(int argc, char **argv)
 		else if (c == 'e') {
 			if (str_to_i64(optarg, 0, 36500, &o.days) != ERR_OK)
 				return cmd_usage(&cmd_token,
-				    "--expires-days must be 0 (never) to 36500");
+				    "--expires-days must be 0 (never) to "
+				    "36500");
 		} else if (!cmd_common(c, optarg))
 			return cmd_usage(&cmd_token, "bad option");
 	}
@@ -151,8 +152,8 @@ const struct cmd cmd_token = {
     .help =
 	"  --name NAME         what the key is for\n"
 	"  --tier TIER         authenticated (default), premium or internal\n"
-	"  --expires-days N    life in days (default 365, 0 = for ever)\n"
-	CMD_COMMON_HELP
+	"  --expires-days N    life in days (default 365, 0 = for "
+	"ever)\n" CMD_COMMON_HELP
 	"\nThe key goes to standard output once; only its hash is kept.\n",
     .run = token_run,
 };

@@ -97,8 +97,8 @@ cmd_open(const char *program, bool may_create, struct settings **settings,
 		return CMD_OK;
 	store_close(store);
 	settings_free(settings);
-	return cmd_fail(e == ERR_SCHEMA || e == ERR_INVALID ? CMD_CONFIG
-							    : CMD_UNAVAILABLE,
+	return cmd_fail(
+	    e == ERR_SCHEMA || e == ERR_INVALID ? CMD_CONFIG : CMD_UNAVAILABLE,
 	    "database", &info);
 }
 

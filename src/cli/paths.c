@@ -52,7 +52,7 @@ char *
 path_data(const char *name)
 {
 	char *dir = path_self_dir();
-	const char *share = getenv("ARAGORA_SHARE_DIR");
+	const char *share = getenv(settings_row(SETTINGS_share_dir)->env);
 	char *found = NULL;
 
 	if (!str_is_empty(share))

@@ -98,8 +98,8 @@ show_heading(struct show *s, const char *style, const char *text)
 }
 
 static void
-show_line(struct show *s, const char *style, const char *left,
-    const char *right)
+show_line(
+    struct show *s, const char *style, const char *left, const char *right)
 {
 	show_style(s, style);
 	fputs("  ", s->to);
@@ -133,8 +133,8 @@ show_critique(struct show *s, const struct json *d, struct arena *a)
 	show_line(s, SHOW_AMBER,
 	    arena_printf(a, "%s -> %s", json_get_str(d, "critic", "?"),
 		json_get_str(d, "target", "?")),
-	    arena_printf(a, "  severity %.0f/10",
-		json_get_num(d, "severity", 0)));
+	    arena_printf(
+		a, "  severity %.0f/10", json_get_num(d, "severity", 0)));
 	show_text(s, json_get_str(d, "content", ""), 4);
 }
 
@@ -147,8 +147,8 @@ show_revision(
 	show_line(s, is_changed ? SHOW_GREEN : SHOW_BLUE,
 	    arena_printf(a, "%s %s", agent,
 		is_changed ? "changed its mind" : "keeps its position"),
-	    arena_printf(a, "  confidence %.2f",
-		json_get_num(d, "confidence", 0)));
+	    arena_printf(
+		a, "  confidence %.2f", json_get_num(d, "confidence", 0)));
 	show_text(s, json_get_str(d, "why", ""), 4);
 	if (is_changed)
 		show_text(s, json_get_str(d, "content", ""), 4);
@@ -163,8 +163,8 @@ show_vote(
 	show_line(s, SHOW_BLUE,
 	    *choice != '\0' ? arena_printf(a, "%s votes for %s", agent, choice)
 			    : arena_printf(a, "%s abstains", agent),
-	    arena_printf(a, "  confidence %.2f",
-		json_get_num(d, "confidence", 0)));
+	    arena_printf(
+		a, "  confidence %.2f", json_get_num(d, "confidence", 0)));
 	show_text(s, json_get_str(d, "reasoning", ""), 4);
 }
 
@@ -194,15 +194,13 @@ show_end(struct show *s, const struct json *d, struct arena *a)
 		    ? "consensus reached"
 		    : "no consensus",
 		json_get_str(c, "method", "")));
-	show_heading(s, "0",
-	    json_len(dissent) > 0 ? "Dissent" : "No dissent");
+	show_heading(s, "0", json_len(dissent) > 0 ? "Dissent" : "No dissent");
 	for (size_t i = 0; i < json_len(dissent); i++)
 		show_text(s, json_str(json_at(dissent, i), NULL), 2);
 }
 
 void
-show_event(
-    struct show *s, const struct store_event *e, const struct json *d)
+show_event(struct show *s, const struct store_event *e, const struct json *d)
 {
 	struct arena *a = arena_new(0);
 	const char *agent = e->agent != NULL ? e->agent : "";
@@ -233,8 +231,7 @@ show_event(
 	} else if (str_eq(e->type, "vote")) {
 		show_vote(s, agent, d, a);
 	} else if (str_eq(e->type, "agent_error")) {
-		show_line(s, SHOW_AMBER,
-		    arena_printf(a, "%s failed: ", agent),
+		show_line(s, SHOW_AMBER, arena_printf(a, "%s failed: ", agent),
 		    json_get_str(d, "message", ""));
 	} else if (str_eq(e->type, "debate_end")) {
 		show_end(s, d, a);

@@ -12,14 +12,14 @@
 #include "base/str.h"
 #include "settings/settings.h"
 
-#define CONFIG_PPM	   1000000
-#define CONFIG_DEMO_SEATS  3
-#define CONFIG_DEMO_ROUNDS 3
+#define CONFIG_PPM	    1000000
+#define CONFIG_DEMO_SEATS   3
+#define CONFIG_DEMO_ROUNDS  3
 #define CONFIG_LIGHT_ROUNDS 4
-#define CONFIG_CONTEXT_MAX (256u << 10)
-#define CONFIG_EXTRA_MAX   (16u << 10)
-#define CONFIG_TAGS_MAX	   20
-#define CONFIG_TAG_MAX	   50
+#define CONFIG_CONTEXT_MAX  (256u << 10)
+#define CONFIG_EXTRA_MAX    (16u << 10)
+#define CONFIG_TAGS_MAX	    20
+#define CONFIG_TAG_MAX	    50
 
 static const char *const config_rule_names[DEBATE_RULE__COUNT] = {
 #define X(id, text) [id] = text,
@@ -45,8 +45,7 @@ struct config_reader {
 	bool is_missing;
 };
 
-static void PRINTF(3, 4)
-config_error(
+static void PRINTF(3, 4) config_error(
     struct config_reader *r, const char *field, const char *fmt, ...)
 {
 	va_list ap;
@@ -187,11 +186,10 @@ static void
 config_default_agents(struct config_reader *r)
 {
 	size_t n;
-	char **names =
-	    str_split(r->a, r->settings->default_agents, ',', &n);
+	char **names = str_split(r->a, r->settings->default_agents, ',', &n);
 
-	r->out->agents = ARENA_ARRAY(
-	    r->a, n + CONFIG_DEMO_SEATS, struct llm_agent);
+	r->out->agents =
+	    ARENA_ARRAY(r->a, n + CONFIG_DEMO_SEATS, struct llm_agent);
 	for (size_t i = 0; i < n &&
 	     (int64_t)r->out->n_agents < r->settings->max_agents_per_debate;
 	     i++) {
@@ -264,14 +262,13 @@ config_read_rounds(struct config_reader *r)
 	bool is_demo = true;
 
 	for (size_t i = 0; i < r->out->n_agents; i++)
-		is_demo = is_demo &&
-		    str_eq(r->out->agents[i].row->provider, "demo");
+		is_demo =
+		    is_demo && str_eq(r->out->agents[i].row->provider, "demo");
 	r->out->rounds =
 	    is_demo ? CONFIG_DEMO_ROUNDS : r->settings->default_rounds;
 	if (str_eq(json_get_str(r->body, "debate_format", "full"), "light"))
 		r->out->rounds = CONFIG_LIGHT_ROUNDS;
-	if (json_kind(value) != JSON_NULL &&
-	    !json_int(value, &r->out->rounds))
+	if (json_kind(value) != JSON_NULL && !json_int(value, &r->out->rounds))
 		config_error(r, "rounds", "must be an integer, not %s",
 		    json_kind_name(json_kind(value)));
 	if (r->out->rounds < 1)
@@ -330,8 +327,8 @@ config_read_tags(struct config_reader *r)
 	if (json_kind(tags) == JSON_NULL)
 		return;
 	if (json_kind(tags) != JSON_ARRAY || json_len(tags) > CONFIG_TAGS_MAX) {
-		config_error(r, "tags", "must be an array of at most %d strings",
-		    CONFIG_TAGS_MAX);
+		config_error(r, "tags",
+		    "must be an array of at most %d strings", CONFIG_TAGS_MAX);
 		return;
 	}
 	for (size_t i = 0; i < json_len(tags); i++) {
@@ -361,8 +358,8 @@ config_read_extras(struct config_reader *r)
 	else if (json_kind(metadata) != JSON_NULL)
 		config_error(r, "metadata", "must be an object");
 	if (strlen(r->out->metadata) > CONFIG_EXTRA_MAX)
-		config_error(r, "metadata", "is longer than %u bytes",
-		    CONFIG_EXTRA_MAX);
+		config_error(
+		    r, "metadata", "is longer than %u bytes", CONFIG_EXTRA_MAX);
 	r->out->domain =
 	    arena_strdup(r->a, json_get_str(r->body, "domain", "general"));
 	r->out->max_tokens = r->settings->llm_max_tokens;
@@ -445,8 +442,7 @@ config_parse_agents(struct arena *a, const struct json *list,
 	for (size_t i = 0; i < out->n_agents; i++) {
 		const struct json *o = json_at(list, i);
 		const char *type = json_get_str(o, "type", "");
-		out->agents[i] = (struct llm_agent){
-		    .row = llm_agent_find(type),
+		out->agents[i] = (struct llm_agent){.row = llm_agent_find(type),
 		    .name = json_get_str(o, "name", type),
 		    .model = json_get_str(o, "model", ""),
 		    .persona = json_get_str(o, "persona", ""),
@@ -455,24 +451,22 @@ config_parse_agents(struct arena *a, const struct json *list,
 			return err_set(info, ERR_INVALID, "agents",
 			    "unknown agent '%s'", type);
 	}
-	return out->n_agents > 0
-	    ? ERR_OK
-	    : err_set(info, ERR_INVALID, "agents", "none");
+	return out->n_agents > 0 ? ERR_OK
+				 : err_set(info, ERR_INVALID, "agents", "none");
 }
 
 enum err
 debate_config_parse(struct arena *a, const char *text,
     struct debate_config *out, struct err_info *info)
 {
-	const struct json_limits limits = {.max_bytes = 4u << 20,
-	    .max_depth = 40};
+	const struct json_limits limits = {
+	    .max_bytes = 4u << 20, .max_depth = 40};
 	const struct json *j;
 
 	enum err e = json_parse(a, text, strlen(text), &limits, &j, info);
 	if (e != ERR_OK)
 		return ERR_INVALID;
-	*out = (struct debate_config){
-	    .task = json_get_str(j, "task", ""),
+	*out = (struct debate_config){.task = json_get_str(j, "task", ""),
 	    .context = json_get_str(j, "context", ""),
 	    .rounds = json_get_int(j, "rounds", 1),
 	    .threshold_ppm = json_get_int(j, "threshold_ppm", 600000),
@@ -483,7 +477,6 @@ debate_config_parse(struct arena *a, const char *text,
 	    .tags = json_text(a, json_get(j, "tags")),
 	    .domain = json_get_str(j, "domain", "general")};
 	if (!config_rule(json_get_str(j, "consensus", ""), &out->rule))
-		return err_set(
-		    info, ERR_INVALID, "consensus", "unknown rule");
+		return err_set(info, ERR_INVALID, "consensus", "unknown rule");
 	return config_parse_agents(a, json_get(j, "agents"), out, info);
 }

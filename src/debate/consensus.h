@@ -13,8 +13,8 @@
 #define CONSENSUS_PPM 1000000
 
 struct consensus_ballot {
-	int choice;	       /* option, -1 = abstention */
-	int64_t weight_ppm;    /* 1000000 = one full vote */
+	int choice;		/* option, -1 = abstention */
+	int64_t weight_ppm;	/* 1000000 = one full vote */
 	int64_t confidence_ppm; /* of the voter, breaks ties */
 };
 

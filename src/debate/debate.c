@@ -47,11 +47,13 @@ output_event(struct debate *d, enum event_type type, int64_t round,
 	struct store_transition *t = &d->out->transition;
 
 	assert(event_row(type)->is_stored);
-	t->events = output_grow(d, t->events, t->n_events, &d->cap_events,
-	    sizeof(*t->events));
-	t->events[t->n_events++] = (struct store_event){
-	    .type = event_name(type), .round = round, .agent = agent,
-	    .data = data};
+	t->events = output_grow(
+	    d, t->events, t->n_events, &d->cap_events, sizeof(*t->events));
+	t->events[t->n_events++] =
+	    (struct store_event){.type = event_name(type),
+		.round = round,
+		.agent = agent,
+		.data = data};
 	d->out->has_transition = true;
 	return t->n_events;
 }
@@ -78,18 +80,16 @@ output_turn(struct debate *d, struct turn *turn, size_t event)
 
 	t->turns = output_grow(
 	    d, t->turns, t->n_turns, &d->cap_turn_rows, sizeof(*t->turns));
-	d->turn_event = output_grow(
-	    d, d->turn_event, t->n_turns, &cap, sizeof(size_t));
+	d->turn_event =
+	    output_grow(d, d->turn_event, t->n_turns, &cap, sizeof(size_t));
 	t->turn_event = d->turn_event;
 	d->turn_event[t->n_turns] = event;
-	t->turns[t->n_turns++] = (struct store_turn){
-	    .step_key = turn->step_key,
+	t->turns[t->n_turns++] = (struct store_turn){.step_key = turn->step_key,
 	    .round = turn->round,
 	    .phase = debate_phase_name(turn->phase),
 	    .agent = d->config.agents[turn->agent].name,
-	    .target = turn->target >= 0
-		? d->config.agents[turn->target].name
-		: NULL,
+	    .target =
+		turn->target >= 0 ? d->config.agents[turn->target].name : NULL,
 	    .role = output_role(turn->task),
 	    .state = !turn->is_finished ? STORE_TURN_STARTED
 		: turn->is_failed	? STORE_TURN_FAILED
@@ -117,8 +117,7 @@ static void
 output_begin(struct debate *d, struct debate_output *out)
 {
 	arena_clear(d->scratch);
-	*out = (struct debate_output){.transition = {
-	    .status = STORE_RUNNING}};
+	*out = (struct debate_output){.transition = {.status = STORE_RUNNING}};
 	d->out = out;
 	d->cap_events = 0;
 	d->cap_turn_rows = 0;
@@ -183,8 +182,8 @@ debate_restore_turn(
 		phase++;
 	int agent = debate_seat(d, row->agent);
 	if (phase == DEBATE_PHASE__COUNT || agent < 0)
-		return err_set(info, ERR_INVALID, "turns",
-		    "unknown step '%s'", row->step_key);
+		return err_set(info, ERR_INVALID, "turns", "unknown step '%s'",
+		    row->step_key);
 	struct turn *t = turn_get(d, phase, row->round, agent,
 	    debate_seat(d, row->target), step_task(phase));
 	t->attempt = row->attempt;

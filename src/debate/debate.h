@@ -52,7 +52,8 @@ struct debate_call {
 /* What to do next: first commit the transition, then start the calls. */
 struct debate_output {
 	bool has_transition;
-	struct store_transition transition; /* debate_id and epoch set by caller */
+	struct store_transition
+	    transition; /* debate_id and epoch set by caller */
 	struct debate_call *calls;
 	size_t n_calls;
 	bool is_done; /* after this transition the debate is over */

@@ -60,8 +60,8 @@ struct turn *turn_find(const struct debate *d, const char *step_key);
 const struct turn *turn_position(const struct debate *d, int agent);
 /* What it thought when this phase of this round began: what prompts show, so
  * that a call made again after a restart asks the same. */
-const struct turn *turn_position_seen(const struct debate *d, int agent,
-    int64_t round, enum debate_phase phase);
+const struct turn *turn_position_seen(
+    const struct debate *d, int agent, int64_t round, enum debate_phase phase);
 const struct turn *turn_position_before(
     const struct debate *d, int agent, int64_t round);
 /* Finished, not failed. */

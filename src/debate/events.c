@@ -103,8 +103,7 @@ event_error(struct debate *d, struct turn *t)
 	json_w_str(w, "phase", debate_phase_name(t->phase));
 	json_w_str(w, "target", event_agent(d, t->target));
 	output_turn(d, t,
-	    event_data_end(
-		d, &e, EVENT_AGENT_ERROR, event_agent(d, t->agent)));
+	    event_data_end(d, &e, EVENT_AGENT_ERROR, event_agent(d, t->agent)));
 }
 
 static enum event_type
@@ -220,8 +219,8 @@ event_turn(struct debate *d, struct turn *t)
 	}
 	struct json_w *w = event_data_begin(&e);
 	enum event_type type = writers[t->task](d, t, w);
-	output_turn(d, t,
-	    event_data_end(d, &e, type, event_agent(d, t->agent)));
+	output_turn(
+	    d, t, event_data_end(d, &e, type, event_agent(d, t->agent)));
 }
 
 void
@@ -233,7 +232,7 @@ event_convergence(struct debate *d)
 	int64_t mean = debate_similarity_ppm(d, &lowest);
 
 	json_w_str(w, "status",
-	    lowest >= 850000	   ? "converged"
+	    lowest >= 850000	  ? "converged"
 		: lowest < 400000 ? "diverging"
 				  : "refining");
 	json_w_num(w, "similarity", (double)mean / CONSENSUS_PPM);
@@ -265,8 +264,8 @@ event_consensus(struct debate *d)
 
 	json_w_bool(w, "reached", is_reached);
 	json_w_num(w, "confidence", confidence);
-	json_w_num(w, "agreement",
-	    (double)d->outcome.share_ppm / CONSENSUS_PPM);
+	json_w_num(
+	    w, "agreement", (double)d->outcome.share_ppm / CONSENSUS_PPM);
 	json_w_str(w, "answer", answer);
 	json_w_str(w, "result", answer);
 	json_w_str(w, "final_answer", answer);
@@ -274,10 +273,10 @@ event_consensus(struct debate *d)
 	json_w_str(w, "method", method);
 	json_w_str(w, "winner", event_agent(d, d->outcome.winner));
 	json_w_str(w, "status",
-	    is_reached			? "consensus"
+	    is_reached			 ? "consensus"
 		: !d->outcome.is_quorate ? "insufficient_participation"
-		: d->outcome.is_tie	? "tie"
-					: "no_consensus");
+		: d->outcome.is_tie	 ? "tie"
+					 : "no_consensus");
 	result_consensus(d, w, "consensus", answer);
 	event_data_end(d, &e, EVENT_CONSENSUS, NULL);
 	if (!is_reached)

@@ -194,8 +194,7 @@ parse_object(struct arena *a, const char *text, const char *wanted,
 		*rung = PARSE_FENCED;
 	else if ((j = parse_embedded(a, text, wanted)) != NULL)
 		*rung = PARSE_EMBEDDED;
-	else if (strchr(text, '{') != NULL &&
-	    strlen(text) < PARSE_OBJECT_MAX) {
+	else if (strchr(text, '{') != NULL && strlen(text) < PARSE_OBJECT_MAX) {
 		const char *fixed = parse_repair(a, strchr(text, '{'));
 		j = parse_json(a, fixed, strlen(fixed), wanted);
 		*rung = j != NULL ? PARSE_REPAIRED : PARSE_NONE;
@@ -357,11 +356,11 @@ parse_critique_text(struct arena *a, const struct parse_critique *c)
 	const char *text = "";
 
 	for (size_t i = 0; i < c->n_issues; i++)
-		text = arena_printf(a, "%s%s%s", text, i > 0 ? " " : "",
-		    c->issues[i]);
+		text = arena_printf(
+		    a, "%s%s%s", text, i > 0 ? " " : "", c->issues[i]);
 	for (size_t i = 0; i < c->n_suggestions; i++)
 		text = arena_printf(a, "%s%s%s", text,
-		    i > 0		 ? " "
+		    i > 0		? " "
 			: *text != '\0' ? " Suggestion: "
 					: "Suggestion: ",
 		    c->suggestions[i]);
@@ -404,8 +403,8 @@ parse_has_label(const char *text, const char *label)
 		size_t i = 0;
 		if (p > text && str_is_alnum(p[-1]))
 			continue;
-		while (label[i] != '\0' &&
-		    str_lower(p[i]) == str_lower(label[i]))
+		while (
+		    label[i] != '\0' && str_lower(p[i]) == str_lower(label[i]))
 			i++;
 		if (label[i] == '\0' && !str_is_alnum(p[i]) &&
 		    (unsigned char)p[i] < 0x80)
@@ -513,16 +512,15 @@ parse_vote(struct arena *a, const char *text, const char *const *labels,
 			continue;
 		const char *choice = json_str(json_get(j, keys[i]), NULL);
 		if (choice != NULL)
-			out->choice =
-			    parse_choice(choice, labels, n_labels);
+			out->choice = parse_choice(choice, labels, n_labels);
 	}
 	if (j == NULL) {
 		parse_vote_lines(a, text, labels, n_labels, out);
 		return;
 	}
 	out->confidence = parse_confidence(json_get(j, "confidence"));
-	out->reason = json_get_str(
-	    j, "reasoning", json_get_str(j, "reason", ""));
+	out->reason =
+	    json_get_str(j, "reasoning", json_get_str(j, "reason", ""));
 	out->wants_more = json_get_bool(j, "continue_debate", false);
 	out->answer = json_get_str(j, "answer", NULL);
 }

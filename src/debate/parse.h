@@ -66,5 +66,4 @@ void parse_vote(struct arena *a, const char *text, const char *const *labels,
     size_t n_labels, struct parse_vote *out);
 
 /* The one label the text names, -1 when none or more than one. */
-int parse_choice(
-    const char *text, const char *const *labels, size_t n_labels);
+int parse_choice(const char *text, const char *const *labels, size_t n_labels);

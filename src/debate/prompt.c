@@ -112,8 +112,7 @@ prompt_add_critiques(
 static const char *
 prompt_position(const struct debate *d, const struct turn *t, int seat)
 {
-	const struct turn *p =
-	    turn_position_seen(d, seat, t->round, t->phase);
+	const struct turn *p = turn_position_seen(d, seat, t->round, t->phase);
 	return p != NULL ? p->content : NULL;
 }
 
@@ -130,8 +129,7 @@ prompt_add_positions(struct debate *d, struct prompt_blocks *b,
 }
 
 static void
-prompt_add_own(
-    struct debate *d, struct prompt_blocks *b, const struct turn *t)
+prompt_add_own(struct debate *d, struct prompt_blocks *b, const struct turn *t)
 {
 	const char *own = prompt_position(d, t, t->agent);
 
@@ -164,14 +162,13 @@ prompt_add_for_synthesis(
 		if ((int)i != d->outcome.winner &&
 		    prompt_position(d, t, (int)i) != NULL)
 			prompt_add(b,
-			    arena_printf(
-				d->arena, "Other position %zu", i + 1),
+			    arena_printf(d->arena, "Other position %zu", i + 1),
 			    prompt_position(d, t, (int)i));
 }
 
 static void
-prompt_add_blocks(struct debate *d, const struct turn *t,
-    struct prompt_blocks *b)
+prompt_add_blocks(
+    struct debate *d, const struct turn *t, struct prompt_blocks *b)
 {
 	switch (t->task) {
 	case LLM_PROPOSE:
@@ -209,8 +206,8 @@ prompt_system(struct debate *d, const struct turn *t)
 	const char *text = prompt_frame;
 
 	if (!str_is_empty(agent->persona))
-		text = arena_printf(
-		    d->arena, "%s Your point of view: %s.", text, agent->persona);
+		text = arena_printf(d->arena, "%s Your point of view: %s.",
+		    text, agent->persona);
 	if (!str_is_empty(agent->role) && !str_eq(agent->role, "proposer"))
 		text = arena_printf(
 		    d->arena, "%s Your role: %s.", text, agent->role);
@@ -220,8 +217,9 @@ prompt_system(struct debate *d, const struct turn *t)
 void
 prompt_build(struct debate *d, struct turn *t)
 {
-	struct prompt_blocks blocks = {.list = ARENA_ARRAY(
-	    d->arena, 3 * d->config.n_agents + 4, struct llm_block)};
+	struct prompt_blocks blocks = {
+	    .list = ARENA_ARRAY(
+		d->arena, 3 * d->config.n_agents + 4, struct llm_block)};
 	uint64_t seed =
 	    str_hash(t->step_key, strlen(t->step_key), d->config.seed);
 
@@ -239,8 +237,7 @@ prompt_build(struct debate *d, struct turn *t)
 		    (unsigned)(str_hash("nonce", 5, d->config.seed) >> 32)),
 		.wants_json = prompt_tasks[t->task].wants_json,
 		.max_tokens = d->config.max_tokens,
-		.temperature = t->task == LLM_VOTE || t->task == LLM_JUDGE
-		    ? 0.2
-		    : 0.7,
+		.temperature =
+		    t->task == LLM_VOTE || t->task == LLM_JUDGE ? 0.2 : 0.7,
 		.seed = seed & INT32_MAX}};
 }

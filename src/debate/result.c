@@ -111,8 +111,8 @@ result_dissent(struct debate *d, struct json_w *w, const char *key)
 		    result_supports(d, (int)i))
 			continue;
 		json_w_str(w, NULL,
-		    arena_printf(d->scratch, "%s: %s",
-			d->config.agents[i].name, t->content));
+		    arena_printf(d->scratch, "%s: %s", d->config.agents[i].name,
+			t->content));
 	}
 	json_w_end_array(w);
 }
@@ -123,8 +123,8 @@ result_consensus(
 {
 	json_w_begin(w, key);
 	json_w_bool(w, "reached", debate_is_reached(d));
-	json_w_num(w, "agreement",
-	    (double)d->outcome.share_ppm / CONSENSUS_PPM);
+	json_w_num(
+	    w, "agreement", (double)d->outcome.share_ppm / CONSENSUS_PPM);
 	json_w_num(w, "confidence", debate_confidence(d));
 	json_w_str(w, "final_answer", answer);
 	json_w_str(w, "conclusion", answer);
@@ -168,8 +168,7 @@ result_words(const char *text, uint64_t *out)
 int64_t
 text_similarity_ppm(const char *a, const char *b)
 {
-	uint64_t *words =
-	    calloc(2 * RESULT_WORDS_MAX, sizeof(*words));
+	uint64_t *words = calloc(2 * RESULT_WORDS_MAX, sizeof(*words));
 	if (words == NULL)
 		abort();
 	size_t n = result_words(a, words);

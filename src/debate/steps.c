@@ -43,8 +43,8 @@ step_plan_revise(struct debate *d)
 {
 	for (size_t i = 0; i < d->config.n_agents; i++)
 		if (turn_position(d, (int)i) != NULL)
-			turn_get(d, DEBATE_REVISE, d->round, (int)i, -1,
-			    LLM_REVISE);
+			turn_get(
+			    d, DEBATE_REVISE, d->round, (int)i, -1, LLM_REVISE);
 }
 
 static void
@@ -112,8 +112,8 @@ step_plan_synthesis(struct debate *d)
 		if (turn_position(d, (int)i) != NULL)
 			author = (int)i;
 	if (author >= 0)
-		turn_get(d, DEBATE_SYNTHESIS, d->round, author, -1,
-		    LLM_SYNTHESIS);
+		turn_get(
+		    d, DEBATE_SYNTHESIS, d->round, author, -1, LLM_SYNTHESIS);
 }
 
 static void
@@ -200,15 +200,15 @@ step_count_votes(struct debate *d)
 			continue;
 		int64_t confidence =
 		    (int64_t)(turn_confidence(t) * CONSENSUS_PPM + 0.5);
-		ballots[n++] = (struct consensus_ballot){
-		    .choice = turn_is_good(t)
-			? debate_seat(
-			      d, json_get_str(t->parsed, "choice", NULL))
-			: -1,
-		    .weight_ppm = d->config.rule == DEBATE_WEIGHTED
-			? confidence
-			: CONSENSUS_PPM,
-		    .confidence_ppm = confidence};
+		ballots[n++] =
+		    (struct consensus_ballot){.choice = turn_is_good(t)
+			    ? debate_seat(
+				  d, json_get_str(t->parsed, "choice", NULL))
+			    : -1,
+			.weight_ppm = d->config.rule == DEBATE_WEIGHTED
+			    ? confidence
+			    : CONSENSUS_PPM,
+			.confidence_ppm = confidence};
 	}
 	consensus_count(d->config.rule, d->config.threshold_ppm, ballots, n,
 	    d->config.n_agents, &d->outcome);
@@ -233,8 +233,8 @@ step_take_judgement(struct debate *d)
 		if (t->phase != DEBATE_CONSENSUS || !step_judge_ruled(t))
 			continue;
 		d->judge = t->agent;
-		d->outcome.winner = debate_seat(
-		    d, json_get_str(t->parsed, "winner", NULL));
+		d->outcome.winner =
+		    debate_seat(d, json_get_str(t->parsed, "winner", NULL));
 		d->outcome.is_reached = true;
 		d->judge_answer = json_get_str(t->parsed, "answer", NULL);
 		d->judge_confidence =
@@ -266,8 +266,8 @@ static const struct step steps[DEBATE_PHASE__COUNT] = {
     [DEBATE_REVISE] = {step_plan_revise, step_next_revise, LLM_REVISE},
     [DEBATE_VOTE] = {step_plan_vote, step_next_vote, LLM_VOTE},
     [DEBATE_CONSENSUS] = {step_plan_consensus, step_next_consensus, LLM_JUDGE},
-    [DEBATE_SYNTHESIS] =
-	{step_plan_synthesis, step_next_synthesis, LLM_SYNTHESIS},
+    [DEBATE_SYNTHESIS] = {step_plan_synthesis, step_next_synthesis,
+	LLM_SYNTHESIS},
     [DEBATE_DONE] = {step_plan_none, step_next_synthesis, LLM_SYNTHESIS},
 };
 
@@ -294,8 +294,7 @@ step_is_complete(const struct debate *d)
 {
 	for (size_t i = 0; i < d->n_turns; i++)
 		if (d->turns[i]->phase == d->phase &&
-		    d->turns[i]->round == d->round &&
-		    !d->turns[i]->is_finished)
+		    d->turns[i]->round == d->round && !d->turns[i]->is_finished)
 			return false;
 	return true;
 }

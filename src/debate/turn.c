@@ -33,10 +33,10 @@ struct turn *
 turn_get(struct debate *d, enum debate_phase phase, int64_t round, int agent,
     int target, enum llm_task task)
 {
-	const char *key = arena_printf(d->arena, "%lld/%s/%s/%s",
-	    (long long)round, debate_phase_name(phase),
-	    d->config.agents[agent].name,
-	    target >= 0 ? d->config.agents[target].name : "");
+	const char *key =
+	    arena_printf(d->arena, "%lld/%s/%s/%s", (long long)round,
+		debate_phase_name(phase), d->config.agents[agent].name,
+		target >= 0 ? d->config.agents[target].name : "");
 	struct turn *t = turn_find(d, key);
 
 	if (t != NULL)
@@ -65,8 +65,8 @@ turn_is_good(const struct turn *t)
 }
 
 const struct turn *
-turn_position_seen(const struct debate *d, int agent, int64_t round,
-    enum debate_phase phase)
+turn_position_seen(
+    const struct debate *d, int agent, int64_t round, enum debate_phase phase)
 {
 	const struct turn *best = NULL;
 

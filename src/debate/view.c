@@ -141,8 +141,8 @@ view_proposals(struct view *v)
 	json_w_begin(v->w, "proposals");
 	for (size_t i = 0; i < v->n; i++) {
 		const struct store_turn *t = &v->turns[i];
-		bool is_newest = view_is_phase(t, "propose") ||
-		    view_is_phase(t, "revise");
+		bool is_newest =
+		    view_is_phase(t, "propose") || view_is_phase(t, "revise");
 		for (size_t k = i + 1; is_newest && k < v->n; k++)
 			is_newest = !str_eq(v->turns[k].agent, t->agent) ||
 			    (!view_is_phase(&v->turns[k], "propose") &&
@@ -210,8 +210,8 @@ view_names(struct view *v, const char *key)
 
 	json_w_begin_array(v->w, key);
 	for (size_t i = 0; i < json_len(agents); i++)
-		json_w_str(v->w, NULL,
-		    json_get_str(json_at(agents, i), "name", ""));
+		json_w_str(
+		    v->w, NULL, json_get_str(json_at(agents, i), "name", ""));
 	json_w_end_array(v->w);
 }
 
@@ -341,9 +341,8 @@ debate_view_members(struct json_w *w, struct arena *a,
 	view_identity(&v);
 	view_outcomes(&v, now_us);
 	json_w_begin_array(w, "rounds");
-	for (int64_t r = 1; detail == DEBATE_VIEW_FULL && v.n > 0 &&
-	     r <= row->round;
-	     r++)
+	for (int64_t r = 1;
+	     detail == DEBATE_VIEW_FULL && v.n > 0 && r <= row->round; r++)
 		view_round(&v, r);
 	json_w_end_array(w);
 	if (detail == DEBATE_VIEW_LIST)
@@ -370,9 +369,8 @@ debate_end_data(struct arena *a, const struct store_debate *row,
 {
 	const struct json *result = view_json(a, row->result);
 	const char *answer = json_get_str(result, "final_answer", "");
-	double seconds = row->started_us > 0
-	    ? (double)(now_us - row->started_us) / 1e6
-	    : 0;
+	double seconds =
+	    row->started_us > 0 ? (double)(now_us - row->started_us) / 1e6 : 0;
 	struct buf b;
 	struct json_w w;
 

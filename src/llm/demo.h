@@ -17,12 +17,12 @@
 
 /* What a decision can be weighed by. */
 #define DEMO_CRITERIA(X)                                                       \
-	X(COST, "cost", "cost|price|budget|expens|money")               \
-	X(RISK, "risk", "risk|danger|fails|failure")                   \
-	X(TIME, "time", "time|week|month|deadline|soon|fast|slow")            \
+	X(COST, "cost", "cost|price|budget|expens|money")                      \
+	X(RISK, "risk", "risk|danger|fails|failure")                           \
+	X(TIME, "time", "time|week|month|deadline|soon|fast|slow")             \
 	X(UNDO, "reversibility", "revers|undo|go back|exit|switch back|lock")  \
 	X(PEOPLE, "the people involved",                                       \
-	    "people involved|team|skill|staff|train")                       \
+	    "people involved|team|skill|staff|train")                          \
 	X(PROOF, "evidence", "evidence|measured|tested|trial|proof")
 
 enum demo_criterion {
@@ -37,7 +37,7 @@ const char *demo_criterion_name(int c);
 struct demo_question {
 	const char *options[DEMO_OPTIONS];
 	size_t n_options;
-	bool is_choice; /* the options stand in the question */
+	bool is_choice;	   /* the options stand in the question */
 	const char *topic; /* its own key words, "small shop database" */
 };
 void demo_read_question(

@@ -103,8 +103,8 @@ demo_topic(struct arena *a, char **words, size_t n, struct demo_question *out)
 		if (strlen(words[i]) < 3 || is_option ||
 		    demo_in_list(demo_lower(a, words[i]), demo_filler))
 			continue;
-		out->topic = arena_printf(a, "%s%s%s", out->topic,
-		    kept > 0 ? " " : "", words[i]);
+		out->topic = arena_printf(
+		    a, "%s%s%s", out->topic, kept > 0 ? " " : "", words[i]);
 		kept++;
 	}
 	if (kept == 0)
@@ -132,24 +132,21 @@ demo_alternatives(struct arena *a, char **words, size_t n, size_t or_at,
 	if (or_at > 0 && from + 4 < or_at)
 		from = or_at - 4;
 	while (to < n && to < second + 5 &&
-	    !(to > second &&
-		demo_in_list(demo_lower(a, words[to]), demo_link)))
+	    !(to > second && demo_in_list(demo_lower(a, words[to]), demo_link)))
 		to++;
 	if (from >= or_at || to <= second)
 		return;
 	out->options[0] = demo_join(a, words, from, or_at);
 	out->options[1] = demo_join(a, words, second, to);
 	if (str_ieq(out->options[1], "not"))
-		out->options[1] = arena_printf(
-		    a, "not %s", out->options[0]);
+		out->options[1] = arena_printf(a, "not %s", out->options[0]);
 	out->n_options = 2;
 	out->is_choice = true;
 }
 
 /* "Should we do X": X, or not yet. */
 static bool
-demo_yes_no(
-    struct arena *a, char **words, size_t n, struct demo_question *out)
+demo_yes_no(struct arena *a, char **words, size_t n, struct demo_question *out)
 {
 	const char *first = n > 2 ? demo_lower(a, words[0]) : "";
 
@@ -278,8 +275,7 @@ demo_read_severity(const struct llm_request *r)
 
 	for (size_t i = 0; i < r->n_blocks; i++)
 		if (str_starts(r->blocks[i].text, mark)) {
-			sum += strtod(
-			    r->blocks[i].text + strlen(mark), NULL);
+			sum += strtod(r->blocks[i].text + strlen(mark), NULL);
 			n++;
 		}
 	return n > 0 ? sum / n : -1;

@@ -40,8 +40,9 @@ demo_say(struct arena *a, int criterion, const char *option, const char *topic,
 	const char *gap = strstr(phrase, "%s");
 	const char *second = strstr(gap + 2, "%s");
 
-	return arena_printf(a, "%.*s'%s'%.*s\"%s\"%s", (int)(gap - phrase), phrase,
-	    option, (int)(second - gap - 2), gap + 2, topic, second + 2);
+	return arena_printf(a, "%.*s'%s'%.*s\"%s\"%s", (int)(gap - phrase),
+	    phrase, option, (int)(second - gap - 2), gap + 2, topic,
+	    second + 2);
 }
 
 const char *
@@ -56,7 +57,7 @@ demo_list(struct arena *a, unsigned criteria)
 			continue;
 		left--;
 		text = arena_printf(a, "%s%s%s", text,
-		    is_first	? ""
+		    is_first	    ? ""
 			: left == 0 ? " and "
 				    : ", ",
 		    demo_criterion_name(c));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Model calls. An agent is a row of agents.def plus the spec a caller gave
- * ("provider|model|persona|role"); a provider is a const record (llm_provider.h)
- * over one HTTP machine (llm_http.c, the only user of curl), or the offline
- * demo. Everything runs on one loop and never blocks it.
+ * ("provider|model|persona|role"); a provider is a const record
+ * (llm_provider.h) over one HTTP machine (llm_http.c, the only user of curl),
+ * or the offline demo. Everything runs on one loop and never blocks it.
  */
 #pragma once
 
@@ -71,7 +71,7 @@ struct llm_request {
 	enum llm_task task;
 	const char *system;
 	const char *question;
-	const char *context;	       /* "" = none */
+	const char *context;		/* "" = none */
 	const struct llm_block *blocks; /* the others' texts, own text, ... */
 	size_t n_blocks;
 	const char *instruction; /* what to do, and the output contract */
@@ -105,9 +105,9 @@ const char *llm_error_name(enum llm_error_class c);
 struct llm_result {
 	enum llm_error_class error; /* LLM_ERR_NONE = text is whole */
 	const char *message;	    /* of the error, safe to show; "" */
-	const char *text;	    /* whole answer, or what came before a cut */
+	const char *text; /* whole answer, or what came before a cut */
 	size_t text_len;
-	bool is_truncated; /* finish_reason length */
+	bool is_truncated;	       /* finish_reason length */
 	int64_t tokens_in, tokens_out; /* estimated when not reported */
 	bool is_usage_estimated;
 	int64_t attempts;

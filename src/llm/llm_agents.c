@@ -22,10 +22,10 @@ struct llm_agent_def {
 	ptrdiff_t url;
 };
 
-/* Where a row finds its key and URL in the settings; -1 = it needs none. */
-#define LLM_FIELD_no_key -1
-#define LLM_FIELD_no_url -1
-#define LLM_SETTING(field) (ptrdiff_t)offsetof(struct settings, field)
+/* Where a row finds its key and URL; -1 = it needs none. */
+#define LLM_FIELD_no_key	      -1
+#define LLM_FIELD_no_url	      -1
+#define LLM_SETTING(field)	      (ptrdiff_t) offsetof(struct settings, field)
 #define LLM_FIELD_openai_api_key      LLM_SETTING(openai_api_key)
 #define LLM_FIELD_openai_base_url     LLM_SETTING(openai_base_url)
 #define LLM_FIELD_openrouter_api_key  LLM_SETTING(openrouter_api_key)
@@ -145,8 +145,8 @@ llm_agent_is_available(const struct llm_agent_row *row,
 		return true;
 	if (*row->key_env != '\0' &&
 	    str_is_empty(llm_agent_key(row, settings))) {
-		err_set(why, ERR_DENIED, "agents", "%s is not set",
-		    row->key_env);
+		err_set(
+		    why, ERR_DENIED, "agents", "%s is not set", row->key_env);
 		return false;
 	}
 	if (settings->offline &&

@@ -19,7 +19,7 @@ struct demo {
 	struct arena *a;
 	const struct llm_request *r;
 	struct demo_question q;
-	uint64_t who; /* differs between seats */
+	uint64_t who;  /* differs between seats */
 	uint64_t mood; /* of the seat under this seed */
 	struct buf out;
 };
@@ -91,8 +91,8 @@ demo_write_position(
 	for (int c = 0; c < DEMO__COUNT; c++)
 		if ((criteria >> c & 1) != 0)
 			buf_printf(&d->out, "%d. %s\n", k++,
-			    demo_say(d->a, c, choice, d->q.topic,
-				d->mood >> c));
+			    demo_say(
+				d->a, c, choice, d->q.topic, d->mood >> c));
 	buf_printf(&d->out,
 	    "I would give it up if the first results on %s pointed the other "
 	    "way.\nCONFIDENCE: %.2f\n",
@@ -109,8 +109,8 @@ demo_propose(struct demo *d)
 /* ---- critiques ---- */
 
 static void
-demo_critique_json(struct demo *d, const char *target, int mine, int theirs,
-    unsigned missing)
+demo_critique_json(
+    struct demo *d, const char *target, int mine, int theirs, unsigned missing)
 {
 	const char *quote = demo_read_sentence(d->a, target);
 	bool is_other = theirs >= 0 && theirs != mine;
@@ -135,8 +135,7 @@ demo_critique_json(struct demo *d, const char *target, int mine, int theirs,
 			demo_list(d->a, missing)));
 	if (*quote != '\0')
 		json_w_str(&w, NULL,
-		    arena_printf(
-			d->a, "Unproven as it stands: \"%s\"", quote));
+		    arena_printf(d->a, "Unproven as it stands: \"%s\"", quote));
 	json_w_end_array(&w);
 	json_w_begin_array(&w, "suggestions");
 	json_w_str(&w, NULL,
@@ -198,8 +197,8 @@ demo_asked_for(const struct demo *d)
 
 	for (size_t i = 0; i < d->r->n_blocks; i++)
 		if (str_starts(d->r->blocks[i].label, "Critique ")) {
-			const char *text = strstr(
-			    d->r->blocks[i].text, "says nothing about");
+			const char *text =
+			    strstr(d->r->blocks[i].text, "says nothing about");
 			if (text != NULL)
 				set |= demo_read_criteria(arena_strndup(
 				    d->a, text, strcspn(text, ".")));
@@ -226,8 +225,8 @@ demo_revise(struct demo *d)
 		    "CHANGED: yes - the critiques are right that I left '%s' "
 		    "unanswered, and I have no better reason for '%s'\n",
 		    d->q.options[other], d->q.options[mine]);
-		demo_write_position(d, other,
-		    demo_first_criteria(d) | (asked & -asked), 0.6);
+		demo_write_position(
+		    d, other, demo_first_criteria(d) | (asked & -asked), 0.6);
 		return;
 	}
 	if (asked != 0)
@@ -311,8 +310,8 @@ demo_ballot(struct demo *d, const char *key, int mine)
 	json_w_begin(&w, NULL);
 	json_w_str(&w, key, p.block != NULL ? p.block->label : "");
 	json_w_num(&w, "confidence",
-	    0.45 + 0.05 * __builtin_popcount(p.criteria) +
-		(is_mine ? 0.1 : 0) + (double)(d->mood % 7) / 100);
+	    0.45 + 0.05 * __builtin_popcount(p.criteria) + (is_mine ? 0.1 : 0) +
+		(double)(d->mood % 7) / 100);
 	json_w_str(&w, "reasoning",
 	    arena_printf(d->a, "It weighs %s%s%s%s.",
 		demo_list(d->a, p.criteria),
@@ -363,7 +362,7 @@ demo_synthesis(struct demo *d)
 char *
 llm_demo_answer(const struct llm_agent *agent, const struct llm_request *r)
 {
-	static void (*const tasks[LLM_TASK__COUNT])(struct demo *d) = {
+	static void (*const tasks[LLM_TASK__COUNT])(struct demo * d) = {
 	    [LLM_PROPOSE] = demo_propose,
 	    [LLM_CRITIQUE] = demo_critique,
 	    [LLM_REVISE] = demo_revise,

@@ -21,16 +21,16 @@
 #include "llm/sse.h"
 #include "settings/settings.h"
 
-#define LLM_BODY_MAX	 (8u << 20)
-#define LLM_EVENT_MAX	 (1u << 20)
-#define LLM_ERROR_MAX	 (64u << 10)
-#define LLM_BACKOFF_MS	 1000
-#define LLM_BACKOFF_CAP	 60000
-#define LLM_BREAK_AFTER	 3
-#define LLM_BREAK_MS	 60000
-#define LLM_PROBES	 3
-#define LLM_CLOSE_AFTER	 2
-#define LLM_DEMO_WORDS	 4
+#define LLM_BODY_MAX	  (8u << 20)
+#define LLM_EVENT_MAX	  (1u << 20)
+#define LLM_ERROR_MAX	  (64u << 10)
+#define LLM_BACKOFF_MS	  1000
+#define LLM_BACKOFF_CAP	  60000
+#define LLM_BREAK_AFTER	  3
+#define LLM_BREAK_MS	  60000
+#define LLM_PROBES	  3
+#define LLM_CLOSE_AFTER	  2
+#define LLM_DEMO_WORDS	  4
 #define LLM_DEMO_PAUSE_MS 18
 
 struct llm_socket {
@@ -73,14 +73,14 @@ struct llm_call {
 	const char *auth; /* header line, "" = none */
 	CURL *easy;
 	struct curl_slist *headers;
-	struct buf body;	/* request */
-	struct buf reply;	/* answer that is not a stream */
+	struct buf body;  /* request */
+	struct buf reply; /* answer that is not a stream */
 	struct sse sse;
 	struct llm_stream stream;
 	bool is_probe; /* of an endpoint that is paused */
 	bool is_sse;
-	bool is_known; /* status and type have been looked at */
-	int64_t retry_after_ms; /* -1 = not said */
+	bool is_known;		 /* status and type have been looked at */
+	int64_t retry_after_ms;	 /* -1 = not said */
 	struct loop_timer timer; /* deadlines, pauses, demo pieces */
 	int64_t started_ms, sent_ms, heard_ms;
 	int64_t attempts;
@@ -112,8 +112,8 @@ llm_on_socket_event(struct loop_watch *w, uint32_t events)
 }
 
 static int
-llm_on_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *arg,
-    void *socket)
+llm_on_socket(
+    CURL *easy UNUSED, curl_socket_t fd, int what, void *arg, void *socket)
 {
 	struct llm *llm = arg;
 	struct llm_socket *s = socket;
@@ -134,8 +134,8 @@ llm_on_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *arg,
 	}
 	s = mem_zalloc(sizeof(*s));
 	s->llm = llm;
-	s->watch = (struct loop_watch){
-	    .fd = fd, .fn = llm_on_socket_event, .arg = s};
+	s->watch =
+	    (struct loop_watch){.fd = fd, .fn = llm_on_socket_event, .arg = s};
 	if (loop_watch_add(llm->loop, &s->watch, events) != ERR_OK) {
 		free(s);
 		return -1;
@@ -162,8 +162,7 @@ llm_on_curl_due(struct loop_timer *t)
 	struct llm *llm = t->arg;
 	int running;
 
-	curl_multi_socket_action(
-	    llm->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	curl_multi_socket_action(llm->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	llm_collect(llm);
 }
 
@@ -484,7 +483,8 @@ llm_on_header(char *data, size_t size, size_t n, void *arg)
 	size_t len = size * n;
 	char line[256];
 
-	snprintf(line, sizeof(line), "%.*s", (int)(len < 255 ? len : 255), data);
+	snprintf(
+	    line, sizeof(line), "%.*s", (int)(len < 255 ? len : 255), data);
 	char *colon = strchr(line, ':');
 	if (colon == NULL)
 		return len;
@@ -528,8 +528,8 @@ llm_transferred(struct llm_call *c, CURLcode code)
 	} else if (code != CURLE_OK && s->text.len == 0) {
 		llm_failed(c, LLM_ERR_NETWORK, curl_easy_strerror(code));
 	} else if (code != CURLE_OK || (!s->has_finish && !s->is_done)) {
-		llm_failed(c, LLM_ERR_PARTIAL,
-		    "the answer broke off before its end");
+		llm_failed(
+		    c, LLM_ERR_PARTIAL, "the answer broke off before its end");
 	} else if (s->text.len == 0) {
 		llm_failed(c, LLM_ERR_EMPTY, "the answer is empty");
 	} else {
@@ -605,8 +605,8 @@ llm_attempt(struct llm_call *c)
 	    .on_text = llm_on_text,
 	    .arg = c};
 	if (!llm_breaker_lets(c)) {
-		llm_finish(c, LLM_ERR_OVERLOAD,
-		    "paused after repeated failures");
+		llm_finish(
+		    c, LLM_ERR_OVERLOAD, "paused after repeated failures");
 		return;
 	}
 	buf_clear(&c->body);

@@ -103,8 +103,7 @@ static enum llm_error_class
 openai_class(long status, const char *code, const char *type)
 {
 	if (str_eq(code, "insufficient_quota") ||
-	    str_eq(type, "insufficient_quota") ||
-	    str_starts(code, "billing"))
+	    str_eq(type, "insufficient_quota") || str_starts(code, "billing"))
 		return LLM_ERR_MONEY;
 	if (str_eq(code, "content_filter") || str_eq(type, "refusal"))
 		return LLM_ERR_REFUSAL;

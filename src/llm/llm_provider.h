@@ -21,13 +21,16 @@
 /* provider, path below the base URL, name of the length limit, asks for
  * usage, has response_format, name of the seed */
 #define LLM_DIALECT_LIST(X)                                                    \
-	X(OPENAI, LLM_NAME_OPENAI, "", "max_completion_tokens", true, true, "seed")   \
-	X(OPENROUTER, LLM_NAME_OPENROUTER, "", "max_tokens", true, true, "seed")      \
-	X(XAI, LLM_NAME_XAI, "", "max_tokens", true, true, "seed")                    \
-	X(MISTRAL, LLM_NAME_MISTRAL, "", "max_tokens", false, true, "random_seed")    \
-	X(OLLAMA, LLM_NAME_OLLAMA, "/v1", "max_tokens", true, true, "seed")           \
-	X(LOCAL, LLM_NAME_LOCAL, "", "max_tokens", true, false, "seed")               \
-	X(VLLM, LLM_NAME_VLLM, "", "max_tokens", true, true, "seed")                  \
+	X(OPENAI, LLM_NAME_OPENAI, "", "max_completion_tokens", true, true,    \
+	    "seed")                                                            \
+	X(OPENROUTER, LLM_NAME_OPENROUTER, "", "max_tokens", true, true,       \
+	    "seed")                                                            \
+	X(XAI, LLM_NAME_XAI, "", "max_tokens", true, true, "seed")             \
+	X(MISTRAL, LLM_NAME_MISTRAL, "", "max_tokens", false, true,            \
+	    "random_seed")                                                     \
+	X(OLLAMA, LLM_NAME_OLLAMA, "/v1", "max_tokens", true, true, "seed")    \
+	X(LOCAL, LLM_NAME_LOCAL, "", "max_tokens", true, false, "seed")        \
+	X(VLLM, LLM_NAME_VLLM, "", "max_tokens", true, true, "seed")           \
 	X(DEMO, LLM_NAME_DEMO, "", "", false, false, "")
 
 enum llm_dialect {
@@ -83,8 +86,8 @@ void llm_openai_event(struct llm_stream *s, const char *data, size_t len);
 
 /* Class of a failed answer from its status and body; message is made safe to
  * show. A refused parameter is noted in `learnt` when the body names one. */
-enum llm_error_class llm_openai_error(long status, const char *body,
-    size_t len, char *message, size_t size, struct llm_refused *learnt);
+enum llm_error_class llm_openai_error(long status, const char *body, size_t len,
+    char *message, size_t size, struct llm_refused *learnt);
 
 /* Milliseconds from Retry-After (seconds or date) or retry-after-ms; -1. */
 int64_t llm_retry_after_ms(const char *value, bool is_ms, int64_t now_us);

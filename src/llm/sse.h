@@ -15,7 +15,7 @@ struct sse {
 	struct buf line;
 	struct buf data; /* of the event being read */
 	bool has_data;
-	bool was_cr;  /* a LF right after belongs to it */
+	bool was_cr;   /* a LF right after belongs to it */
 	bool is_begun; /* past a byte order mark */
 };
 

@@ -104,8 +104,8 @@ metrics_open(const struct settings *settings, struct err_info *info)
 	snprintf(path, sizeof(path), "%s/metrics", settings->data_dir);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (fd < 0)
-		return err_set(info, ERR_IO, "ARAGORA_DATA_DIR",
-		    "cannot open '%s'", path);
+		return err_set(
+		    info, ERR_IO, "ARAGORA_DATA_DIR", "cannot open '%s'", path);
 	struct metrics_file *f = MAP_FAILED;
 	flock(fd, LOCK_EX);
 	if (ftruncate(fd, sizeof(*f)) == 0)
@@ -194,8 +194,8 @@ metrics_render(struct buf *out)
 			buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n",
 			    row->name, row->help, row->name,
 			    row->kind == METRIC_GAUGE ? "gauge" : "counter");
-		buf_printf(out, *row->label != '\0' ? "%s{%s} %lld\n"
-						    : "%s%s %lld\n",
+		buf_printf(out,
+		    *row->label != '\0' ? "%s{%s} %lld\n" : "%s%s %lld\n",
 		    row->name, row->label,
 		    (long long)metric_read((enum metric)m));
 	}

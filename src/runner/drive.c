@@ -15,14 +15,13 @@
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 
-#define DRIVE_CLAIM_MS	1000
-#define DRIVE_CLAIM_MAX 64
-#define DRIVE_TOKEN_MS	50
+#define DRIVE_CLAIM_MS	 1000
+#define DRIVE_CLAIM_MAX	 64
+#define DRIVE_TOKEN_MS	 50
 #define DRIVE_ONLY_TRIES 10
 
 /* Calls of one kind that one debate has under way at once (contract 11). */
-static const int drive_caps[LLM_TASK__COUNT] = {
-    [LLM_PROPOSE] = 5,
+static const int drive_caps[LLM_TASK__COUNT] = {[LLM_PROPOSE] = 5,
     [LLM_CRITIQUE] = 15,
     [LLM_REVISE] = 5,
     [LLM_VOTE] = 15,
@@ -172,8 +171,8 @@ run_on_delta(void *arg, const char *text, size_t len)
 	if (c->tokens.is_overflowed || c->tokens.len > 8192)
 		run_flush_tokens(c);
 	else if (!loop_timer_is_set(&c->flush))
-		loop_timer_set(c->run->drive->o.loop, &c->flush,
-		    DRIVE_TOKEN_MS);
+		loop_timer_set(
+		    c->run->drive->o.loop, &c->flush, DRIVE_TOKEN_MS);
 }
 
 /* A retry begins the text anew. */
@@ -308,8 +307,7 @@ run_apply(struct run *r, const struct debate_output *out)
 	c->status = out->transition.status;
 	if (out->n_calls > 0) {
 		c->calls = mem_array(out->n_calls, sizeof(*c->calls));
-		memcpy(c->calls, out->calls,
-		    out->n_calls * sizeof(*c->calls));
+		memcpy(c->calls, out->calls, out->n_calls * sizeof(*c->calls));
 		c->n_calls = out->n_calls;
 	}
 	r->n_commits++;
@@ -450,8 +448,8 @@ drive_on_lost(void *arg, const char *debate_id, int64_t epoch)
 		if (r->epoch != epoch || !str_eq(r->id, debate_id) ||
 		    r->is_dead || r->is_ended)
 			continue;
-		log_info("debate.lost", "id=%s epoch=%lld", r->id,
-		    (long long)epoch);
+		log_info(
+		    "debate.lost", "id=%s epoch=%lld", r->id, (long long)epoch);
 		metric_add(METRIC_RUNNER_FENCED, 1);
 		run_drop(r);
 		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
@@ -483,7 +481,8 @@ drive_on_claim_timer(struct loop_timer *t)
 
 	id_random(&random, sizeof(random));
 	drive_claim(d);
-	loop_timer_set(d->o.loop, t, DRIVE_CLAIM_MS / 2 + random % DRIVE_CLAIM_MS);
+	loop_timer_set(
+	    d->o.loop, t, DRIVE_CLAIM_MS / 2 + random % DRIVE_CLAIM_MS);
 }
 
 static void

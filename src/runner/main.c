@@ -84,10 +84,8 @@ runner_options(int argc, char **argv, struct drive_options *o)
 	static const struct option longs[] = {
 	    {"id", required_argument, NULL, 'i'},
 	    {"debate", required_argument, NULL, 'd'},
-	    {"once", no_argument, NULL, 'o'},
-	    {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, 'v'},
-	    {NULL, 0, NULL, 0}};
+	    {"once", no_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (c) {

@@ -48,7 +48,7 @@ void writer_heartbeat(struct writer *w, const char *const *ids,
 void writer_release(struct writer *w, const char *id, int64_t epoch);
 /* A transient event, published by the writer thread after what is queued
  * before it. */
-void writer_publish(struct writer *w, const char *debate_id,
-    const char *payload, size_t len);
+void writer_publish(
+    struct writer *w, const char *debate_id, const char *payload, size_t len);
 /* Hand over what the thread has answered; called on the loop's wake. */
 void writer_deliver(struct writer *w);

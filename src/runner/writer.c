@@ -139,8 +139,8 @@ writer_copy_events(struct arena *a, struct store_transition *t)
 }
 
 void
-writer_commit(struct writer *w, const struct store_transition *t,
-    int64_t epoch, void *tag)
+writer_commit(struct writer *w, const struct store_transition *t, int64_t epoch,
+    void *tag)
 {
 	struct writer_job *j = writer_job_new(WRITER_COMMIT);
 
@@ -194,8 +194,8 @@ writer_release(struct writer *w, const char *id, int64_t epoch)
 }
 
 void
-writer_publish(struct writer *w, const char *debate_id, const char *payload,
-    size_t len)
+writer_publish(
+    struct writer *w, const char *debate_id, const char *payload, size_t len)
 {
 	struct writer_job *j = writer_job_new(WRITER_PUBLISH);
 
@@ -223,8 +223,7 @@ writer_deliver_one(struct writer *w, struct writer_job *j)
 	case WRITER_HEARTBEAT:
 		for (size_t i = 0; i < j->n; i++)
 			if (j->lost[i])
-				ops->on_lost(
-				    ops->arg, j->ids[i], j->epochs[i]);
+				ops->on_lost(ops->arg, j->ids[i], j->epochs[i]);
 		break;
 	case WRITER_RELEASE:
 	case WRITER_PUBLISH:
@@ -255,8 +254,8 @@ writer_deliver(struct writer *w)
 static void
 writer_pause(int64_t ms)
 {
-	struct timespec ts = {
-	    .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+	struct timespec ts = {.tv_sec = (time_t)(ms / 1000),
+	    .tv_nsec = (long)(ms % 1000) * 1000000};
 	nanosleep(&ts, NULL);
 }
 
@@ -277,8 +276,8 @@ static bool
 writer_gives_up(struct writer *w)
 {
 	pthread_mutex_lock(&w->lock);
-	bool is_over = w->is_stopping &&
-	    clock_mono_ms() - w->stop_ms > WRITER_GIVE_UP_MS;
+	bool is_over =
+	    w->is_stopping && clock_mono_ms() - w->stop_ms > WRITER_GIVE_UP_MS;
 	pthread_mutex_unlock(&w->lock);
 	return is_over;
 }
@@ -387,8 +386,8 @@ writer_do_claim(struct writer *w, struct writer_job *j)
 
 	if (j->id != NULL) {
 		j->rows = ARENA_NEW(j->arena, struct store_debate);
-		e = store_claim_one(w->store, j->arena, w->self.id, lease_us,
-		    j->id, j->rows);
+		e = store_claim_one(
+		    w->store, j->arena, w->self.id, lease_us, j->id, j->rows);
 		j->n = e == ERR_OK;
 	} else {
 		e = store_claim(w->store, j->arena, w->self.id, lease_us,
@@ -441,8 +440,7 @@ writer_take(struct writer *w, struct writer_job **group)
 		pthread_cond_wait(&w->wake, &w->lock);
 	list_for_each (it, &w->jobs) {
 		struct writer_job *j = LIST_ENTRY(it, struct writer_job, link);
-		if (n == WRITER_GROUP_MAX ||
-		    (n > 0 && !writer_is_batchable(j)))
+		if (n == WRITER_GROUP_MAX || (n > 0 && !writer_is_batchable(j)))
 			break;
 		list_del(it);
 		group[n++] = j;

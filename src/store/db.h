@@ -60,8 +60,8 @@ struct db_driver {
 	const char *name;
 	bool is_single_writer;
 	/* All: ERR_DOWN when the connection is unusable from now on. */
-	enum err (*open)(struct db **out, const struct db_options *o,
-	    struct err_info *info);
+	enum err (*open)(
+	    struct db **out, const struct db_options *o, struct err_info *info);
 	void (*close)(struct db *db);
 	/* Has the other side hung up while we were idle? */
 	bool (*is_dead)(struct db *db);
@@ -97,4 +97,5 @@ enum err db_run(struct db *db, enum stmt id, const struct db_value *values,
     size_t n, struct arena *a, struct db_result *result) MUST_CHECK;
 #define DB_RUN(db, id, a, result, ...)                                         \
 	db_run((db), (id), (const struct db_value[]){__VA_ARGS__},             \
-	    ARRAY_LEN(((const struct db_value[]){__VA_ARGS__})), (a), (result))
+	    ARRAY_LEN(((const struct db_value[]){__VA_ARGS__})), (a),          \
+	    (result))

@@ -79,8 +79,7 @@ db_pgsql_error(
 		e = ERR_DOWN;
 	if (text == NULL)
 		text = "connection lost";
-	return err_set(
-	    info, e, "", "%.*s", (int)strcspn(text, "\n"), text);
+	return err_set(info, e, "", "%.*s", (int)strcspn(text, "\n"), text);
 }
 
 static enum err
@@ -191,7 +190,8 @@ db_pgsql_begin(struct db *db, bool is_write)
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 	char sql[128];
 
-	snprintf(sql, sizeof(sql), "BEGIN%s; SET LOCAL statement_timeout = %lld",
+	snprintf(sql, sizeof(sql),
+	    "BEGIN%s; SET LOCAL statement_timeout = %lld",
 	    is_write ? "" : " READ ONLY", (long long)c->timeout_ms);
 	enum err e = db_pgsql_exec(c, sql, NULL);
 	if (e == ERR_DOWN)
@@ -248,9 +248,9 @@ db_pgsql_run(struct db *db, enum stmt id, const struct db_value *values,
 			break;
 		}
 	}
-	PGresult *res = PQexecParams(c->handle,
-	    row->pgsql != NULL ? row->pgsql : row->sql, (int)n, NULL, texts,
-	    NULL, NULL, 0);
+	PGresult *res =
+	    PQexecParams(c->handle, row->pgsql != NULL ? row->pgsql : row->sql,
+		(int)n, NULL, texts, NULL, NULL, 0);
 	ExecStatusType status = PQresultStatus(res);
 	*result = (struct db_result){.columns = row->columns};
 	enum err e = ERR_OK;
@@ -263,9 +263,9 @@ db_pgsql_run(struct db *db, enum stmt id, const struct db_value *values,
 			int r = (int)(i / (size_t)row->columns);
 			int col = (int)(i % (size_t)row->columns);
 			if (PQgetisnull(res, r, col) == 0)
-				result->cells[i] = arena_strndup(a,
-				    PQgetvalue(res, r, col),
-				    (size_t)PQgetlength(res, r, col));
+				result->cells[i] =
+				    arena_strndup(a, PQgetvalue(res, r, col),
+					(size_t)PQgetlength(res, r, col));
 		}
 	} else if (status != PGRES_COMMAND_OK) {
 		e = db_pgsql_error(c, res, info);
@@ -309,8 +309,8 @@ db_pgsql_describe(struct db *db, enum stmt id, int *params, int *columns,
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 	const struct stmt_row *row = stmt_row(id);
-	PGresult *res = PQprepare(c->handle, "",
-	    row->pgsql != NULL ? row->pgsql : row->sql, 0, NULL);
+	PGresult *res = PQprepare(
+	    c->handle, "", row->pgsql != NULL ? row->pgsql : row->sql, 0, NULL);
 	enum err e = ERR_OK;
 
 	if (PQresultStatus(res) != PGRES_COMMAND_OK)

@@ -29,7 +29,8 @@ struct db_sqlite_conn {
 static struct db_sqlite_conn *
 db_sqlite_conn(struct db *db)
 {
-	struct db_sqlite_conn *c = CONTAINER_OF(db, struct db_sqlite_conn, base);
+	struct db_sqlite_conn *c =
+	    CONTAINER_OF(db, struct db_sqlite_conn, base);
 	assert(c->owner == getpid());
 	return c;
 }
@@ -163,8 +164,7 @@ db_sqlite_prepare(struct db_sqlite_conn *c, enum stmt id, sqlite3_stmt **out,
 {
 	if (c->prepared[id] == NULL &&
 	    sqlite3_prepare_v3(c->handle, stmt_row(id)->sql, -1,
-		SQLITE_PREPARE_PERSISTENT, &c->prepared[id],
-		NULL) != SQLITE_OK)
+		SQLITE_PREPARE_PERSISTENT, &c->prepared[id], NULL) != SQLITE_OK)
 		return db_sqlite_error(c, info);
 	*out = c->prepared[id];
 	return ERR_OK;
@@ -205,8 +205,8 @@ db_sqlite_cell(sqlite3_stmt *st, int column, struct arena *a)
 }
 
 static void
-db_sqlite_row(sqlite3_stmt *st, struct arena *a, struct db_result *r,
-    size_t *room)
+db_sqlite_row(
+    sqlite3_stmt *st, struct arena *a, struct db_result *r, size_t *room)
 {
 	size_t width = (size_t)r->columns;
 

@@ -22,8 +22,8 @@ static const char migrate_table[] =
 
 /* A connection outside any pool, for the schema commands. */
 static enum err
-migrate_connect(const struct settings *settings, struct db **db,
-    char **target, struct err_info *info)
+migrate_connect(const struct settings *settings, struct db **db, char **target,
+    struct err_info *info)
 {
 	struct store_target t;
 
@@ -31,8 +31,8 @@ migrate_connect(const struct settings *settings, struct db **db,
 	if (e != ERR_OK)
 		return e;
 	e = t.driver->open(db,
-	    &(struct db_options){.target = t.target,
-		.timeout_ms = settings->db_timeout * 1000},
+	    &(struct db_options){
+		.target = t.target, .timeout_ms = settings->db_timeout * 1000},
 	    info);
 	*target = t.target;
 	return e;
@@ -87,8 +87,8 @@ store_schema(const struct settings *settings, struct store_schema *out,
 
 /* One transaction: lock, look, apply the next one if any. */
 static enum err
-migrate_step(struct db *db, struct arena *a, bool *is_applied,
-    struct err_info *info)
+migrate_step(
+    struct db *db, struct arena *a, bool *is_applied, struct err_info *info)
 {
 	char hash[ID_HASH_SIZE];
 	int64_t have = 0;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "metrics/metrics.h"
 
 #define POOL_CHECK_IDLE_MS 1000
 
@@ -27,7 +28,6 @@ struct pool {
 	struct db **idle; /* a stack: the warmest first */
 	int64_t n_idle;
 	int64_t n_out; /* permits given */
-	int64_t n_timeouts;
 };
 
 struct pool *
@@ -65,6 +65,7 @@ pool_try(struct pool *p, struct db **db)
 	if (p->n_out >= p->o.size + p->o.overflow)
 		return false;
 	p->n_out++;
+	metric_add(METRIC_DB_POOL_IN_USE, 1);
 	*db = p->n_idle > 0 ? p->idle[--p->n_idle] : NULL;
 	return true;
 }
@@ -91,7 +92,7 @@ pool_wait(struct pool *p, struct db **db)
 	list_del(&w.link);
 	pthread_cond_destroy(&w.wake);
 	if (!w.is_served)
-		p->n_timeouts++;
+		metric_add(METRIC_DB_POOL_TIMEOUTS, 1);
 	*db = w.db;
 	return w.is_served;
 }
@@ -110,6 +111,7 @@ pool_pass_on(struct pool *p, struct db *db)
 		return NULL;
 	}
 	p->n_out--;
+	metric_add(METRIC_DB_POOL_IN_USE, -1);
 	if (db != NULL && p->n_idle < p->o.size) {
 		p->idle[p->n_idle++] = db;
 		return NULL;
@@ -137,8 +139,8 @@ pool_get(struct pool *p, struct db **out, struct err_info *info)
 		p->o.driver->close(db);
 		db = NULL;
 	}
-	enum err e = db != NULL ? ERR_OK
-				: p->o.driver->open(&db, &p->o.db, info);
+	enum err e =
+	    db != NULL ? ERR_OK : p->o.driver->open(&db, &p->o.db, info);
 	if (e != ERR_OK) {
 		pthread_mutex_lock(&p->lock);
 		(void)pool_pass_on(p, NULL);
@@ -168,13 +170,4 @@ pool_put(struct pool *p, struct db **db)
 	pthread_mutex_unlock(&p->lock);
 	if (d != NULL)
 		p->o.driver->close(d);
-}
-
-void
-pool_stats(struct pool *p, int64_t *in_use, int64_t *timeouts)
-{
-	pthread_mutex_lock(&p->lock);
-	*in_use = p->n_out;
-	*timeouts = p->n_timeouts;
-	pthread_mutex_unlock(&p->lock);
 }

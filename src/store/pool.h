@@ -2,7 +2,7 @@
  *
  * Connections of one process: `size` kept open, `overflow` more under load
  * closed when returned, waiters served first come first served, each waiting
- * at most `timeout`. Opened on demand; thread-safe.
+ * at most `timeout`. Opened on demand; thread-safe. Counts DB_POOL_*.
  */
 #pragma once
 
@@ -27,7 +27,3 @@ enum err pool_get(struct pool *p, struct db **out, struct err_info *info)
     MUST_CHECK;
 /* A broken connection is closed, and a transaction still open rolled back. */
 void pool_put(struct pool *p, struct db **db);
-
-/* For metrics and doctor: connections in use, and waits that timed out since
- * start. */
-void pool_stats(struct pool *p, int64_t *in_use, int64_t *timeouts);

@@ -45,13 +45,14 @@ store_backend_check(const struct settings *s, const struct db_driver *driver,
 }
 
 enum err
-store_target(const struct settings *s, struct store_target *out,
-    struct err_info *info)
+store_target(
+    const struct settings *s, struct store_target *out, struct err_info *info)
 {
 	const char *url = s->database_url;
 
 	*out = (struct store_target){.driver = &db_sqlite};
-	if (str_starts(url, "postgresql://") || str_starts(url, "postgres://")) {
+	if (str_starts(url, "postgresql://") ||
+	    str_starts(url, "postgres://")) {
 		out->driver = &db_pgsql;
 		out->target = mem_strdup(url);
 	} else if (str_starts(url, "sqlite:")) {
@@ -75,8 +76,8 @@ store_target(const struct settings *s, struct store_target *out,
 }
 
 enum err
-store_open(struct store **out, const struct settings *settings,
-    struct err_info *info)
+store_open(
+    struct store **out, const struct settings *settings, struct err_info *info)
 {
 	struct store *s = mem_zalloc(sizeof(*s));
 	struct store_schema schema;
@@ -89,8 +90,7 @@ store_open(struct store **out, const struct settings *settings,
 		return e;
 	}
 	pthread_mutex_init(&s->write_lock, NULL);
-	s->pool = pool_new(&(struct pool_options){
-	    .driver = s->target.driver,
+	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
 	    .db = {.target = s->target.target,
 		.timeout_ms = settings->db_timeout * 1000},
 	    .size = settings->db_pool_size,
@@ -131,12 +131,6 @@ const char *
 store_kind(const struct store *store)
 {
 	return store->target.driver->name;
-}
-
-void
-store_pool_stats(struct store *store, int64_t *in_use, int64_t *timeouts)
-{
-	pool_stats(store->pool, in_use, timeouts);
 }
 
 /* Full jitter (engine and operations notes): a random part of the cap. */
@@ -199,8 +193,7 @@ store_clock(struct db *db, struct arena *a, int64_t *now_us)
 {
 	struct db_result r;
 
-	enum err e =
-	    DB_RUN(db, STMT_CLOCK, a, &r, DB_INT(clock_wall_us()));
+	enum err e = DB_RUN(db, STMT_CLOCK, a, &r, DB_INT(clock_wall_us()));
 	if (e == ERR_OK)
 		*now_us = db_int(&r, 0, 0);
 	return e;

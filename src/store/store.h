@@ -37,9 +37,6 @@ enum err store_open(struct store **out, const struct settings *settings,
 void store_close(struct store **store);
 /* "sqlite" or "postgresql". */
 const char *store_kind(const struct store *store);
-/* Connections in use, and waits for one that timed out since start. */
-void store_pool_stats(
-    struct store *store, int64_t *in_use, int64_t *timeouts);
 /* One round trip. */
 enum err store_ping(struct store *store) MUST_CHECK;
 
@@ -92,7 +89,7 @@ struct store_debate {
 	const char *phase; /* debate/debate.h's name of the current step */
 	int64_t round;	   /* 0 before the first */
 	int64_t total_rounds;
-	int64_t priority; /* higher first */
+	int64_t priority;   /* higher first */
 	const char *result; /* JSON object, NULL until finished */
 	const char *error;  /* NULL unless failed */
 	double confidence;
@@ -123,8 +120,8 @@ enum err store_debate_get(struct store *store, struct arena *a,
 
 struct store_debate_filter {
 	const char *tenant;
-	int status;		/* -1 = any, else enum store_status */
-	const char *query;	/* NULL or text within task, any case */
+	int status;		    /* -1 = any, else enum store_status */
+	const char *query;	    /* NULL or text within task, any case */
 	int64_t since_us, until_us; /* 0 = open; created_us */
 	int64_t limit, offset;
 };
@@ -138,15 +135,15 @@ enum err store_debate_queue_position(struct store *store, const char *tenant,
     const char *id, int64_t *position) MUST_CHECK;
 
 /* How many are pending and how many hold a live lease, over all tenants. */
-enum err store_debate_counts(struct store *store, int64_t *pending,
-    int64_t *active) MUST_CHECK;
+enum err store_debate_counts(
+    struct store *store, int64_t *pending, int64_t *active) MUST_CHECK;
 
 /* ---- events: the truth; pub/sub is a doorbell ---- */
 struct store_event {
-	int64_t seq; /* 1.. per debate without gap; set by the store */
-	const char *type;  /* name of bus/event.def */
-	int64_t round;	   /* 0 = none */
-	const char *agent; /* NULL = none */
+	int64_t seq;	    /* 1.. per debate without gap; set by the store */
+	const char *type;   /* name of bus/event.def */
+	int64_t round;	    /* 0 = none */
+	const char *agent;  /* NULL = none */
 	int64_t created_us; /* set by the store */
 	const char *data;   /* JSON object */
 };
@@ -160,9 +157,14 @@ enum err store_event_heads(struct store *store, struct arena *a,
     const char *const *debate_ids, size_t n, int64_t *heads) MUST_CHECK;
 
 /* ---- turns: one row per model call ---- */
-enum store_turn_state { STORE_TURN_STARTED, STORE_TURN_DONE, STORE_TURN_FAILED };
+enum store_turn_state {
+	STORE_TURN_STARTED,
+	STORE_TURN_DONE,
+	STORE_TURN_FAILED
+};
 struct store_turn {
-	const char *step_key; /* "round/phase/agent/target", unique per debate */
+	const char
+	    *step_key; /* "round/phase/agent/target", unique per debate */
 	int64_t round;
 	const char *phase;
 	const char *agent;
@@ -230,8 +232,8 @@ enum err store_heartbeat(struct store *store, const char *const *debate_ids,
     const int64_t *lease_epochs, size_t n, int64_t lease_us, bool *lost)
     MUST_CHECK;
 /* Give a lease back (drain): at once claimable by another runner. */
-enum err store_release(struct store *store, const char *debate_id,
-    int64_t lease_epoch) MUST_CHECK;
+enum err store_release(
+    struct store *store, const char *debate_id, int64_t lease_epoch) MUST_CHECK;
 
 /* Cancel from the API: takes the lease over (epoch + 1, so that the runner's
  * next write is fenced), status cancelled, and inserts the given debate_end
@@ -259,13 +261,14 @@ enum err store_runner_list(struct store *store, struct arena *a,
 
 /* ---- API tokens: only their SHA-256 is stored ---- */
 struct store_token {
-	const char *id;	    /* "tok_" + 12 hex */
+	const char *id; /* "tok_" + 12 hex */
 	const char *tenant;
 	const char *name;
 	const char *prefix; /* first 12 characters of the token, public */
 	const char *hash;   /* sha256 hex */
 	const char *tier;   /* "authenticated", "premium", "internal" */
-	int64_t created_us, expires_us, last_used_us, revoked_us; /* 0 = never */
+	int64_t created_us, expires_us, last_used_us,
+	    revoked_us; /* 0 = never */
 };
 enum err store_token_create(struct store *store, const struct store_token *t)
     MUST_CHECK;
@@ -276,7 +279,7 @@ enum err store_token_list(struct store *store, struct arena *a,
 enum err store_token_find(struct store *store, struct arena *a,
     const char *hash, struct store_token *out) MUST_CHECK;
 /* By id or prefix. */
-enum err store_token_revoke(struct store *store, const char *tenant,
-    const char *id) MUST_CHECK;
+enum err store_token_revoke(
+    struct store *store, const char *tenant, const char *id) MUST_CHECK;
 /* Is there any unrevoked token? */
 enum err store_token_any(struct store *store, bool *any) MUST_CHECK;

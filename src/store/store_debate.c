@@ -164,8 +164,8 @@ store_get_tx(struct db *db, void *arg)
 	struct store_get *g = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_DEBATE_GET, g->a, &r, DB_TEXT(g->tenant),
-	    DB_TEXT(g->id));
+	enum err e = DB_RUN(
+	    db, STMT_DEBATE_GET, g->a, &r, DB_TEXT(g->tenant), DB_TEXT(g->id));
 	if (e == ERR_OK && r.rows == 0)
 		e = DB_RUN(db, STMT_DEBATE_BY_SLUG, g->a, &r,
 		    DB_TEXT(g->tenant), DB_TEXT(g->id));
@@ -226,9 +226,8 @@ store_list_tx(struct db *db, void *arg)
 	int64_t until = f->until_us > 0 ? f->until_us : INT64_MAX;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_DEBATE_COUNT, l->a, &r,
-	    DB_TEXT(f->tenant), DB_TEXT(status), DB_TEXT(like),
-	    DB_INT(f->since_us), DB_INT(until));
+	enum err e = DB_RUN(db, STMT_DEBATE_COUNT, l->a, &r, DB_TEXT(f->tenant),
+	    DB_TEXT(status), DB_TEXT(like), DB_INT(f->since_us), DB_INT(until));
 	if (e != ERR_OK)
 		return e;
 	l->total = db_int(&r, 0, 0);
@@ -281,11 +280,10 @@ store_position_tx(struct db *db, void *arg)
 }
 
 enum err
-store_debate_queue_position(struct store *store, const char *tenant,
-    const char *id, int64_t *position)
+store_debate_queue_position(
+    struct store *store, const char *tenant, const char *id, int64_t *position)
 {
-	struct store_count c = {
-	    .tenant = tenant, .id = id, .a = arena_new(0)};
+	struct store_count c = {.tenant = tenant, .id = id, .a = arena_new(0)};
 	enum err e = store_tx(store, false, store_position_tx, &c, NULL);
 
 	arena_free(&c.a);
@@ -360,10 +358,8 @@ enum err
 store_debate_cancel(struct store *store, const char *tenant, const char *id,
     struct store_event *event)
 {
-	struct store_cancel c = {.a = arena_new(0),
-	    .tenant = tenant,
-	    .id = id,
-	    .event = event};
+	struct store_cancel c = {
+	    .a = arena_new(0), .tenant = tenant, .id = id, .event = event};
 	enum err e = store_tx(store, true, store_cancel_tx, &c, NULL);
 
 	arena_free(&c.a);

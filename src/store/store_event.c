@@ -37,8 +37,7 @@ store_event_list_tx(struct db *db, void *arg)
 	q->n = r.rows;
 	q->rows = ARENA_ARRAY(q->a, r.rows + 1, struct store_event);
 	for (size_t i = 0; i < r.rows; i++)
-		q->rows[i] = (struct store_event){
-		    .seq = db_int(&r, i, 0),
+		q->rows[i] = (struct store_event){.seq = db_int(&r, i, 0),
 		    .type = db_text(&r, i, 1),
 		    .round = db_int(&r, i, 2),
 		    .agent = db_text(&r, i, 3),
@@ -67,8 +66,8 @@ store_event_heads_tx(struct db *db, void *arg)
 
 	for (size_t i = 0; i < q->n; i++) {
 		struct db_result r;
-		enum err e = DB_RUN(
-		    db, STMT_DEBATE_HEAD, q->a, &r, DB_TEXT(q->ids[i]));
+		enum err e =
+		    DB_RUN(db, STMT_DEBATE_HEAD, q->a, &r, DB_TEXT(q->ids[i]));
 		if (e != ERR_OK)
 			return e;
 		q->heads[i] = r.rows > 0 ? db_int(&r, 0, 0) : -1;
@@ -110,8 +109,7 @@ store_turn_list_tx(struct db *db, void *arg)
 	q->n = r.rows;
 	q->turns = ARENA_ARRAY(q->a, r.rows + 1, struct store_turn);
 	for (size_t i = 0; i < r.rows; i++)
-		q->turns[i] = (struct store_turn){
-		    .step_key = db_text(&r, i, 0),
+		q->turns[i] = (struct store_turn){.step_key = db_text(&r, i, 0),
 		    .round = db_int(&r, i, 1),
 		    .phase = db_text(&r, i, 2),
 		    .agent = db_text(&r, i, 3),

@@ -102,9 +102,8 @@ store_heartbeat_tx(struct db *db, void *arg)
 	enum err e = store_clock(db, h->a, &now);
 	for (size_t i = 0; e == ERR_OK && i < h->n; i++) {
 		struct db_result r;
-		e = DB_RUN(db, STMT_DEBATE_EXTEND, h->a, &r,
-		    DB_TEXT(h->ids[i]), DB_INT(h->epochs[i]),
-		    DB_INT(now + h->lease_us));
+		e = DB_RUN(db, STMT_DEBATE_EXTEND, h->a, &r, DB_TEXT(h->ids[i]),
+		    DB_INT(h->epochs[i]), DB_INT(now + h->lease_us));
 		if (e == ERR_OK)
 			h->lost[i] = r.rows == 0;
 	}
@@ -173,8 +172,7 @@ store_commit_rows(
 	if (e == ERR_OK && t->error != NULL)
 		e = DB_RUN(db, STMT_DEBATE_ERROR, a, NULL,
 		    DB_TEXT(t->debate_id), DB_TEXT(t->error));
-	if (e == ERR_OK &&
-	    (t->is_release || store_status_is_final(t->status)))
+	if (e == ERR_OK && (t->is_release || store_status_is_final(t->status)))
 		e = DB_RUN(db, STMT_DEBATE_UNLEASE, a, NULL,
 		    DB_TEXT(t->debate_id), DB_INT(t->lease_epoch));
 	return e;
@@ -224,8 +222,7 @@ store_commit_tx(struct db *db, void *arg)
 }
 
 enum err
-store_commit(
-    struct store *store, struct store_transition *const *t, size_t n)
+store_commit(struct store *store, struct store_transition *const *t, size_t n)
 {
 	struct store_commit c = {.a = arena_new(0), .t = t, .n = n};
 	enum err e = store_tx(store, true, store_commit_tx, &c, NULL);

@@ -129,8 +129,8 @@ store_token_revoke_tx(struct db *db, void *arg)
 	struct store_tokens *q = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_TOKEN_REVOKE, q->a, &r,
-	    DB_TEXT(q->tenant), DB_TEXT(q->key), DB_INT(clock_wall_us()));
+	enum err e = DB_RUN(db, STMT_TOKEN_REVOKE, q->a, &r, DB_TEXT(q->tenant),
+	    DB_TEXT(q->key), DB_INT(clock_wall_us()));
 	return e == ERR_OK && r.rows == 0 ? ERR_NOT_FOUND : e;
 }
 

@@ -29,7 +29,7 @@ LEVEL = {
 ALSO = {
     "fcgi": {"debate/config.h", "debate/view.h", "debate/result.h"},
     "ws-bridge": {"debate/config.h", "debate/view.h", "debate/result.h"},
-    "src/cli": {"fcgi/routes.def"},
+    "src/cli": {"fcgi/routes.h"},
     "src/store": {"metrics/metrics.h"},
     "src/bus": {"metrics/metrics.h"},
 }

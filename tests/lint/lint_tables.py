@@ -47,7 +47,8 @@ def check_settings(report, sources):
     for row in table:
         field, env = row[0], tree.unquote(row[2])
         pattern = (rf"\b(?:\w*settings|s|st|set)->{field}\b"
-                   rf"|\bSETTINGS_{field}\b|\"{env}\"")
+                   rf"|\bSETTINGS_{field}\b|\bLLM_SETTING\({field}\)"
+                   rf"|\"{env}\"")
         # settings_start is a user like any other; that a rule looks at two
         # settings together makes neither of them work.
         is_used = used(sources, pattern, outside="src/settings/") or \

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/pool.h"
 #include "store/store.h"
@@ -59,8 +60,8 @@ setup(void)
 		struct db *db = NULL;
 		ck_assert_int_eq(store_target(settings, &t, &info), ERR_OK);
 		ck_assert_msg(t.driver->open(&db,
-				  &(struct db_options){.target = t.target,
-				      .timeout_ms = 10000},
+				  &(struct db_options){
+				      .target = t.target, .timeout_ms = 10000},
 				  &info) == ERR_OK,
 		    "%s", info.text);
 		ck_assert_int_eq(t.driver->script(db,
@@ -104,8 +105,8 @@ create(const char *task, int64_t priority)
 	    .config = "{}",
 	    .total_rounds = 2,
 	    .priority = priority};
-	ck_assert_int_eq(store_debate_create(store, arena, &d, NULL, NULL,
-			     1000, &existing, NULL),
+	ck_assert_int_eq(store_debate_create(store, arena, &d, NULL, NULL, 1000,
+			     &existing, NULL),
 	    ERR_OK);
 	return d.id;
 }
@@ -261,16 +262,16 @@ START_TEST(test_create_refused)
 	    ERR_CONFLICT);
 	ck_assert_str_eq(info.field, "Idempotency-Key");
 	d.id = "a1";
-	ck_assert_int_eq(store_debate_create(store, arena, &d, NULL, NULL, 2,
-			     &existing, &info),
+	ck_assert_int_eq(store_debate_create(
+			     store, arena, &d, NULL, NULL, 2, &existing, &info),
 	    ERR_EXISTS);
 	d.id = "a3";
-	ck_assert_int_eq(store_debate_create(store, arena, &d, NULL, NULL, 2,
-			     &existing, &info),
+	ck_assert_int_eq(store_debate_create(
+			     store, arena, &d, NULL, NULL, 2, &existing, &info),
 	    ERR_OK);
 	d.id = "a4";
-	ck_assert_int_eq(store_debate_create(store, arena, &d, NULL, NULL, 2,
-			     &existing, &info),
+	ck_assert_int_eq(store_debate_create(
+			     store, arena, &d, NULL, NULL, 2, &existing, &info),
 	    ERR_BUSY);
 	ck_assert_str_eq(info.field, "queue");
 }
@@ -285,9 +286,8 @@ START_TEST(test_list)
 
 	create("Oranges", 0);
 	create("apples again", 0);
-	struct store_debate_filter f = {.tenant = STORE_TENANT_DEFAULT,
-	    .status = -1,
-	    .limit = 2};
+	struct store_debate_filter f = {
+	    .tenant = STORE_TENANT_DEFAULT, .status = -1, .limit = 2};
 	ck_assert_int_eq(
 	    store_debate_list(store, arena, &f, &rows, &n, &total), ERR_OK);
 	ck_assert_uint_eq(n, 2);
@@ -371,8 +371,7 @@ START_TEST(test_lease_and_fence)
 	ck_assert(lost[0]);
 	ck_assert(!lost[1]);
 
-	ck_assert_int_eq(
-	    store_release(store, old.id, old.lease_epoch), ERR_OK);
+	ck_assert_int_eq(store_release(store, old.id, old.lease_epoch), ERR_OK);
 	ck_assert_str_eq(get(old.id).runner, "r2"); /* not ours to release */
 	ck_assert_int_eq(
 	    store_release(store, fresh.id, fresh.lease_epoch), ERR_OK);
@@ -472,8 +471,7 @@ START_TEST(test_cancel)
 	ck_assert_int_eq(
 	    store_debate_cancel(store, "other", id, &end), ERR_NOT_FOUND);
 	ck_assert_int_eq(
-	    store_debate_cancel(store, STORE_TENANT_DEFAULT, id, &end),
-	    ERR_OK);
+	    store_debate_cancel(store, STORE_TENANT_DEFAULT, id, &end), ERR_OK);
 	ck_assert_int_eq(end.seq, 4);
 	ck_assert_int_eq(step(&d, 1, STORE_RUNNING), ERR_FENCED);
 	ck_assert_int_eq(get(id).status, STORE_CANCELLED);
@@ -525,8 +523,8 @@ START_TEST(test_tokens)
 	    store_token_revoke(store, STORE_TENANT_DEFAULT, "tok_1"), ERR_OK);
 	ck_assert_int_eq(
 	    store_token_find(store, arena, "abcd", &found), ERR_NOT_FOUND);
-	ck_assert_int_eq(store_token_revoke(
-			     store, STORE_TENANT_DEFAULT, "tok_1"),
+	ck_assert_int_eq(
+	    store_token_revoke(store, STORE_TENANT_DEFAULT, "tok_1"),
 	    ERR_NOT_FOUND);
 }
 END_TEST
@@ -615,8 +613,8 @@ START_TEST(test_sequence_race)
 	for (int i = 0; i < CLAIMERS; i++)
 		pthread_join(threads[i], NULL);
 	ck_assert(!is_failed);
-	ck_assert_int_eq(store_event_list(store, arena, shared.id, 0, 10000,
-			     &rows, &n),
+	ck_assert_int_eq(
+	    store_event_list(store, arena, shared.id, 0, 10000, &rows, &n),
 	    ERR_OK);
 	ck_assert_uint_eq(n, CLAIMERS * WRITES * 2);
 	for (size_t i = 0; i < n; i++)
@@ -629,7 +627,8 @@ START_TEST(test_pool)
 	struct store_target t;
 	struct db *held[3] = {NULL};
 	struct db *more = NULL;
-	int64_t in_use, timeouts;
+	int64_t in_use = metric_read(METRIC_DB_POOL_IN_USE);
+	int64_t timeouts = metric_read(METRIC_DB_POOL_TIMEOUTS);
 
 	ck_assert_int_eq(store_target(settings, &t, NULL), ERR_OK);
 	struct pool *p = pool_new(&(struct pool_options){.driver = t.driver,
@@ -640,16 +639,14 @@ START_TEST(test_pool)
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(pool_get(p, &held[i], NULL), ERR_OK);
 	ck_assert_int_eq(pool_get(p, &more, NULL), ERR_BUSY);
-	pool_stats(p, &in_use, &timeouts);
-	ck_assert_int_eq(in_use, 3);
-	ck_assert_int_eq(timeouts, 1);
+	ck_assert_int_eq(metric_read(METRIC_DB_POOL_IN_USE), in_use + 3);
+	ck_assert_int_eq(metric_read(METRIC_DB_POOL_TIMEOUTS), timeouts + 1);
 	pool_put(p, &held[0]);
 	ck_assert_int_eq(pool_get(p, &more, NULL), ERR_OK);
 	pool_put(p, &more);
 	pool_put(p, &held[1]);
 	pool_put(p, &held[2]);
-	pool_stats(p, &in_use, &timeouts);
-	ck_assert_int_eq(in_use, 0);
+	ck_assert_int_eq(metric_read(METRIC_DB_POOL_IN_USE), in_use);
 	pool_free(&p);
 	free(t.target);
 }

@@ -156,8 +156,8 @@ stub_conn_sent(struct stub_conn *c)
 		loop_watch_mod(c->stub->loop, &c->watch, EPOLLRDHUP);
 		return;
 	case STUB_RESET:
-		setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &now,
-		    sizeof(now));
+		setsockopt(
+		    c->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 		break;
 	case STUB_FIN:
 		break;
@@ -224,8 +224,8 @@ stub_conn_stats(struct stub_conn *c)
 	json_w_end(&w);
 	c->reply = (struct stub_reply){.outcome = "ok"};
 	buf_init(&c->reply.bytes, STUB_IN_MAX);
-	stub_reply_plain(&c->reply, 200, "application/json", "", buf_text(&b),
-	    b.len);
+	stub_reply_plain(
+	    &c->reply, 200, "application/json", "", buf_text(&b), b.len);
 	buf_release(&b);
 }
 
@@ -279,8 +279,8 @@ stub_conn_request(struct stub_conn *c, int64_t *length)
 	if (end == NULL)
 		return false;
 	size_t head = (size_t)(end - text) + 4;
-	char **lines = str_split(
-	    c->arena, arena_strndup(c->arena, text, head), '\n', &n);
+	char **lines =
+	    str_split(c->arena, arena_strndup(c->arena, text, head), '\n', &n);
 	char **first = str_split(c->arena, lines[0], ' ', &words);
 	const char *said = stub_header(c->arena, lines, n, "Content-Length");
 	if (words != 3 ||
@@ -365,8 +365,8 @@ stub_on_accept(struct loop_watch *w, uint32_t events UNUSED)
 	struct stub_conn *c = mem_zalloc(sizeof(*c));
 	c->stub = s;
 	c->arena = arena_new(0);
-	c->watch = (struct loop_watch){
-	    .fd = fd, .fn = stub_conn_on_event, .arg = c};
+	c->watch =
+	    (struct loop_watch){.fd = fd, .fn = stub_conn_on_event, .arg = c};
 	c->timer = (struct loop_timer){.fn = stub_conn_on_timer, .arg = c};
 	buf_init(&c->in, STUB_IN_MAX);
 	list_add_tail(&s->conns, &c->link);
@@ -397,8 +397,7 @@ stub_listen(struct stub *s, const char *where)
 	    (struct loop_watch){.fd = fd, .fn = stub_on_accept, .arg = s};
 	if (fd < 0 || colon == NULL ||
 	    str_to_i64(colon + 1, 0, 65535, &port) != ERR_OK ||
-	    inet_pton(AF_INET,
-		arena_strndup(a, where, (size_t)(colon - where)),
+	    inet_pton(AF_INET, arena_strndup(a, where, (size_t)(colon - where)),
 		&address.sin_addr) != 1)
 		goto fail;
 	address.sin_port = htons((uint16_t)port);
@@ -462,8 +461,9 @@ main(int argc, char **argv)
 			log = argv[i + 1];
 	}
 	if (where == NULL || argc % 2 == 0) {
-		fprintf(stderr, "usage: llm_stub --listen 127.0.0.1:PORT "
-				"[--log FILE]\n");
+		fprintf(stderr,
+		    "usage: llm_stub --listen 127.0.0.1:PORT "
+		    "[--log FILE]\n");
 		return 64;
 	}
 	list_init(&s.conns);

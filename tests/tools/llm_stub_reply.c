@@ -70,8 +70,7 @@ static const struct stub_row stub_rows[] = {
     {.name = "noopts", .kind = STUB_NOOPTS},
     {.name = "vote", .kind = STUB_VOTE},
     {"429", STUB_FAIL, 0, 0, 429, "", STUB_RATE_BODY},
-    {"429-ms", STUB_FAIL, 0, 1, 429, "retry-after-ms: 120\r\n",
-	STUB_RATE_BODY},
+    {"429-ms", STUB_FAIL, 0, 1, 429, "retry-after-ms: 120\r\n", STUB_RATE_BODY},
     {"429-date", STUB_FAIL, 0, 1, 429, NULL, STUB_RATE_BODY},
     {"quota", STUB_FAIL, 0, 0, 429, "",
 	STUB_ERROR("the quota of this key is used up", "insufficient_quota",
@@ -199,8 +198,8 @@ stub_script_read(const char *text, struct stub_script *out)
 	out->number = out->row->number;
 	out->times = out->row->times;
 	for (at += len; *at != '\0';) {
-		int64_t *to = *at == '@' ? &out->number
-		    : *at == 'x'	 ? &out->times
+		int64_t *to = *at == '@'    ? &out->number
+		    : *at == 'x'	    ? &out->times
 		    : str_starts(at, "-ra") ? &out->retry_after
 					    : NULL;
 		if (*at == ':') {
@@ -344,8 +343,8 @@ struct stub_stream {
 static void
 stub_pause(struct stub_reply *r, int64_t ms)
 {
-	r->marks = mem_realloc_array(
-	    r->marks, r->n_marks + 1, sizeof(*r->marks));
+	r->marks =
+	    mem_realloc_array(r->marks, r->n_marks + 1, sizeof(*r->marks));
 	r->marks[r->n_marks++] =
 	    (struct stub_mark){.at = r->bytes.len, .pause_ms = ms};
 }
@@ -372,8 +371,8 @@ stub_event(struct stub_stream *st, const char *data)
 		    ": still there%s%sevent: message%sid: %lld%sretry: 10%s"
 		    "odd%s",
 		    eol, eol, eol, (long long)st->count, eol, eol, eol);
-	buf_printf(&b, "data:%s%s%s%s", st->is_noisy ? "" : " ", data, eol,
-	    eol);
+	buf_printf(
+	    &b, "data:%s%s%s%s", st->is_noisy ? "" : " ", data, eol, eol);
 	st->count++;
 	stub_write(st, buf_text(&b), b.len);
 	buf_release(&b);
@@ -528,8 +527,8 @@ stub_stream_text(
 	int64_t sent = 0;
 
 	if (s->row->kind == STUB_BIGLINE) {
-		stub_chunk(st, "content", text, strlen(text), NULL,
-		    STUB_PADDING);
+		stub_chunk(
+		    st, "content", text, strlen(text), NULL, STUB_PADDING);
 		return true;
 	}
 	for (size_t n; *text != '\0'; text += n, sent++) {
@@ -553,8 +552,8 @@ stub_stream(struct stub_reply *r, const struct stub_script *s,
 	    .is_chunked = kind != STUB_CUT,
 	    .is_noisy = kind == STUB_SPLIT,
 	    .has_usage = kind != STUB_NOUSAGE &&
-		json_get_bool(json_get(j, "stream_options"), "include_usage",
-		    false)};
+		json_get_bool(
+		    json_get(j, "stream_options"), "include_usage", false)};
 
 	r->is_split = kind == STUB_SPLIT;
 	stub_stream_begin(&st, s);
@@ -562,8 +561,8 @@ stub_stream(struct stub_reply *r, const struct stub_script *s,
 		stub_chunk(&st, "refusal", text, strlen(text), NULL, 0);
 	else if (!stub_stream_text(&st, s, text))
 		return;
-	stub_chunk(&st, NULL, NULL, 0,
-	    kind == STUB_LENGTH ? "length" : "stop", 0);
+	stub_chunk(
+	    &st, NULL, NULL, 0, kind == STUB_LENGTH ? "length" : "stop", 0);
 	if (st.has_usage)
 		stub_usage_chunk(
 		    &st, (int64_t)body_len / 4, stub_token_count(text));
@@ -677,8 +676,9 @@ stub_reply_make(
 		stub_refuse(a, r, 404, "no such path", "not_found");
 	} else if (!str_eq(q->method, "POST")) {
 		stub_refuse(a, r, 405, "POST it", "method_not_allowed");
-	} else if (d->needs_key && (!str_starts(q->authorization, "Bearer ") ||
-				       strlen(q->authorization) < 8)) {
+	} else if (d->needs_key &&
+	    (!str_starts(q->authorization, "Bearer ") ||
+		strlen(q->authorization) < 8)) {
 		stub_refuse(a, r, 401, "no key given", "invalid_api_key");
 	} else if (!str_starts(q->content_type, STUB_JSON)) {
 		stub_refuse(a, r, 415, "not JSON", "unsupported_media_type");

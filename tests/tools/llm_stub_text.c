@@ -69,8 +69,7 @@ stub_quote(struct arena *a, const char *text)
 {
 	size_t len = strcspn(text, "\n");
 
-	return arena_strndup(
-	    a, text, str_utf8_cut(text, len, STUB_QUOTE_MAX));
+	return arena_strndup(a, text, str_utf8_cut(text, len, STUB_QUOTE_MAX));
 }
 
 static const char *
@@ -125,8 +124,7 @@ stub_ballot(struct buf *b, const char *key, const char *label, uint64_t h)
 	json_w_begin(&w, NULL);
 	json_w_str(&w, key, label);
 	json_w_num(&w, "confidence", (double)(h % 40 + 50) / 100);
-	json_w_str(
-	    &w, "reasoning", "It states its costs — the others do not.");
+	json_w_str(&w, "reasoning", "It states its costs — the others do not.");
 	if (str_eq(key, "winner"))
 		json_w_str(&w, "answer",
 		    "Take the step with known costs, and look again after "
@@ -155,8 +153,8 @@ stub_vote(struct arena *a, struct buf *b, const char *label, const char *form,
 		buf_puts(b, " but no.</think>\n");
 		stub_ballot(b, "choice", label, h);
 	} else if (str_eq(form, "ambiguous")) {
-		buf_puts(b,
-		    "Proposal A and Proposal B are equally good to me.");
+		buf_puts(
+		    b, "Proposal A and Proposal B are equally good to me.");
 	} else if (!str_eq(form, "empty")) {
 		stub_ballot(b, "choice",
 		    *form != '\0' ? arena_printf(a, "Proposal %s", form)

@@ -327,8 +327,8 @@ START_TEST(test_event)
 		.agent = "a \"b\"",
 		.created_us = 1767225600123000,
 		.data = "{\"content\":\"x\"}"});
-	ck_assert_msg(json_parse(a, buf_text(&b), b.len, NULL, &j, &info) ==
-		ERR_OK,
+	ck_assert_msg(
+	    json_parse(a, buf_text(&b), b.len, NULL, &j, &info) == ERR_OK,
 	    "%s: %s", info.text, buf_text(&b));
 	ck_assert_str_eq(json_get_str(j, "type", ""), "critique");
 	ck_assert_str_eq(json_get_str(j, "loop_id", ""), "adhoc_1");
@@ -342,9 +342,8 @@ START_TEST(test_event)
 
 	buf_clear(&b);
 	event_encode(&b,
-	    &(struct event){.type = event_name(EVENT_PONG),
-		.created_us = 1,
-		.data = "{}"});
+	    &(struct event){
+		.type = event_name(EVENT_PONG), .created_us = 1, .data = "{}"});
 	ck_assert_int_eq(
 	    json_parse(a, buf_text(&b), b.len, NULL, &j, &info), ERR_OK);
 	ck_assert_ptr_null(json_get(j, "debate_id"));
@@ -381,9 +380,9 @@ START_TEST(test_metrics)
 	ck_assert_int_eq(metric_read(METRIC_WS_CONNECTIONS), 3);
 	buf_init(&b, 65536);
 	metrics_render(&b);
-	ck_assert_ptr_nonnull(
-	    strstr(buf_text(&b), "# TYPE aragora_llm_calls_total counter\n"
-				 "aragora_llm_calls_total 7\n"));
+	ck_assert_ptr_nonnull(strstr(buf_text(&b),
+	    "# TYPE aragora_llm_calls_total counter\n"
+	    "aragora_llm_calls_total 7\n"));
 	buf_release(&b);
 	/* A second opener reaps the dead one's slot and keeps its counts. */
 	metrics_close();

@@ -53,8 +53,8 @@ read_body(const char *body)
 	const struct json *j;
 	struct err_info info = {0};
 
-	ck_assert_msg(json_parse(arena, body, strlen(body), NULL, &j, &info) ==
-		ERR_OK,
+	ck_assert_msg(
+	    json_parse(arena, body, strlen(body), NULL, &j, &info) == ERR_OK,
 	    "%s", info.text);
 	n_errors = ARRAY_LEN(errors);
 	return debate_config_read(

@@ -15,8 +15,8 @@
 #include "debate/view.h"
 #include "llm/llm_provider.h"
 
-#define NOW    INT64_C(1767225600000000)
-#define ROOM   1024
+#define NOW  INT64_C(1767225600000000)
+#define ROOM 1024
 
 /* The database, pretended. */
 struct world {
@@ -207,10 +207,10 @@ START_TEST(test_whole)
 	ck_assert_int_eq(count_events(&w, "consensus"), 1);
 	ck_assert_int_eq(
 	    count_events(&w, "round_start"), count_events(&w, "round_end"));
-	ck_assert_int_eq(count_events(&w, "vote"),
-	    str_eq(rules[_i], "none") ? 0 : 3);
-	ck_assert_int_eq(count_events(&w, "consensus_reached"),
-	    w.row.consensus_reached);
+	ck_assert_int_eq(
+	    count_events(&w, "vote"), str_eq(rules[_i], "none") ? 0 : 3);
+	ck_assert_int_eq(
+	    count_events(&w, "consensus_reached"), w.row.consensus_reached);
 	ck_assert_ptr_nonnull(w.row.result);
 	arena_free(&w.a);
 	arena_free(&a);
@@ -221,8 +221,8 @@ END_TEST
 static void
 ck_same(const struct world *x, const struct world *y, int cut)
 {
-	ck_assert_msg(x->n_events == y->n_events, "cut at %d: %zu events, not %zu",
-	    cut, x->n_events, y->n_events);
+	ck_assert_msg(x->n_events == y->n_events,
+	    "cut at %d: %zu events, not %zu", cut, x->n_events, y->n_events);
 	for (size_t i = 0; i < x->n_events; i++) {
 		ck_assert_str_eq(x->events[i].type, y->events[i].type);
 		ck_assert_str_eq(x->events[i].data, y->events[i].data);
@@ -234,7 +234,8 @@ ck_same(const struct world *x, const struct world *y, int cut)
 START_TEST(test_cut_anywhere)
 {
 	struct arena *a = arena_new(0);
-	const char *config = config_for(a, _i % 2 == 0 ? "judge" : "majority", _i);
+	const char *config =
+	    config_for(a, _i % 2 == 0 ? "judge" : "majority", _i);
 	struct world whole;
 
 	world_init(&whole, config);
@@ -375,14 +376,14 @@ START_TEST(test_view)
 	debate_view_members(
 	    &out, a, &w.row, w.turns, w.n_turns, DEBATE_VIEW_FULL, NOW);
 	json_w_end(&out);
-	ck_assert_msg(json_parse(a, buf_text(&b), b.len, NULL, &j, &info) ==
-		ERR_OK,
-	    "%s", info.text);
+	ck_assert_msg(
+	    json_parse(a, buf_text(&b), b.len, NULL, &j, &info) == ERR_OK, "%s",
+	    info.text);
 	for (size_t i = 0; i < ARRAY_LEN(members); i++)
 		ck_assert_msg(
 		    json_get(j, members[i]) != NULL, "no %s", members[i]);
-	ck_assert_int_eq(
-	    (int)json_len(json_get(j, "critiques")), count_events(&w, "critique"));
+	ck_assert_int_eq((int)json_len(json_get(j, "critiques")),
+	    count_events(&w, "critique"));
 	ck_assert_int_eq(
 	    (int)json_len(json_get(j, "votes")), count_events(&w, "vote"));
 	ck_assert_int_eq((int)json_len(json_get(j, "proposals")), 3);

@@ -249,12 +249,12 @@ START_TEST(test_error_table)
 	ck_assert_str_eq(
 	    json_get_str(j, "message", ""), json_get_str(j, "error", "-"));
 	bool is_ours = h->status >= HTTP_INTERNAL_ERROR;
-	ck_assert(is_ours == (strstr(json_get_str(j, "error", ""), "detail") ==
-				 NULL) ||
-		  !h->is_shown);
+	ck_assert(is_ours ==
+		(strstr(json_get_str(j, "error", ""), "detail") == NULL) ||
+	    !h->is_shown);
 	ck_assert_int_eq(json_get_int(j, "retry_after", 0), h->retry_after_s);
 	ck_assert((strstr(buf_text(&head), "Retry-After: ") != NULL) ==
-		  (h->retry_after_s > 0));
+	    (h->retry_after_s > 0));
 }
 END_TEST
 

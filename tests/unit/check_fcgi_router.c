@@ -52,7 +52,7 @@ START_TEST(test_rows_are_whole)
 	for (size_t i = 0; i < (size_t)_i; i++) {
 		ck_assert_str_ne(route_at(i)->operation_id, r->operation_id);
 		ck_assert(route_at(i)->method != r->method ||
-			  !str_eq(route_at(i)->pattern, r->pattern));
+		    !str_eq(route_at(i)->pattern, r->pattern));
 	}
 }
 END_TEST

@@ -208,8 +208,7 @@ main(void)
 	TCase *c = tcase_create("parse");
 
 	tcase_add_loop_test(c, test_votes, 0, (int)ARRAY_LEN(votes));
-	tcase_add_loop_test(
-	    c, test_confidence, 0, (int)ARRAY_LEN(confidences));
+	tcase_add_loop_test(c, test_confidence, 0, (int)ARRAY_LEN(confidences));
 	tcase_add_test(c, test_position);
 	tcase_add_test(c, test_critique);
 	tcase_add_test(c, test_prefixes);
