@@ -22,10 +22,11 @@ struct llm_agent_def {
 	ptrdiff_t url;
 };
 
+#define LLM_SETTING(field) (ptrdiff_t) offsetof(struct settings, field)
+
 /* Where a row finds its key and URL; -1 = it needs none. */
 #define LLM_FIELD_no_key	      -1
 #define LLM_FIELD_no_url	      -1
-#define LLM_SETTING(field)	      (ptrdiff_t) offsetof(struct settings, field)
 #define LLM_FIELD_openai_api_key      LLM_SETTING(openai_api_key)
 #define LLM_FIELD_openai_base_url     LLM_SETTING(openai_base_url)
 #define LLM_FIELD_openrouter_api_key  LLM_SETTING(openrouter_api_key)
