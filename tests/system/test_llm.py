@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""Debates over the OpenAI dialect against the model stub: ordinary answers and
+the ways providers fail, with the calls counted at the stub."""
+import asyncio
+import json
+
+import pytest
+
+import stack as st
+
+# Calls of one debate of two agents in one round decided by majority: two
+# proposals, two critiques, two revisions, two ballots, one synthesis.
+CALLS = 9
+
+
+@pytest.fixture(name="stack", scope="module")
+def fixture_stack():
+    with st.Stack(stub=True, ARAGORA_LLM_MAX_ATTEMPTS="3",
+                  ARAGORA_LLM_IDLE_TIMEOUT="2",
+                  ARAGORA_AGENT_TIMEOUT="30") as s:
+        yield s
+
+
+def debate(s, model, n=2, **body):
+    """The finished debate, its events, and what the stub saw of it."""
+    before = s.stub_requests()["total"]
+    body.setdefault("consensus", "majority")
+    body.setdefault("rounds", 1)
+    debate_id = s.create("Is water wet?",
+                         agents=[f"openai-api|{model}"] * n, **body)
+    d = s.wait_end(debate_id)
+    events = s.events(debate_id)
+    st.check_sequence(events)
+    return d, events, s.stub_requests()["total"] - before
+
+
+def errors(events):
+    return [e for e in events if e["type"] == "agent_error"]
+
+
+@pytest.mark.parametrize("model", [
+    "stub-ok", "stub-slow", "stub-split", "stub-nousage", "stub-bigline"])
+def test_whole_answers(stack, model):
+    d, events, calls = debate(stack, model)
+    assert d["status"] == "completed"
+    assert not errors(events)
+    assert d["final_answer"] and len(d["votes"]) == 2
+    assert calls == CALLS
+
+
+def test_split_says_the_same(stack):
+    """One byte at a time makes no difference to what is understood."""
+    whole, _, _ = debate(stack, "stub-ok", seed=4)
+    split, _, _ = debate(stack, "stub-split", seed=4)
+    texts = [[m["content"] for m in sorted(
+        d["messages"], key=lambda m: (m["phase"], m["agent"]))]
+        for d in (whole, split)]
+    assert [len(t) for t in texts] == [5, 5]
+    assert all(text.strip() for t in texts for text in t)
+
+
+def test_streams(stack):
+    debate_id = stack.create(
+        "Is water wet?", agents=["openai-api|stub-slow"] * 2, rounds=1)
+    messages = asyncio.run(stack.watch(debate_id))
+    deltas = {}
+    for m in messages:
+        if m["type"] == "token_delta":
+            deltas.setdefault(m["agent"], []).append(m["data"]["delta"])
+    assert deltas and all(len(x) > 1 for x in deltas.values())
+    proposal = next(m for m in messages if m["type"] == "agent_message")
+    streamed = "".join(deltas[proposal["agent"]])
+    assert streamed.startswith(proposal["data"]["content"][:20])
+
+
+def test_retried_once(stack):
+    """A 500 is tried again: one answer each, and one call more each."""
+    d, events, calls = debate(stack, "stub-500x1")
+    assert d["status"] == "completed" and not errors(events)
+    assert calls == 2 * CALLS
+
+
+def test_rate_limited(stack):
+    """429 with Retry-After twice, then the answer."""
+    d, events, calls = debate(stack, "stub-429x2-ra1")
+    assert d["status"] == "completed" and not errors(events)
+    assert calls == 3 * CALLS
+
+
+@pytest.mark.parametrize("model,kind,attempts", [
+    ("stub-quota", "quota", 1), ("stub-401", "auth", 1),
+    ("stub-402", "quota", 1), ("stub-ctx", "bad_request", 1),
+    ("stub-refuse", "refusal", 1), ("stub-redirect", None, None)])
+def test_hopeless(stack, model, kind, attempts):
+    """What another try cannot mend is not tried again; a debate of nobody
+    fails and says why."""
+    d, events, calls = debate(stack, model)
+    assert d["status"] == "failed"
+    assert d["error"] == "insufficient_participation"
+    assert len(errors(events)) == 2
+    if kind:
+        assert {e["data"]["error_type"] for e in errors(events)} == {kind}
+        assert calls == 2 * attempts
+
+
+@pytest.mark.parametrize("model", ["stub-cut@5", "stub-rst@5", "stub-500",
+                                   "stub-badjson", "stub-html502",
+                                   "stub-200-error-body"])
+def test_broken(stack, model):
+    """Answers that break off are never taken for whole."""
+    d, events, _ = debate(stack, model)
+    assert d["status"] == "failed" and len(errors(events)) == 2
+    assert not d["messages"]
+
+
+def test_one_fails_the_others_go_on(stack):
+    debate_id = stack.create(
+        "Is water wet?", rounds=1, consensus="majority",
+        agents=["openai-api|stub-ok", "openai-api|stub-401",
+                "openai-api|stub-ok"])
+    d = stack.wait_end(debate_id)
+    events = stack.events(debate_id)
+    st.check_sequence(events)
+    assert d["status"] == "completed"
+    failed = {e["agent"] for e in errors(events)}
+    assert len(failed) == 1
+    assert not failed & {m["agent"] for m in d["messages"]}
+
+
+@pytest.mark.parametrize("form", ["B", "prose", "fence", "think"])
+def test_votes_are_read(stack, form):
+    d, _, calls = debate(stack, f"stub-vote:{form}")
+    assert d["status"] == "completed"
+    assert [bool(v["choice"]) for v in d["votes"]] == [True, True]
+    assert calls == CALLS
+
+
+@pytest.mark.parametrize("form", ["ambiguous", "empty"])
+def test_votes_that_say_nothing(stack, form):
+    """No choice is no vote: never the first in the list."""
+    d, _, _ = debate(stack, f"stub-vote:{form}")
+    assert d["status"] == "completed"
+    assert not any(v["choice"] for v in d["votes"])
+    assert not d["consensus"]["reached"] and d["winner"] is None
+
+
+def test_learnt_parameters(stack):
+    """A parameter the endpoint refuses is left out from then on."""
+    d, events, calls = debate(stack, "stub-noopts")
+    assert d["status"] == "completed" and not errors(events)
+    assert CALLS < calls <= CALLS + 2
+
+
+def test_cancel_reaches_the_socket(stack):
+    before = stack.stub_requests()["client_closed"]
+    debate_id = stack.create(
+        "Is water wet?", agents=["openai-api|stub-idle"] * 2, rounds=1)
+    st.wait_for("calls", lambda: stack.get(
+        f"/api/debates/{debate_id}/events")["events"])
+    assert stack.post(f"/api/debates/{debate_id}/cancel").status_code == 200
+    st.wait_for("closed calls", lambda:
+                stack.stub_requests()["client_closed"] >= before + 2)
+
+
+def test_killed_runner_pays_no_finished_call_twice():
+    """Calls that had an answer are not made again after kill -9."""
+    with st.Stack(stub=True) as s:
+        debate_id = s.create(
+            "Is water wet?", rounds=1, consensus="majority",
+            agents=["openai-api|stub-slow"] * 2)
+        first = s.runners[0]
+        done = []
+
+        def kill(m):
+            if m["type"] == "critique" and first.poll() is None:
+                # Both proposals are in the table; this critique too.
+                first.kill()
+                first.wait()
+                done.append(m["seq"])
+                s.start_runner()
+        live = [m for m in asyncio.run(s.watch(debate_id, kill)) if "seq" in m]
+        st.check_sequence(live)
+        assert live[-1]["data"]["status"] == "completed"
+        # At most what was under way is asked again: the other critique and
+        # the two revisions.
+        total = s.stub_requests()["total"]
+        assert CALLS <= total <= CALLS + 3
+        with open(s.stub_log, encoding="utf-8") as f:
+            tasks = [json.loads(line).get("task") for line in f]
+        assert tasks.count("propose") == 2
+
+
+def test_key_stays_secret(stack):
+    key = stack.env["OPENAI_API_KEY"]
+    for name, text in stack.logs().items():
+        assert key not in text, name
