@@ -189,8 +189,9 @@ llm_agent_parse(struct arena *a, const char *spec, struct llm_agent *out,
 		*colon = '\0';
 		parts[2] = colon + 1;
 	}
+	parts[0] = str_trim(a, parts[0]);
 	*out = (struct llm_agent){.row = llm_agent_find(parts[0]),
-	    .name = str_trim(a, parts[0]),
+	    .name = parts[0],
 	    .model = parts[1] != NULL ? str_trim(a, parts[1]) : "",
 	    .persona = parts[2] != NULL ? str_trim(a, parts[2]) : "",
 	    .role = parts[3] != NULL ? str_trim(a, parts[3]) : ""};
