@@ -635,9 +635,9 @@ stub_play(struct arena *a, const struct stub_request *q, const struct json *j,
 		    "unknown_parameter");
 		return;
 	}
-	const char *said = arena_printf(a, "%s%lld",
-	    json_text(a, json_get(j, "messages")),
-	    (long long)json_get_int(j, "seed", 0));
+	const char *said =
+	    arena_printf(a, "%s%lld", json_text(a, json_get(j, "messages")),
+		(long long)json_get_int(j, "seed", 0));
 	id_sha256(said, strlen(said), sha);
 	const char *text = stub_answer(a, r->task, prompt, sha, s->form);
 	if (s->row->kind == STUB_LENGTH)

@@ -32,8 +32,8 @@ START_TEST(test_rows)
 		ck_assert_ptr_eq(llm_agent_find(row->name), row);
 		ck_assert(!str_is_empty(row->model));
 		ck_assert(!str_is_empty(row->help));
-		ck_assert_str_eq(row->provider,
-		    llm_dialect(llm_agent_dialect(row))->name);
+		ck_assert_str_eq(
+		    row->provider, llm_dialect(llm_agent_dialect(row))->name);
 	}
 }
 END_TEST
@@ -110,17 +110,17 @@ START_TEST(test_bad_spec)
 	ck_assert_ptr_nonnull(strstr(info.text, "'nobody'"));
 	ck_assert_int_eq(llm_agent_parse(arena, "", &agent, NULL), ERR_INVALID);
 	memset(model, 'm', sizeof(model));
-	ck_assert_int_eq(llm_agent_parse(arena,
-			     arena_printf(arena, "demo|%.200s", model), &agent,
-			     &info),
+	ck_assert_int_eq(
+	    llm_agent_parse(arena, arena_printf(arena, "demo|%.200s", model),
+		&agent, &info),
 	    ERR_OK);
-	ck_assert_int_eq(llm_agent_parse(arena,
-			     arena_printf(arena, "demo|%.201s", model), &agent,
-			     &info),
+	ck_assert_int_eq(
+	    llm_agent_parse(arena, arena_printf(arena, "demo|%.201s", model),
+		&agent, &info),
 	    ERR_INVALID);
-	ck_assert_int_eq(llm_agent_parse(arena,
-			     arena_printf(arena, "demo|||%.101s", model),
-			     &agent, &info),
+	ck_assert_int_eq(
+	    llm_agent_parse(arena, arena_printf(arena, "demo|||%.101s", model),
+		&agent, &info),
 	    ERR_INVALID);
 }
 END_TEST

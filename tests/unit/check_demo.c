@@ -123,8 +123,7 @@ START_TEST(test_critique)
 	const struct llm_block blocks[] = {
 	    {.label = "Your position", .text = texts[1]},
 	    {.label = "Proposal A", .text = texts[0]}};
-	const struct json *j =
-	    ask_json(LLM_CRITIQUE, questions[_i], blocks, 2);
+	const struct json *j = ask_json(LLM_CRITIQUE, questions[_i], blocks, 2);
 	const char *quote = json_get_str(j, "quote", "");
 	double severity = json_get_num(j, "severity", -1);
 	ck_assert_str_ne(quote, "");
@@ -237,8 +236,8 @@ START_TEST(test_synthesis)
 	    ask("demo_2", LLM_SYNTHESIS, questions[_i], blocks, 2);
 	ck_assert_ptr_nonnull(strstr(text, DEMO_MARK));
 	demo_read_question(arena, questions[_i], &q);
-	ck_assert_ptr_nonnull(strstr(
-	    text, q.options[demo_read_option(arena, &q, texts[2])]));
+	ck_assert_ptr_nonnull(
+	    strstr(text, q.options[demo_read_option(arena, &q, texts[2])]));
 }
 END_TEST
 

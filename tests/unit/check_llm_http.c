@@ -38,8 +38,8 @@ stub_exec(int out)
 	const char *top = getenv("top_builddir");
 	char path[4096];
 
-	snprintf(path, sizeof(path), "%s/%s", top != NULL ? top : ".",
-	    STUB_PATH);
+	snprintf(
+	    path, sizeof(path), "%s/%s", top != NULL ? top : ".", STUB_PATH);
 	/* It does not outlive a test that failed. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	dup2(out, STDOUT_FILENO);
@@ -69,8 +69,9 @@ stub_start(void)
 static const struct json *
 stub_stats(void)
 {
-	static const char ask[] = "GET /_stub/requests HTTP/1.1\r\nHost: stub\r\n"
-				  "Connection: close\r\n\r\n";
+	static const char ask[] =
+	    "GET /_stub/requests HTTP/1.1\r\nHost: stub\r\n"
+	    "Connection: close\r\n\r\n";
 	struct sockaddr_in to = {.sin_family = AF_INET,
 	    .sin_port = htons((uint16_t)stub_port),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -80,8 +81,7 @@ stub_stats(void)
 
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	ck_assert_int_eq(
-	    write(fd, ask, strlen(ask)), (ssize_t)strlen(ask));
+	ck_assert_int_eq(write(fd, ask, strlen(ask)), (ssize_t)strlen(ask));
 	buf_init(&b, TEXT_MAX);
 	for (ssize_t n; (n = read(fd, chunk, sizeof(chunk))) > 0;)
 		buf_append(&b, chunk, (size_t)n);
@@ -306,8 +306,8 @@ START_TEST(test_forms_of_transport)
 		ck_assert_int_gt(asked[i].result.tokens_out, 0);
 		ask_release(&asked[i]);
 	}
-	ck_assert_int_eq(json_get_int(stub_stats(), "total", 0),
-	    (int)ARRAY_LEN(models) + 2);
+	ck_assert_int_eq(
+	    json_get_int(stub_stats(), "total", 0), (int)ARRAY_LEN(models) + 2);
 }
 END_TEST
 
@@ -346,8 +346,8 @@ START_TEST(test_retried_until_well)
 		check_whole(&asked[i]);
 		ck_assert_int_eq(
 		    asked[i].result.attempts, recovering[i].requests);
-		ck_assert_int_eq(stub_seen(recovering[i].model),
-		    recovering[i].requests);
+		ck_assert_int_eq(
+		    stub_seen(recovering[i].model), recovering[i].requests);
 		/* Nothing had been said before. */
 		ck_assert_int_eq(asked[i].restarts, 0);
 		ask_release(&asked[i]);
@@ -395,13 +395,11 @@ START_TEST(test_failures)
 		    model, llm_error_name(q->error), q->message);
 		ck_assert_msg(*q->message != '\0', "%s", model);
 		ck_assert_msg(q->result.attempts == failing[i].requests,
-		    "%s: %lld attempts", model,
-		    (long long)q->result.attempts);
+		    "%s: %lld attempts", model, (long long)q->result.attempts);
 		ck_assert_msg(stub_seen(model) == failing[i].requests,
 		    "%s: %lld requests", model, (long long)stub_seen(model));
-		ck_assert_msg(
-		    (q->result.text_len > 0) == failing[i].has_text, "%s",
-		    model);
+		ck_assert_msg((q->result.text_len > 0) == failing[i].has_text,
+		    "%s", model);
 		ck_assert_str_eq(q->text, buf_text(&q->deltas));
 		ck_assert_int_eq(q->restarts, failing[i].has_text ? 1 : 0);
 		ask_release(q);
@@ -441,8 +439,8 @@ START_TEST(test_breaker)
 	run();
 	/* Open after the third, for this model alone. */
 	for (size_t i = 0; i < 5; i++) {
-		ck_assert_int_eq(asked[i].error,
-		    i < 3 ? LLM_ERR_SERVER : LLM_ERR_OVERLOAD);
+		ck_assert_int_eq(
+		    asked[i].error, i < 3 ? LLM_ERR_SERVER : LLM_ERR_OVERLOAD);
 		ask_release(&asked[i]);
 	}
 	ck_assert_int_eq(stub_seen("stub-500"), 3);
@@ -559,8 +557,8 @@ START_TEST(test_nobody_listens)
 {
 	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "1", 1);
 	/* A port that was ours a moment ago. */
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, size), 0);

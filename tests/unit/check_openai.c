@@ -71,8 +71,8 @@ static const struct {
     {"openai-api", "max_completion_tokens", "max_tokens", "seed", true, true},
     {"claude", "max_tokens", "max_completion_tokens", "seed", true, true},
     {"grok", "max_tokens", "max_completion_tokens", "seed", true, true},
-    {"mistral-api", "max_tokens", "max_completion_tokens", "random_seed",
-	false, true},
+    {"mistral-api", "max_tokens", "max_completion_tokens", "random_seed", false,
+	true},
     {"ollama", "max_tokens", "max_completion_tokens", "seed", true, true},
     {"vllm", "max_tokens", "max_completion_tokens", "seed", true, true},
     {"llamacpp", "max_tokens", "max_completion_tokens", "seed", true, false},
@@ -185,8 +185,7 @@ START_TEST(test_stream)
 	ck_assert_int_eq(stream.error, LLM_ERR_NONE);
 	ck_assert_int_eq(stream.tokens_in, 12);
 	ck_assert_int_eq(stream.tokens_out, 3);
-	ck_assert_str_eq(
-	    buf_text(&stream.text), "gr\xc3\xbc\xc3\x9f dich");
+	ck_assert_str_eq(buf_text(&stream.text), "gr\xc3\xbc\xc3\x9f dich");
 	ck_assert_str_eq(buf_text(&pieces), "gr\xc3\xbc\xc3\x9f |dich|");
 	stream_end();
 }
@@ -311,9 +310,9 @@ START_TEST(test_error)
 	const struct llm_refused nothing = {0};
 	char message[64];
 
-	enum llm_error_class e = llm_openai_error(errors[_i].status,
-	    errors[_i].body, strlen(errors[_i].body), message, sizeof(message),
-	    &learnt);
+	enum llm_error_class e =
+	    llm_openai_error(errors[_i].status, errors[_i].body,
+		strlen(errors[_i].body), message, sizeof(message), &learnt);
 	ck_assert_int_eq(e, errors[_i].error);
 	ck_assert_str_eq(message, errors[_i].message);
 	ck_assert_mem_eq(&learnt, &nothing, sizeof(learnt));
@@ -350,9 +349,8 @@ START_TEST(test_learning)
 		      .stream_options);
 	ck_assert(
 	    learn(422, "{\"detail\":\"no response_format\"}").response_format);
-	ck_assert(
-	    learn(400, "{\"error\":{\"message\":\"'temperature' no\"}}")
-		.temperature);
+	ck_assert(learn(400, "{\"error\":{\"message\":\"'temperature' no\"}}")
+		      .temperature);
 	ck_assert(
 	    learn(400, "{\"error\":{\"message\":\"max_tokens: use other\"}}")
 		.limit_renamed);
@@ -370,8 +368,7 @@ START_TEST(test_retry_after)
 {
 	int64_t now;
 
-	ck_assert_int_eq(
-	    clock_parse_iso("2026-01-02T03:04:05Z", &now), ERR_OK);
+	ck_assert_int_eq(clock_parse_iso("2026-01-02T03:04:05Z", &now), ERR_OK);
 	ck_assert_int_eq(llm_retry_after_ms("2", false, now), 2000);
 	ck_assert_int_eq(llm_retry_after_ms("0", false, now), 0);
 	ck_assert_int_eq(llm_retry_after_ms("1.5", false, now), 1500);
@@ -380,12 +377,11 @@ START_TEST(test_retry_after)
 	ck_assert_int_eq(llm_retry_after_ms("1e300", false, now), -1);
 	ck_assert_int_eq(llm_retry_after_ms("soon", false, now), -1);
 	ck_assert_int_eq(llm_retry_after_ms("", false, now), -1);
-	ck_assert_int_eq(llm_retry_after_ms(
-			     "Fri, 02 Jan 2026 03:04:08 GMT", false, now),
+	ck_assert_int_eq(
+	    llm_retry_after_ms("Fri, 02 Jan 2026 03:04:08 GMT", false, now),
 	    3000);
-	ck_assert_int_eq(llm_retry_after_ms(
-			     "Fri, 02 Jan 2026 03:04:00 GMT", false, now),
-	    0);
+	ck_assert_int_eq(
+	    llm_retry_after_ms("Fri, 02 Jan 2026 03:04:00 GMT", false, now), 0);
 	ck_assert_int_eq(
 	    llm_retry_after_ms("Fri, 02 Foo 2026 03:04:08 GMT", false, now),
 	    -1);

@@ -102,19 +102,17 @@ feed_limited(const char *text, size_t max, const char *expected)
 START_TEST(test_too_large)
 {
 	/* The line, then the event of several lines. */
-	ck_assert_int_eq(feed_limited("data: 4567890\n\n", 13, "[4567890]"),
-	    ERR_OK);
+	ck_assert_int_eq(
+	    feed_limited("data: 4567890\n\n", 13, "[4567890]"), ERR_OK);
 	ck_assert_int_eq(
 	    feed_limited("data: 4567890\n\n", 12, ""), ERR_TOO_LARGE);
-	ck_assert_int_eq(
-	    feed_limited("data: a\n\ndata: 0123456789", 12, "[a]"),
+	ck_assert_int_eq(feed_limited("data: a\n\ndata: 0123456789", 12, "[a]"),
 	    ERR_TOO_LARGE);
 	ck_assert_int_eq(
 	    feed_limited("data:12345\ndata:1234\n\n", 10, "[12345\n1234]"),
 	    ERR_OK);
 	ck_assert_int_eq(
-	    feed_limited("data:12345\ndata:12345\n\n", 10, ""),
-	    ERR_TOO_LARGE);
+	    feed_limited("data:12345\ndata:12345\n\n", 10, ""), ERR_TOO_LARGE);
 	/* Many small events are not one large one. */
 	ck_assert_int_eq(
 	    feed_limited("data:1\n\ndata:2\n\ndata:3\n\n", 6, "[1][2][3]"),
