@@ -243,6 +243,8 @@ demo_read_sentence(struct arena *a, const char *text)
 	for (const char *p = text; *p != '\0';) {
 		while (str_is_space(*p))
 			p++;
+		if (*p == '\0')
+			break;
 		size_t n = 0;
 		while (p[n] != '\0' && p[n] != '\n' &&
 		    !(strchr(".!?", p[n]) != NULL &&

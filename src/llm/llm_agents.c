@@ -2,6 +2,8 @@
  *
  * The registry of agents. Knows settings, but no network.
  */
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -127,15 +129,26 @@ llm_agent_find(const char *name)
 	return NULL;
 }
 
-/* http(s)://127..., localhost or [::1] */
+/* Is the host of the URL 127.a.b.c, localhost or [::1]? Whatever else is in
+ * it, such as a user name, makes it none. */
 static bool
 llm_is_loopback(const char *url)
 {
 	const char *host = strstr(url, "://");
+	struct in_addr address;
+	char name[64];
 
 	host = host != NULL ? host + 3 : url;
-	return str_starts(host, "127.") || str_starts(host, "localhost") ||
-	    str_starts(host, "[::1]");
+	size_t len = strcspn(host, "/?#");
+	if (len >= sizeof(name) || memchr(host, '@', len) != NULL)
+		return false;
+	snprintf(name, sizeof(name), "%.*s", (int)len, host);
+	if (str_starts(name, "[::1]"))
+		return name[5] == '\0' || name[5] == ':';
+	name[strcspn(name, ":")] = '\0';
+	return str_ieq(name, "localhost") ||
+	    (inet_pton(AF_INET, name, &address) == 1 &&
+		str_starts(name, "127."));
 }
 
 bool
@@ -176,8 +189,9 @@ llm_agent_parse(struct arena *a, const char *spec, struct llm_agent *out,
 		*colon = '\0';
 		parts[2] = colon + 1;
 	}
+	parts[0] = str_trim(a, parts[0]);
 	*out = (struct llm_agent){.row = llm_agent_find(parts[0]),
-	    .name = str_trim(a, parts[0]),
+	    .name = parts[0],
 	    .model = parts[1] != NULL ? str_trim(a, parts[1]) : "",
 	    .persona = parts[2] != NULL ? str_trim(a, parts[2]) : "",
 	    .role = parts[3] != NULL ? str_trim(a, parts[3]) : ""};

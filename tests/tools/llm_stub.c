@@ -249,6 +249,8 @@ stub_conn_answer(struct stub_conn *c)
 		stub_count(&s->by_scenario, c->reply.scenario)->n++;
 		s->total++;
 	}
+	if (q->wants_close && c->reply.end == STUB_KEEP)
+		c->reply.end = STUB_FIN;
 	stub_conn_send(c);
 }
 
@@ -296,6 +298,8 @@ stub_conn_request(struct stub_conn *c, int64_t *length)
 	    .authorization = stub_header(c->arena, lines, n, "Authorization"),
 	    .content_type = stub_header(c->arena, lines, n, "Content-Type"),
 	    .scenario = stub_header(c->arena, lines, n, "X-Stub-Scenario"),
+	    .wants_close =
+		str_ieq(stub_header(c->arena, lines, n, "Connection"), "close"),
 	    .body = arena_strndup(c->arena, text + head, (size_t)*length),
 	    .body_len = (size_t)*length};
 	buf_consume(&c->in, head + (size_t)*length);

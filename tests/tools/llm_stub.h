@@ -21,6 +21,7 @@ struct stub_request {
 	const char *body;
 	size_t body_len;
 	char sha[ID_HASH_SIZE];
+	bool wants_close;
 	int64_t seen; /* how often the same body came before */
 };
 
@@ -56,7 +57,8 @@ void stub_reply_plain(struct stub_reply *r, int status, const char *type,
 
 /* Which task the user message sets: llm_task_name()'s words, or "other". */
 const char *stub_task(const char *prompt);
-/* An answer that fits the task, the same for the same sha. vote: the form of
+/* An answer that fits the task, the same for the same sha (of messages and
+ * seed, so that the scenario does not change what is said). vote: the form of
  * a ballot, "" = plain JSON. */
 const char *stub_answer(struct arena *a, const char *task, const char *prompt,
     const char *sha, const char *vote);

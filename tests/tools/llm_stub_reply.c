@@ -621,6 +621,7 @@ stub_play(struct arena *a, const struct stub_request *q, const struct json *j,
     const struct stub_script *s, struct stub_reply *r)
 {
 	const char *prompt = stub_prompt(j);
+	char sha[ID_HASH_SIZE];
 
 	r->task = stub_task(prompt);
 	if (s->row->kind == STUB_FAIL &&
@@ -634,7 +635,11 @@ stub_play(struct arena *a, const struct stub_request *q, const struct json *j,
 		    "unknown_parameter");
 		return;
 	}
-	const char *text = stub_answer(a, r->task, prompt, q->sha, s->form);
+	const char *said =
+	    arena_printf(a, "%s%lld", json_text(a, json_get(j, "messages")),
+		(long long)json_get_int(j, "seed", 0));
+	id_sha256(said, strlen(said), sha);
+	const char *text = stub_answer(a, r->task, prompt, sha, s->form);
 	if (s->row->kind == STUB_LENGTH)
 		text = arena_strndup(a, text,
 		    str_utf8_cut(text, strlen(text), strlen(text) / 2));

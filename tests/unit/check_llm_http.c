@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * llm.h against the stub provider: whole answers, retries counted at the
+ * other end, broken streams, cancellation. Nothing here looks at a clock.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "llm/llm.h"
+#include "settings/settings.h"
+#include "tests/unit/check_run.h"
+
+#define STUB_PATH "tests/tools/llm_stub"
+#define TEXT_MAX  (1u << 20)
+#define CALLS_MAX 24
+
+static struct arena *arena;
+static struct loop *loop;
+static struct settings *settings;
+static struct llm *llm;
+static pid_t stub_pid;
+static int stub_port;
+
+/* ---- the stub ---- */
+
+static void
+stub_exec(int out)
+{
+	const char *top = getenv("top_builddir");
+	char path[4096];
+
+	snprintf(
+	    path, sizeof(path), "%s/%s", top != NULL ? top : ".", STUB_PATH);
+	/* It does not outlive a test that failed. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	dup2(out, STDOUT_FILENO);
+	execl(path, path, "--listen", "127.0.0.1:0", (char *)NULL);
+	perror(path);
+	_exit(127);
+}
+
+static void
+stub_start(void)
+{
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	stub_pid = fork();
+	ck_assert_int_ge(stub_pid, 0);
+	if (stub_pid == 0)
+		stub_exec(ends[1]);
+	close(ends[1]);
+	FILE *f = fdopen(ends[0], "r");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "listening on %d", &stub_port), 1);
+	fclose(f);
+}
+
+/* What the stub has seen. */
+static const struct json *
+stub_stats(void)
+{
+	static const char ask[] =
+	    "GET /_stub/requests HTTP/1.1\r\nHost: stub\r\n"
+	    "Connection: close\r\n\r\n";
+	struct sockaddr_in to = {.sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)stub_port),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct json *j = NULL;
+	char chunk[4096];
+	struct buf b;
+
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	ck_assert_int_eq(write(fd, ask, strlen(ask)), (ssize_t)strlen(ask));
+	buf_init(&b, TEXT_MAX);
+	for (ssize_t n; (n = read(fd, chunk, sizeof(chunk))) > 0;)
+		buf_append(&b, chunk, (size_t)n);
+	close(fd);
+	const char *body = strstr(buf_text(&b), "\r\n\r\n");
+	ck_assert_ptr_nonnull(body);
+	ck_assert_int_eq(
+	    json_parse(arena, body + 4, strlen(body + 4), NULL, &j, NULL),
+	    ERR_OK);
+	buf_release(&b);
+	return j;
+}
+
+static int64_t
+stub_seen(const char *scenario)
+{
+	return json_get_int(json_get(stub_stats(), "by_scenario"), scenario, 0);
+}
+
+/* Until the stub has noticed n closed connections; the test's own limit
+ * ends it otherwise. */
+static void
+stub_await_closed(int64_t n)
+{
+	while (json_get_int(stub_stats(), "client_closed", 0) < n)
+		usleep(1000);
+	ck_assert_int_eq(json_get_int(stub_stats(), "client_closed", 0), n);
+}
+
+static void
+set_up(void)
+{
+	arena = arena_new(0);
+	stub_start();
+	setenv("OPENAI_BASE_URL",
+	    arena_printf(arena, "http://127.0.0.1:%d/openai/v1", stub_port), 1);
+	setenv("VLLM_BASE_URL",
+	    arena_printf(arena, "http://127.0.0.1:%d/vllm/v1/", stub_port), 1);
+	setenv("OLLAMA_HOST",
+	    arena_printf(arena, "http://127.0.0.1:%d/ollama", stub_port), 1);
+	setenv("OPENAI_API_KEY", "key-of-the-tests", 1);
+	ck_assert_int_eq(loop_new(&loop), ERR_OK);
+}
+
+/* After the test has set what it wants in the environment. */
+static void
+start(void)
+{
+	struct buf problems;
+
+	buf_init(&problems, 4096);
+	ck_assert_int_eq(settings_load(&settings, &problems), ERR_OK);
+	buf_release(&problems);
+	ck_assert_int_eq(llm_new(&llm, settings, loop), ERR_OK);
+}
+
+static void
+tear_down(void)
+{
+	int status;
+
+	llm_free(&llm);
+	ck_assert_ptr_null(llm);
+	loop_free(&loop);
+	settings_free(&settings);
+	kill(stub_pid, SIGTERM);
+	ck_assert_int_eq(waitpid(stub_pid, &status, 0), stub_pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+	arena_free(&arena);
+}
+
+/* ---- calls ---- */
+
+struct asked {
+	struct llm_call *call;
+	int done, restarts;
+	enum llm_error_class error;
+	char *message;
+	char *text;
+	struct buf deltas; /* since the last restart */
+	struct llm_result result;
+};
+
+static struct asked asked[CALLS_MAX];
+static int n_open;
+static const char *then_model; /* asked n_then times, one after another */
+static size_t then_at, n_then;
+
+static struct asked *ask_start(
+    size_t i, const char *agent_name, const char *model);
+
+static void
+on_delta(void *arg, const char *text, size_t len)
+{
+	struct asked *q = arg;
+
+	ck_assert(str_is_utf8(text, len));
+	buf_append(&q->deltas, text, len);
+}
+
+static void
+on_restart(void *arg)
+{
+	struct asked *q = arg;
+
+	q->restarts++;
+	buf_clear(&q->deltas);
+}
+
+static void
+on_done(void *arg, const struct llm_result *result)
+{
+	struct asked *q = arg;
+
+	ck_assert_int_eq(q->done++, 0);
+	q->call = NULL;
+	q->error = result->error;
+	q->message = arena_strdup(arena, result->message);
+	q->text = arena_strndup(arena, result->text, result->text_len);
+	q->result = *result;
+	ck_assert_uint_eq(strlen(q->text), result->text_len);
+	if (--n_open > 0)
+		return;
+	/* What is asked when the others have ended. */
+	if (n_then > 0) {
+		ask_start(then_at++, "openai-api", then_model);
+		n_then--;
+	} else {
+		loop_stop(loop);
+	}
+}
+
+static struct asked *
+ask_start(size_t i, const char *agent_name, const char *model)
+{
+	const struct llm_agent agent = {.row = llm_agent_find(agent_name),
+	    .name = "seat",
+	    .model = model,
+	    .persona = "",
+	    .role = ""};
+	const struct llm_request request = {.task = LLM_PROPOSE,
+	    .system = "the frame",
+	    .question = "Z\xc3\xbcrich or Bern?",
+	    .context = "",
+	    .instruction = "Give your answer to the question. State it.",
+	    .nonce = "0badcafe",
+	    .max_tokens = 300,
+	    .temperature = 0.5,
+	    .seed = 9};
+	struct asked *q = &asked[i];
+
+	*q = (struct asked){0};
+	buf_init(&q->deltas, TEXT_MAX);
+	n_open++;
+	q->call = llm_call_start(llm, &agent, &request,
+	    &(struct llm_call_ops){.on_delta = on_delta,
+		.on_restart = on_restart,
+		.on_done = on_done,
+		.arg = q});
+	ck_assert_int_eq(q->done, 0);
+	return q;
+}
+
+static void
+ask_release(struct asked *q)
+{
+	buf_release(&q->deltas);
+}
+
+static void
+run(void)
+{
+	ck_assert_int_eq(loop_run(loop), ERR_OK);
+}
+
+/* ---- whole answers ---- */
+
+static void
+check_whole(struct asked *q)
+{
+	ck_assert_msg(
+	    q->error == LLM_ERR_NONE, "%d: %s", (int)q->error, q->message);
+	ck_assert_str_eq(q->text, buf_text(&q->deltas));
+	ck_assert_str_ne(q->text, "");
+}
+
+START_TEST(test_ok)
+{
+	start();
+	struct asked *q = ask_start(0, "openai-api", "stub-ok");
+	run();
+	check_whole(q);
+	ck_assert_ptr_nonnull(strstr(q->text, "Z\xc3\xbcrich"));
+	ck_assert_ptr_nonnull(strstr(q->text, "CONFIDENCE: 0."));
+	ck_assert_int_eq(q->result.attempts, 1);
+	ck_assert_int_gt(q->result.tokens_in, 0);
+	ck_assert_int_gt(q->result.tokens_out, 0);
+	ck_assert(!q->result.is_usage_estimated);
+	ck_assert(!q->result.is_truncated);
+	ck_assert_int_eq(stub_seen("stub-ok"), 1);
+	ask_release(q);
+}
+END_TEST
+
+/* However the bytes arrive, the answer is the same. */
+START_TEST(test_forms_of_transport)
+{
+	static const char *const models[] = {"stub-ok", "stub-split",
+	    "stub-bigline", "stub-slow@2", "stub-slow-ttfb@50", "stub-nousage"};
+
+	start();
+	for (size_t i = 0; i < ARRAY_LEN(models); i++)
+		ask_start(i, "openai-api", models[i]);
+	ask_start(ARRAY_LEN(models), "vllm", "stub-ok");
+	ask_start(ARRAY_LEN(models) + 1, "ollama", "stub-ok");
+	run();
+	for (size_t i = 0; i < ARRAY_LEN(models) + 2; i++) {
+		check_whole(&asked[i]);
+		ck_assert_str_eq(asked[i].text, asked[0].text);
+		ck_assert_int_eq(asked[i].result.is_usage_estimated, i == 5);
+		ck_assert_int_gt(asked[i].result.tokens_out, 0);
+		ask_release(&asked[i]);
+	}
+	ck_assert_int_eq(
+	    json_get_int(stub_stats(), "total", 0), (int)ARRAY_LEN(models) + 2);
+}
+END_TEST
+
+START_TEST(test_length)
+{
+	start();
+	struct asked *q = ask_start(0, "openai-api", "stub-length");
+	run();
+	check_whole(q);
+	ck_assert(q->result.is_truncated);
+	ask_release(q);
+}
+END_TEST
+
+/* ---- retries ---- */
+
+static const struct {
+	const char *model;
+	int64_t requests;
+} recovering[] = {
+    {"stub-500x1", 2},
+    {"stub-429x2-ra1", 3},
+    {"stub-429-ms", 2},
+    {"stub-429-date", 2},
+    {"stub-503-loadingx1-ra0", 2},
+};
+
+START_TEST(test_retried_until_well)
+{
+	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "3", 1);
+	start();
+	for (size_t i = 0; i < ARRAY_LEN(recovering); i++)
+		ask_start(i, "openai-api", recovering[i].model);
+	run();
+	for (size_t i = 0; i < ARRAY_LEN(recovering); i++) {
+		check_whole(&asked[i]);
+		ck_assert_int_eq(
+		    asked[i].result.attempts, recovering[i].requests);
+		ck_assert_int_eq(
+		    stub_seen(recovering[i].model), recovering[i].requests);
+		/* Nothing had been said before. */
+		ck_assert_int_eq(asked[i].restarts, 0);
+		ask_release(&asked[i]);
+	}
+}
+END_TEST
+
+static const struct {
+	const char *model;
+	enum llm_error_class error;
+	int64_t requests;
+	bool has_text;
+} failing[] = {
+    {"stub-quota", LLM_ERR_MONEY, 1, false},
+    {"stub-401", LLM_ERR_AUTH, 1, false},
+    {"stub-402", LLM_ERR_MONEY, 1, false},
+    {"stub-ctx", LLM_ERR_BAD_REQUEST, 1, false},
+    {"stub-redirect", LLM_ERR_BAD_REQUEST, 1, false},
+    {"stub-no-such-model", LLM_ERR_BAD_REQUEST, 1, false},
+    {"stub-refuse", LLM_ERR_REFUSAL, 1, false},
+    {"stub-500", LLM_ERR_SERVER, 2, false},
+    {"stub-html502", LLM_ERR_SERVER, 2, false},
+    {"stub-200-error-body", LLM_ERR_SERVER, 2, false},
+    {"stub-badjson", LLM_ERR_SERVER, 2, true},
+    {"stub-503-loading-ra0", LLM_ERR_OVERLOAD, 2, false},
+    {"stub-529", LLM_ERR_OVERLOAD, 2, false},
+    {"stub-429-ra0", LLM_ERR_RATE, 2, false},
+    {"stub-cut@4", LLM_ERR_PARTIAL, 2, true},
+    {"stub-cut@0", LLM_ERR_PARTIAL, 2, false},
+    {"stub-rst@4", LLM_ERR_PARTIAL, 2, true},
+    {"stub-rst@0", LLM_ERR_NETWORK, 2, false},
+};
+
+START_TEST(test_failures)
+{
+	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "2", 1);
+	start();
+	for (size_t i = 0; i < ARRAY_LEN(failing); i++)
+		ask_start(i, "openai-api", failing[i].model);
+	run();
+	for (size_t i = 0; i < ARRAY_LEN(failing); i++) {
+		struct asked *q = &asked[i];
+		const char *model = failing[i].model;
+		ck_assert_msg(q->error == failing[i].error, "%s: %s (%s)",
+		    model, llm_error_name(q->error), q->message);
+		ck_assert_msg(*q->message != '\0', "%s", model);
+		ck_assert_msg(q->result.attempts == failing[i].requests,
+		    "%s: %lld attempts", model, (long long)q->result.attempts);
+		ck_assert_msg(stub_seen(model) == failing[i].requests,
+		    "%s: %lld requests", model, (long long)stub_seen(model));
+		ck_assert_msg((q->result.text_len > 0) == failing[i].has_text,
+		    "%s", model);
+		ck_assert_str_eq(q->text, buf_text(&q->deltas));
+		ck_assert_int_eq(q->restarts, failing[i].has_text ? 1 : 0);
+		ask_release(q);
+	}
+}
+END_TEST
+
+/* Two calls meet the refusal at once; a third knows better. */
+START_TEST(test_refused_parameter_is_learnt)
+{
+	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "1", 1);
+	start();
+	ask_start(0, "openai-api", "stub-noopts");
+	ask_start(1, "openai-api", "stub-noopts");
+	then_model = "stub-noopts";
+	then_at = 2;
+	n_then = 1;
+	run();
+	for (size_t i = 0; i < 3; i++) {
+		check_whole(&asked[i]);
+		ck_assert_int_eq(asked[i].result.attempts, i < 2 ? 2 : 1);
+		ask_release(&asked[i]);
+	}
+	ck_assert_int_eq(stub_seen("stub-noopts"), 5);
+}
+END_TEST
+
+START_TEST(test_breaker)
+{
+	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "1", 1);
+	start();
+	ask_start(0, "openai-api", "stub-500");
+	ask_start(5, "openai-api", "stub-ok");
+	then_model = "stub-500";
+	then_at = 1;
+	n_then = 4;
+	run();
+	/* Open after the third, for this model alone. */
+	for (size_t i = 0; i < 5; i++) {
+		ck_assert_int_eq(
+		    asked[i].error, i < 3 ? LLM_ERR_SERVER : LLM_ERR_OVERLOAD);
+		ask_release(&asked[i]);
+	}
+	ck_assert_int_eq(stub_seen("stub-500"), 3);
+	check_whole(&asked[5]);
+	ask_release(&asked[5]);
+}
+END_TEST
+
+/* ---- silence and cancellation ---- */
+
+START_TEST(test_idle)
+{
+	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "1", 1);
+	setenv("ARAGORA_LLM_IDLE_TIMEOUT", "1", 1);
+	start();
+	struct asked *q = ask_start(0, "openai-api", "stub-idle");
+	run();
+	ck_assert_int_eq(q->error, LLM_ERR_PARTIAL);
+	ck_assert_str_ne(q->text, "");
+	stub_await_closed(1);
+	ask_release(q);
+}
+END_TEST
+
+START_TEST(test_first_byte)
+{
+	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "1", 1);
+	setenv("ARAGORA_LLM_FIRST_BYTE_TIMEOUT", "1", 1);
+	start();
+	struct asked *q = ask_start(0, "openai-api", "stub-slow-ttfb@3600000");
+	run();
+	ck_assert_int_eq(q->error, LLM_ERR_TIMEOUT);
+	ck_assert_str_eq(q->text, "");
+	stub_await_closed(1);
+	ask_release(q);
+}
+END_TEST
+
+START_TEST(test_deadline)
+{
+	setenv("ARAGORA_AGENT_TIMEOUT", "1", 1);
+	start();
+	/* Tokens keep coming, the answer does not end. */
+	struct asked *q = ask_start(0, "openai-api", "stub-slow@400");
+	run();
+	ck_assert_int_eq(q->error, LLM_ERR_TIMEOUT);
+	ck_assert_int_eq(q->result.attempts, 1);
+	stub_await_closed(1);
+	ask_release(q);
+}
+END_TEST
+
+static void
+cancel_all(struct loop_timer *t)
+{
+	size_t n = *(size_t *)t->arg;
+
+	for (size_t i = 0; i < n; i++)
+		if (asked[i].deltas.len == 0) {
+			loop_timer_set(loop, t, 1);
+			return;
+		}
+	for (size_t i = 0; i < n; i++) {
+		llm_call_cancel(&asked[i].call);
+		ck_assert_ptr_null(asked[i].call);
+		llm_call_cancel(&asked[i].call);
+	}
+	loop_stop(loop);
+}
+
+START_TEST(test_cancel)
+{
+	size_t n = 2;
+	struct loop_timer timer = {.fn = cancel_all, .arg = &n};
+
+	start();
+	ask_start(0, "openai-api", "stub-idle");
+	ask_start(1, "openai-api", "stub-slow@60000");
+	/* The slow one says nothing for a minute. */
+	buf_puts(&asked[1].deltas, "-");
+	loop_timer_set(loop, &timer, 0);
+	run();
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_int_eq(asked[i].done, 0);
+		ask_release(&asked[i]);
+	}
+	/* The second may not even have been sent; the first was. */
+	ck_assert_int_eq(stub_seen("stub-idle"), 1);
+	while (json_get_int(stub_stats(), "client_closed", 0) <
+	    json_get_int(stub_stats(), "total", 0))
+		usleep(1000);
+}
+END_TEST
+
+/* Freed with calls under way: silent, and the connections are closed. */
+START_TEST(test_free)
+{
+	start();
+	ask_start(0, "openai-api", "stub-idle");
+	ask_start(1, "demo", "");
+	size_t n = 0;
+	struct loop_timer timer = {.fn = cancel_all, .arg = &n};
+	loop_timer_set(loop, &timer, 0);
+	run();
+	llm_free(&llm);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(asked[i].done, 0);
+		ask_release(&asked[i]);
+	}
+}
+END_TEST
+
+START_TEST(test_nobody_listens)
+{
+	setenv("ARAGORA_LLM_MAX_ATTEMPTS", "1", 1);
+	/* A port that was ours a moment ago. */
+	struct sockaddr_in address = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, size), 0);
+	ck_assert_int_eq(
+	    getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	setenv("VLLM_BASE_URL",
+	    arena_printf(
+		arena, "http://127.0.0.1:%d/v1", ntohs(address.sin_port)),
+	    1);
+	start();
+	/* Bound but not listening: refused. */
+	struct asked *q = ask_start(0, "vllm", "any");
+	run();
+	ck_assert_int_eq(q->error, LLM_ERR_NETWORK);
+	close(fd);
+	ask_release(q);
+}
+END_TEST
+
+START_TEST(test_demo)
+{
+	start();
+	struct asked *q = ask_start(0, "demo", "");
+	struct asked *fast = ask_start(1, "demo", "fast");
+	run();
+	check_whole(q);
+	check_whole(fast);
+	ck_assert_str_eq(q->text, fast->text);
+	ck_assert_int_eq(q->result.attempts, 1);
+	ck_assert_int_eq(json_get_int(stub_stats(), "total", -1), 0);
+	ask_release(q);
+	ask_release(fast);
+}
+END_TEST
+
+static void
+add_tests(TCase *t)
+{
+	tcase_set_timeout(t, 120); /* only a hang takes so long */
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, test_ok);
+	tcase_add_test(t, test_forms_of_transport);
+	tcase_add_test(t, test_length);
+	tcase_add_test(t, test_retried_until_well);
+	tcase_add_test(t, test_failures);
+	tcase_add_test(t, test_refused_parameter_is_learnt);
+	tcase_add_test(t, test_breaker);
+	tcase_add_test(t, test_idle);
+	tcase_add_test(t, test_first_byte);
+	tcase_add_test(t, test_deadline);
+	tcase_add_test(t, test_cancel);
+	tcase_add_test(t, test_free);
+	tcase_add_test(t, test_nobody_listens);
+	tcase_add_test(t, test_demo);
+}
+
+int
+main(void)
+{
+	return check_run("llm_http", add_tests);
+}
