@@ -58,7 +58,7 @@ void loop_on_turn_end(struct loop *l, void (*fn)(void *arg), void *arg);
 /* Called on the loop's thread after loop_wake. */
 void loop_on_wake(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* Until loop_stop. */
+/* Until loop_stop, which is for good: the loop does not run again. */
 enum err loop_run(struct loop *l);
 void loop_wake(struct loop *l);
 void loop_stop(struct loop *l);

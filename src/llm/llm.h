@@ -136,5 +136,5 @@ void llm_free(struct llm **llm);
 struct llm_call *llm_call_start(struct llm *llm, const struct llm_agent *agent,
     const struct llm_request *request, const struct llm_call_ops *ops);
 /* Drop the call and close its connection now; no callback follows. The
- * pointer is dead after on_done as well. */
+ * pointer is dead after on_done as well. Not from inside on_delta. */
 void llm_call_cancel(struct llm_call **call);
