@@ -15,7 +15,7 @@
 #include "bus/bus.h"
 #include "fcgi/app.h"
 #include "fcgi/client_ip.h"
-#include "fcgi/listen.h"
+#include "base/listen.h"
 #include "fcgi/openapi.h"
 #include "fcgi/probe.h"
 #include "fcgi/router.h"

@@ -2,7 +2,6 @@
 #include "fcgi/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -246,14 +245,11 @@ server_watch(struct server *s, int fd, uint32_t events, void *what)
 static enum err
 server_init(struct server *s, struct err_info *info)
 {
-	int flags = fcntl(s->listen_fd, F_GETFL);
-
 	pthread_mutex_init(&s->lock, NULL);
 	list_init(&s->conns);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (s->epoll_fd < 0 || s->stop_fd < 0 || flags < 0 ||
-	    fcntl(s->listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (s->epoll_fd < 0 || s->stop_fd < 0)
 		return err_set(info, ERR_IO, "", "cannot prepare the loop: %s",
 		    strerror(errno));
 	/* Exclusive: of the workers that share the socket one is woken. That

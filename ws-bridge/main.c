@@ -16,7 +16,7 @@
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
-#include "ws-bridge/listen.h"
+#include "base/listen.h"
 #include "ws-bridge/server.h"
 
 #define WS_PROGRAM "aragora-ws"
@@ -82,7 +82,7 @@ ws_listen(const char *address, int *fd)
 {
 	struct err_info info = {0};
 	enum err e = address != NULL ? listen_open(address, fd, &info)
-				     : listen_inherited(fd);
+				     : listen_inherit(fd);
 
 	if (e == ERR_OK)
 		return EX_OK;

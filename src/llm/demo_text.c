@@ -11,8 +11,9 @@
 static const char *const demo_phrases[DEMO__COUNT][2] = {
     [DEMO_COST] = {"On cost, %s keeps the bill for %s small until there is "
 		   "something to show for it.",
-	"Cost speaks for %s: where it is about %s, most money goes into what "
-	"nobody ends up using."},
+	"Cost speaks for %s: what %s needs first is little, and most money "
+	"goes "
+	"into what nobody uses."},
     [DEMO_RISK] = {"The main risk is discovering a mistake late, and %s "
 		   "brings that moment forward for %s.",
 	"As to risk, %s fails in a way that is noticed at once, which for %s "

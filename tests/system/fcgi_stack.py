@@ -9,11 +9,11 @@ import socket
 import struct
 import subprocess
 import tempfile
-import time
 
 import httpx
 
-BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
+from stack import BUILD, free_port, wait_for
+
 START_S = 20.0
 
 NGINX = """
@@ -51,22 +51,6 @@ def passing(protocol):
     else:
         lines += ["scgi_param SCGI 1;", "scgi_pass workers;"]
     return "\n".join(lines)
-
-
-def wait_for(what, check, timeout=START_S):
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        result = check()
-        if result:
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {timeout} s")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def is_alive(pid):

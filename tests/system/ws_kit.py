@@ -13,7 +13,8 @@ import time
 
 import websockets
 
-BUILD = os.path.abspath(os.environ.get("top_builddir", "."))
+from stack import BUILD
+
 WAIT = 20  # seconds after which a test has failed
 
 

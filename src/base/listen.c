@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fcgi/listen.h"
+#include "base/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +57,10 @@ listen_inherit(int *fd)
 	unsetenv("LISTEN_FDNAMES");
 	if (*fd < 0)
 		return ERR_NOT_FOUND;
-	fcntl(*fd, F_SETFD, FD_CLOEXEC);
+	int flags = fcntl(*fd, F_GETFL);
+	if (flags < 0 || fcntl(*fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+	    fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
+		return ERR_IO;
 	return ERR_OK;
 }
 
@@ -69,7 +72,7 @@ listen_failed(int fd, const char *where, struct err_info *info)
 	if (fd >= 0)
 		close(fd);
 	return err_set(info, error == EADDRINUSE ? ERR_EXISTS : ERR_IO,
-	    "listen", "cannot listen on '%s': %s", where, strerror(error));
+	    "--listen", "cannot listen on '%s': %s", where, strerror(error));
 }
 
 /* Does somebody answer at this address? */
@@ -95,17 +98,17 @@ listen_unix(const char *where, int *out, struct err_info *info)
 	struct stat st;
 
 	if (*path == '\0' || strlen(path) >= sizeof(addr.sun_path))
-		return err_set(info, ERR_INVALID, "listen",
+		return err_set(info, ERR_INVALID, "--listen",
 		    "'%s' is not a socket path of 1 to %zu bytes", path,
 		    sizeof(addr.sun_path) - 1);
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
 		if (listen_is_taken(&addr))
-			return err_set(info, ERR_EXISTS, "listen",
+			return err_set(info, ERR_EXISTS, "--listen",
 			    "'%s' is in use by another process", where);
 		unlink(path);
 	}
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ||
 	    chmod(path, LISTEN_MODE) != 0 || listen(fd, SOMAXCONN) != 0)
 		return listen_failed(fd, where, info);
@@ -132,11 +135,12 @@ listen_tcp(const char *where, int *out, struct err_info *info)
 	    arena_strndup(a, where + (where[0] == '[' ? 1 : 0), len);
 	int rc = getaddrinfo(len == 0 ? NULL : host, colon + 1, &hints, &found);
 	if (rc != 0) {
-		e = err_set(info, ERR_INVALID, "listen", "'%s': %s", where,
+		e = err_set(info, ERR_INVALID, "--listen", "'%s': %s", where,
 		    gai_strerror(rc));
 		goto out;
 	}
-	int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(
+	    found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
@@ -159,7 +163,7 @@ listen_open(const char *where, int *fd, struct err_info *info)
 	if (str_starts(where, LISTEN_UNIX))
 		return listen_unix(where, fd, info);
 	if (strchr(where, ':') == NULL)
-		return err_set(info, ERR_INVALID, "listen",
+		return err_set(info, ERR_INVALID, "--listen",
 		    "'%s' is neither unix:/path nor host:port", where);
 	return listen_tcp(where, fd, info);
 }

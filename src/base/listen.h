@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the listening socket comes from.
+ * Where the listening socket comes from. It is non-blocking and the caller's.
  */
 #pragma once
 
