@@ -143,7 +143,38 @@ host. Counters only grow; gauges say what is the case now.
          for r in tree.rows(path, "METRIC")])
 
 
+def troff(text):
+    """Text that no request or escape of troff is read out of."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return "\\&" + text if text[:1] in ".'" else text
+
+
+def man():
+    path = "src/settings/settings.def"
+    out = f""".\\" SPDX-License-Identifier: MIT
+.\\" Produced from {path} by `make docs`; do not edit.
+.TH ARAGORA\\-SETTINGS 7 "" "Aragora" "Miscellaneous Information"
+.SH NAME
+aragora\\-settings \\- environment variables of Aragora
+.SH DESCRIPTION
+Every setting of
+.BR aragora (1)
+and its daemons is an environment variable. A bad value stops the program with
+exit status 78 and a list of everything that is wrong. Each secret has a twin
+with _FILE at its end that names a file holding the value.
+.SH VARIABLES
+"""
+    for row in tree.rows(path, "SETTING"):
+        default = tree.unquote(row[3])
+        out += (f".TP\n.B {troff(tree.unquote(row[2]))}\n"
+                f"{troff(tree.unquote(row[8]))}\n"
+                f"Values: {troff(bounds(row))}. Default: "
+                f"{troff(default) if default else 'unset'}.\n")
+    return out + ".SH SEE ALSO\n.BR aragora (1)\n"
+
+
 DOCUMENTS = {
+    "docs/aragora-settings.7": man,
     "docs/events.md": events,
     "docs/settings.md": settings,
     "docs/metrics.md": metrics,
