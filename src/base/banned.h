@@ -10,5 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Fortified headers make macros of these two under clang. */
+#undef sprintf
+#undef vsprintf
+
 #pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat strtok
 #pragma GCC poison atoi atol atoll atof gets setlocale tmpnam
