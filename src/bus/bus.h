@@ -34,7 +34,8 @@ enum err bus_open(struct bus **out, const struct settings *settings,
     struct err_info *info) MUST_CHECK;
 void bus_close(struct bus **bus);
 /* Thread-safe; blocks at most the Redis socket timeout, and while Redis is
- * known to be down not at all (ERR_DOWN). A receiver that cannot keep up
+ * known to be down not at all (ERR_DOWN). SIGPIPE must be ignored: hiredis
+ * writes without MSG_NOSIGNAL. A receiver that cannot keep up
  * loses messages. Redis calls of many messages are pipelined by the caller
  * passing them together. */
 enum err bus_publish(struct bus *bus, const struct bus_message *m, size_t n);
@@ -42,11 +43,15 @@ enum err bus_publish(struct bus *bus, const struct bus_message *m, size_t n);
 enum err bus_wake(struct bus *bus);
 /* ERR_OK, ERR_DOWN, or ERR_UNSUPPORTED when no Redis is configured. */
 enum err bus_ping_redis(struct bus *bus);
+/* Messages that receivers could not take since the last call. */
+uint64_t bus_take_dropped(struct bus *bus);
 
 struct bus_sub_ops {
 	/* Both run on the subscriber's own thread and must not block. */
 	void (*on_message)(void *arg, const struct bus_message *m);
-	/* Messages may have been lost (connected again): compare heads. */
+	/* Messages may have been lost, or a subscription is in force from now
+	 * on: compare heads. Comes every quarter second while Redis is away.
+	 * May be NULL. */
 	void (*on_gap)(void *arg);
 	void *arg;
 };

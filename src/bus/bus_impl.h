@@ -1,61 +1,65 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inside of src/bus/: the two ways a message travels.
+ * Inside of src/bus/: what the two transports share. bus.c is the publisher,
+ * bus_sub.c the subscriber; each drives one record of a transport.
  */
 #pragma once
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "base/buf.h"
+#include "base/id.h"
+#include "base/loop.h"
 #include "bus/bus.h"
+#include "bus/bus_set.h"
 
 #define BUS_MESSAGE_MAX (2u << 20)
+
+/* ---- what travels: "debate_id seq\n", then the payload (bus_wire.c) ---- */
+
+void bus_wire_encode(struct buf *out, const struct bus_message *m);
+/* Anybody may write to a socket or to Redis: nothing is believed. out borrows
+ * its payload from text and its id from id[ID_MAX + 1]. */
+enum err bus_wire_decode(
+    const char *text, size_t len, char *id, struct bus_message *out) MUST_CHECK;
+
+/* The pause after so many failures in a row, with jitter. */
+int64_t bus_backoff_ms(int64_t failures);
+
+/* ---- publishing ---- */
 
 struct bus_driver {
 	enum err (*open)(
 	    void **out, const struct settings *s, struct err_info *info);
 	void (*close)(void *impl);
-	/* Called under the publisher's lock. */
-	enum err (*publish)(void *impl, const struct bus_message *m, size_t n);
+	/* These two run under the lock of the publisher. What a receiver could
+	 * not take is added to *dropped. */
+	enum err (*publish)(void *impl, const struct bus_message *m, size_t n,
+	    uint64_t *dropped);
 	enum err (*ping)(void *impl);
 };
 extern const struct bus_driver bus_local;
 extern const struct bus_driver bus_redis;
 
-/* What a subscriber wants now; guarded by its lock. */
-struct bus_want {
-	char *debate_id;
-	int count;
-	bool is_sent; /* the server has been told */
+/* ---- subscribing: a transport runs on the subscriber's loop ---- */
+
+struct bus_sub_driver {
+	/* On the opener's thread, before the loop turns. */
+	enum err (*open)(void **out, struct bus_sub *sub,
+	    const struct settings *s, struct err_info *info);
+	/* On the loop: the wanted set has changed. */
+	void (*changed)(void *impl);
+	/* On the closer's thread, after the loop has ended. */
+	void (*close)(void *impl);
 };
+extern const struct bus_sub_driver bus_sub_local;
+extern const struct bus_sub_driver bus_sub_redis;
 
-struct bus_sub {
-	const struct settings *settings;
-	char *name;
-	bool is_wake;
-	struct bus_sub_ops ops;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	int wake_fd; /* eventfd: the wants changed, or stop */
-	atomic_bool is_stopping;
-	struct bus_want *wants;
-	size_t n_wants;
-	int all_count;
-	void (*run)(struct bus_sub *sub); /* the thread's body */
-	char *path;			  /* local: our socket */
-	int listen_fd;			  /* local */
-};
-
-/* "debate_id seq\npayload" */
-void bus_frame(struct buf *out, const struct bus_message *m);
-/* Splits in place; false for garbage. The message borrows from data. */
-bool bus_unframe(char *data, size_t len, struct bus_message *out);
-
-/* Deliver when wanted. */
-void bus_deliver(struct bus_sub *sub, const struct bus_message *m);
-bool bus_sub_wait(struct bus_sub *sub, int fd, int timeout_ms);
-
-enum err bus_local_listen(struct bus_sub *sub, struct err_info *info);
-void bus_local_run(struct bus_sub *sub);
-void bus_redis_run(struct bus_sub *sub);
+const char *bus_sub_name(const struct bus_sub *sub);
+struct loop *bus_sub_loop(struct bus_sub *sub);
+bool bus_sub_is_wake(const struct bus_sub *sub);
+/* On the loop: a message, given on if it is wanted. */
+void bus_sub_deliver(struct bus_sub *sub, const char *text, size_t len);
+/* On the loop: messages may have been lost. */
+void bus_sub_gap(struct bus_sub *sub);
+/* What is wanted, locked until bus_sub_unlock; no input or output between. */
+struct bus_set *bus_sub_lock(struct bus_sub *sub, bool *is_all);
+void bus_sub_unlock(struct bus_sub *sub);

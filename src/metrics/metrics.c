@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * The shared file: a header and SLOTS slots of METRIC__COUNT atomics. A slot
- * is claimed by writing our pid into it; slot 0 collects the counters of
- * processes that are gone.
+ * The shared file: a header, then slots of one atomic a metric. A process owns
+ * a slot while it holds the lock of one byte that stands for it, which ends
+ * with the process however it ends; process numbers would be taken over by
+ * others. The next owner of a slot goes on from the counters it finds, so
+ * that no sum ever falls.
  */
 #include "metrics/metrics.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/file.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,9 +21,14 @@
 #include "base/str.h"
 #include "settings/settings.h"
 
-#define METRICS_SLOTS 256
-/* Another layout is another file name: changes with the table. */
-#define METRICS_LAYOUT ((uint64_t)METRIC__COUNT << 32 | METRICS_SLOTS)
+#define METRICS_SLOTS	   1024
+#define METRICS_CACHE_LINE 64
+#define METRICS_ATTEMPTS   16
+/* Bytes that are locked: the whole file while it is opened, then slots. */
+#define METRICS_LOCK_FILE 0
+#define METRICS_LOCK_SLOT 1
+
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics are shared by processes");
 
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
 
@@ -41,12 +47,12 @@ static const struct metric_row metric_rows[METRIC__COUNT] = {
 };
 
 struct metrics_slot {
-	_Atomic(int64_t) pid;
-	_Atomic(int64_t) value[METRIC__COUNT];
+	_Alignas(METRICS_CACHE_LINE) _Atomic(int64_t) value[METRIC__COUNT];
 };
 
 struct metrics_file {
-	_Atomic(uint64_t) layout;
+	uint64_t layout;	/* of the binary that made it */
+	_Atomic(uint64_t) used; /* slots that ever had an owner */
 	struct metrics_slot slots[METRICS_SLOTS];
 };
 
@@ -56,84 +62,154 @@ static struct metrics_slot metrics_private;
 static struct {
 	struct metrics_file *file;
 	struct metrics_slot *mine;
-} metrics = {.mine = &metrics_private};
+	int fd;
+} metrics = {.mine = &metrics_private, .fd = -1};
 
-/* Move the counters of a dead process to slot 0 and free its slot. Called
- * with the file locked. */
-static void
-metrics_reap(struct metrics_file *f, struct metrics_slot *s)
+/* Another table is another layout. */
+static uint64_t
+metrics_layout(void)
 {
+	uint64_t hash = METRICS_SLOTS;
+
 	for (int m = 0; m < METRIC__COUNT; m++) {
-		int64_t value = atomic_exchange(&s->value[m], 0);
-		if (metric_rows[m].kind == METRIC_COUNTER)
-			atomic_fetch_add(&f->slots[0].value[m], value);
+		const struct metric_row *row = &metric_rows[m];
+		hash = str_hash(row->name, strlen(row->name) + 1, hash);
+		hash = str_hash(row->label, strlen(row->label) + 1, hash);
 	}
-	atomic_store(&s->pid, 0);
+	return hash;
 }
 
+/* Locks belong to the open file, not to the process or thread. */
 static bool
-metrics_is_gone(int64_t pid)
+metrics_lock(int fd, off_t byte, short type, bool is_waiting)
 {
-	return pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+	struct flock lock = {
+	    .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	int rc;
+
+	do
+		rc = fcntl(fd, is_waiting ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
+	while (rc != 0 && errno == EINTR);
+	return rc == 0;
 }
 
-static struct metrics_slot *
-metrics_claim(struct metrics_file *f)
+/* Does another process hold the slot? */
+static bool
+metrics_is_held(int fd, size_t slot)
 {
-	struct metrics_slot *free_slot = NULL;
+	struct flock lock = {.l_type = F_WRLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = METRICS_LOCK_SLOT + (off_t)slot,
+	    .l_len = 1};
 
-	for (int i = 1; i < METRICS_SLOTS; i++) {
-		struct metrics_slot *s = &f->slots[i];
-		if (metrics_is_gone(atomic_load(&s->pid)) ||
-		    atomic_load(&s->pid) == getpid())
-			metrics_reap(f, s);
-		if (free_slot == NULL && atomic_load(&s->pid) == 0)
-			free_slot = s;
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* The file at path, locked, whatever may happen to its name meanwhile; -1
+ * when it changed or cannot be had. */
+static int
+metrics_open_locked(const char *path, struct stat *st)
+{
+	struct stat named;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+
+	if (fd < 0)
+		return -1;
+	if (metrics_lock(fd, METRICS_LOCK_FILE, F_WRLCK, true) &&
+	    fstat(fd, st) == 0 && stat(path, &named) == 0 &&
+	    st->st_ino == named.st_ino && st->st_dev == named.st_dev)
+		return fd;
+	close(fd);
+	errno = EAGAIN;
+	return -1;
+}
+
+static struct metrics_file *
+metrics_map(int fd, bool is_new)
+{
+	if (is_new && ftruncate(fd, sizeof(struct metrics_file)) != 0)
+		return NULL;
+	struct metrics_file *f =
+	    mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (f == MAP_FAILED)
+		return NULL;
+	if (is_new)
+		f->layout = metrics_layout();
+	return f;
+}
+
+/* Open, lock and map. A file of another layout is left to those who use it
+ * and replaced by a new one. */
+static enum err
+metrics_attach(const char *path, int *fd, struct metrics_file **out)
+{
+	struct stat st;
+
+	for (int i = 0; i < METRICS_ATTEMPTS; i++) {
+		*fd = metrics_open_locked(path, &st);
+		if (*fd < 0 && errno == EAGAIN)
+			continue;
+		if (*fd < 0)
+			return ERR_IO;
+		bool is_new = st.st_size == 0;
+		if (is_new || st.st_size == sizeof(struct metrics_file)) {
+			*out = metrics_map(*fd, is_new);
+			if (*out != NULL && (*out)->layout == metrics_layout())
+				return ERR_OK;
+			if (*out == NULL)
+				break;
+			munmap(*out, sizeof(**out));
+		}
+		unlink(path);
+		close(*fd);
 	}
-	if (free_slot != NULL)
-		atomic_store(&free_slot->pid, getpid());
-	return free_slot;
+	if (*fd >= 0)
+		close(*fd);
+	return ERR_IO;
+}
+
+/* A slot nobody holds; what its last owner counted stays. */
+static struct metrics_slot *
+metrics_claim(int fd, struct metrics_file *f)
+{
+	for (size_t i = 0; i < METRICS_SLOTS; i++) {
+		off_t byte = METRICS_LOCK_SLOT + (off_t)i;
+		if (!metrics_lock(fd, byte, F_WRLCK, false))
+			continue;
+		for (int m = 0; m < METRIC__COUNT; m++)
+			if (metric_rows[m].kind == METRIC_GAUGE)
+				atomic_store(&f->slots[i].value[m], 0);
+		if (atomic_load(&f->used) <= i)
+			atomic_store(&f->used, i + 1);
+		return &f->slots[i];
+	}
+	return NULL;
 }
 
 enum err
 metrics_open(const struct settings *settings, struct err_info *info)
 {
 	char path[512];
+	struct metrics_file *f;
+	int fd;
 
 	mkdir(settings->data_dir, 0750); /* may exist; open tells */
 	snprintf(path, sizeof(path), "%s/metrics", settings->data_dir);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-	if (fd < 0)
-		return err_set(
-		    info, ERR_IO, "ARAGORA_DATA_DIR", "cannot open '%s'", path);
-	struct metrics_file *f = MAP_FAILED;
-	flock(fd, LOCK_EX);
-	if (ftruncate(fd, sizeof(*f)) == 0)
-		f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED,
-		    fd, 0);
-	if (f == MAP_FAILED) {
-		close(fd);
-		return err_set(info, ERR_IO, "", "cannot map '%s'", path);
-	}
-	if (atomic_load(&f->layout) != METRICS_LAYOUT) {
-		for (int i = 0; i < METRICS_SLOTS; i++) {
-			atomic_store(&f->slots[i].pid, 0);
-			for (int m = 0; m < METRIC__COUNT; m++)
-				atomic_store(&f->slots[i].value[m], 0);
-		}
-		atomic_store(&f->layout, METRICS_LAYOUT);
-	}
-	struct metrics_slot *mine = metrics_claim(f);
-	flock(fd, LOCK_UN); /* the mapping keeps the file, and so the lock */
-	close(fd);
+	if (metrics_attach(path, &fd, &f) != ERR_OK)
+		return err_set(info, ERR_IO, "ARAGORA_DATA_DIR",
+		    "cannot open '%s': %s", path, strerror(errno));
+	struct metrics_slot *mine = metrics_claim(fd, f);
+	metrics_lock(fd, METRICS_LOCK_FILE, F_UNLCK, true);
 	if (mine == NULL) {
 		munmap(f, sizeof(*f));
+		close(fd);
 		return err_set(info, ERR_BUSY, "",
-		    "more than %d processes count in '%s'", METRICS_SLOTS - 1,
+		    "more than %d processes count in '%s'", METRICS_SLOTS,
 		    path);
 	}
 	metrics.file = f;
 	metrics.mine = mine;
+	metrics.fd = fd;
 	return ERR_OK;
 }
 
@@ -145,9 +221,11 @@ metrics_close(void)
 	for (int m = 0; m < METRIC__COUNT; m++)
 		if (metric_rows[m].kind == METRIC_GAUGE)
 			atomic_store(&metrics.mine->value[m], 0);
+	metrics.mine = &metrics_private;
 	munmap(metrics.file, sizeof(*metrics.file));
 	metrics.file = NULL;
-	metrics.mine = &metrics_private;
+	close(metrics.fd);
+	metrics.fd = -1;
 }
 
 void
@@ -168,18 +246,18 @@ metric_set(enum metric m, int64_t value)
 int64_t
 metric_read(enum metric m)
 {
+	struct metrics_file *f = metrics.file;
 	int64_t sum = 0;
 
-	if (metrics.file == NULL)
+	if (f == NULL)
 		return atomic_load(&metrics.mine->value[m]);
-	for (int i = 0; i < METRICS_SLOTS; i++) {
-		struct metrics_slot *s = &metrics.file->slots[i];
-		int64_t pid = atomic_load(&s->pid);
-		int64_t value = atomic_load(&s->value[m]);
-		if (value == 0)
-			continue;
-		if (metric_rows[m].kind == METRIC_COUNTER ||
-		    (pid > 0 && !metrics_is_gone(pid)))
+	uint64_t used = atomic_load(&f->used);
+	for (size_t i = 0; i < used && i < METRICS_SLOTS; i++) {
+		int64_t value = atomic_load(&f->slots[i].value[m]);
+		if (value != 0 &&
+		    (metric_rows[m].kind == METRIC_COUNTER ||
+			&f->slots[i] == metrics.mine ||
+			metrics_is_held(metrics.fd, i)))
 			sum += value;
 	}
 	return sum;

@@ -282,6 +282,14 @@ writer_gives_up(struct writer *w)
 	return is_over;
 }
 
+/* A doorbell: whoever misses it reads the table. */
+static void
+writer_ring(struct writer *w, const struct bus_message *m, size_t n)
+{
+	(void)!bus_publish(w->bus, m, n);
+	metric_add(METRIC_BUS_DROPPED, (int64_t)bus_take_dropped(w->bus));
+}
+
 static void
 writer_publish_commit(struct writer *w, struct writer_job *j)
 {
@@ -308,9 +316,8 @@ writer_publish_commit(struct writer *w, struct writer_job *j)
 		    .payload_len = b.len};
 	}
 	buf_release(&b);
-	/* A doorbell: whoever misses it reads the table. */
 	if (t->n_events > 0)
-		(void)!bus_publish(w->bus, m, t->n_events);
+		writer_ring(w, m, t->n_events);
 }
 
 /* After an uncertain COMMIT: did the transition land? Its events are in the
@@ -473,7 +480,7 @@ writer_do_batch(struct writer *w, struct writer_job **group, size_t n)
 				.payload_len = j->payload_len};
 	}
 	if (n_messages > 0)
-		(void)!bus_publish(w->bus, m, n_messages);
+		writer_ring(w, m, n_messages);
 	if (n_commits > 0)
 		writer_do_commits(w, commits, n_commits);
 }

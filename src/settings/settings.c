@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "settings/redis_url.h"
 
 #define SETTINGS_TEXT_MAX 4096
 #define S_SECRET	  1
@@ -270,6 +271,21 @@ settings_check(
 }
 
 static bool
+settings_check_redis(const char *url, struct buf *errors)
+{
+	struct arena *a = arena_new(0);
+	struct redis_url parts;
+	struct err_info info = {0};
+
+	bool is_ok = str_is_empty(url) ||
+	    redis_url_parse(a, url, &parts, &info) == ERR_OK;
+	if (!is_ok)
+		settings_complain(errors, &info);
+	arena_free(&a);
+	return is_ok;
+}
+
+static bool
 settings_check_all(const struct settings *s, struct buf *errors)
 {
 	bool is_ok = true;
@@ -290,10 +306,7 @@ settings_check_all(const struct settings *s, struct buf *errors)
 	is_ok &= settings_check(errors,
 	    *s->url_prefix != '\0' && *s->url_prefix != '/',
 	    "ARAGORA_URL_PREFIX", "does not start with '/'");
-	is_ok &= settings_check(errors, str_starts(s->redis_url, "rediss:"),
-	    "ARAGORA_REDIS_URL",
-	    "TLS is not supported by hiredis 0.14; point it at a local "
-	    "stunnel with redis://");
+	is_ok &= settings_check_redis(s->redis_url, errors);
 	is_ok &= settings_check(errors,
 	    s->ssl_enabled &&
 		(str_is_empty(s->ssl_cert) || str_is_empty(s->ssl_key)),

@@ -1,420 +1,351 @@
 /* SPDX-License-Identifier: MIT
  *
- * The bus over local sockets, and over a private Redis when there is one; the
- * event envelope; the shared metrics.
+ * The bus over local sockets, its wire format and the set of wanted debates.
  */
-#include <check.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
-#include "base/json.h"
-#include "base/str.h"
-#include "bus/bus.h"
-#include "bus/event.h"
-#include "metrics/metrics.h"
-#include "settings/settings.h"
+#include "bus/bus_impl.h"
+#include "bus_kit.h"
+#include "check_run.h"
 
-#define REDIS "/usr/bin/redis-server"
-
-static char folder[64];
-static struct settings *settings;
-static pid_t redis_pid;
-
-static void
-load(void)
-{
-	struct buf errors;
-
-	settings_free(&settings);
-	buf_init(&errors, 4096);
-	ck_assert_int_eq(settings_load(&settings, &errors), ERR_OK);
-	buf_release(&errors);
-}
+static struct kit kit;
 
 static void
 setup(void)
 {
-	signal(SIGPIPE, SIG_IGN);
-	snprintf(folder, sizeof(folder), "bus-test-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	setenv("ARAGORA_DATA_DIR", folder, 1);
-	unsetenv("ARAGORA_REDIS_URL");
-	load();
-}
-
-static void
-nap(void)
-{
-	struct timespec ts = {.tv_nsec = 5000000};
-	nanosleep(&ts, NULL);
-}
-
-static void
-redis_start(void)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/redis.sock", folder);
-	unlink(path);
-	redis_pid = fork();
-	if (redis_pid == 0) {
-		if (freopen("/dev/null", "w", stdout) == NULL)
-			_exit(1);
-		execl(REDIS, REDIS, "--port", "0", "--unixsocket", path,
-		    "--save", "", (char *)NULL);
-		_exit(127);
-	}
-	while (access(path, F_OK) != 0)
-		nap();
-}
-
-static void
-redis_stop(void)
-{
-	if (redis_pid <= 0)
-		return;
-	kill(redis_pid, SIGKILL);
-	waitpid(redis_pid, NULL, 0);
-	redis_pid = 0;
+	kit_open(&kit);
 }
 
 static void
 teardown(void)
 {
-	char command[128];
-
-	redis_stop();
-	settings_free(&settings);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
+	kit_close(&kit);
 }
 
-/* What a subscriber has heard. */
-struct heard {
-	pthread_mutex_t lock;
-	int messages;
-	int wakes;
-	int gaps;
-	int64_t last_seq;
-	size_t last_len;
-	bool is_wrong; /* a message nobody asked for */
-};
-
-static void
-on_message(void *arg, const struct bus_message *m)
+START_TEST(test_exchange)
 {
-	struct heard *h = arg;
-
-	pthread_mutex_lock(&h->lock);
-	if (*m->debate_id == '\0') {
-		h->wakes++;
-	} else {
-		h->messages++;
-		h->last_seq = m->seq;
-		h->last_len = m->payload_len;
-		h->is_wrong = h->is_wrong || str_eq(m->debate_id, "other");
-	}
-	pthread_mutex_unlock(&h->lock);
+	kit_exchange(&kit);
 }
+END_TEST
 
-static void
-on_gap(void *arg)
+START_TEST(test_nobody)
 {
-	struct heard *h = arg;
+	struct bus *bus = kit_bus(&kit);
 
-	pthread_mutex_lock(&h->lock);
-	h->gaps++;
-	pthread_mutex_unlock(&h->lock);
-}
-
-static struct heard
-heard_now(struct heard *h)
-{
-	pthread_mutex_lock(&h->lock);
-	struct heard copy = *h;
-	pthread_mutex_unlock(&h->lock);
-	return copy;
-}
-
-static struct bus_message
-message(const char *id, int64_t seq, const char *payload)
-{
-	return (struct bus_message){.debate_id = id,
-	    .seq = seq,
-	    .payload = payload,
-	    .payload_len = strlen(payload)};
-}
-
-/* Publish until the subscriber has heard it: the way there is made on demand
- * on both sides. */
-static void
-publish_until(struct bus *bus, struct heard *h, const char *id, int64_t seq)
-{
-	struct bus_message m = message(id, seq, "{}");
-
-	while (heard_now(h).last_seq != seq) {
-		(void)!bus_publish(bus, &m, 1);
-		nap();
-	}
-}
-
-static void
-exchange(void)
-{
-	struct heard h = {.lock = PTHREAD_MUTEX_INITIALIZER};
-	struct bus_sub_ops ops = {
-	    .on_message = on_message, .on_gap = on_gap, .arg = &h};
-	struct bus *bus = NULL;
-	struct bus_sub *sub = NULL;
-	struct err_info info = {0};
-
-	ck_assert_int_eq(
-	    bus_sub_open(&sub, settings, "test", true, &ops, &info), ERR_OK);
-	ck_assert_int_eq(bus_open(&bus, settings, &info), ERR_OK);
-	bus_sub_add(sub, "mine");
-	publish_until(bus, &h, "mine", 1);
-	ck_assert_int_gt(heard_now(&h).gaps, 0);
-
-	/* Another debate's messages do not come; wake-ups do. */
-	struct bus_message many[2] = {
-	    message("other", 7, "{}"), message("mine", 2, "{\"a\":1}")};
-	ck_assert_int_eq(bus_publish(bus, many, 2), ERR_OK);
-	while (heard_now(&h).last_seq != 2)
-		nap();
-	ck_assert_uint_eq(heard_now(&h).last_len, 7);
-	ck_assert(!heard_now(&h).is_wrong);
-	while (heard_now(&h).wakes == 0) {
-		(void)!bus_wake(bus);
-		nap();
-	}
-
-	/* No longer wanted; then everything is. */
-	bus_sub_del(sub, "mine");
-	bus_sub_all(sub, true);
-	publish_until(bus, &h, "third", 9);
-	bus_sub_close(&sub);
-	bus_close(&bus);
-}
-
-START_TEST(test_local)
-{
-	struct bus *bus = NULL;
-
-	exchange();
-	ck_assert_int_eq(bus_open(&bus, settings, NULL), ERR_OK);
 	ck_assert_int_eq(bus_ping_redis(bus), ERR_UNSUPPORTED);
-	/* Nobody listens: that is no error. */
-	struct bus_message m = message("x", 1, "{}");
-	ck_assert_int_eq(bus_publish(bus, &m, 1), ERR_OK);
+	ck_assert_int_eq(kit_publish(bus, "x", 1, "{}"), ERR_OK);
+	ck_assert_int_eq(bus_wake(bus), ERR_OK);
+	ck_assert_uint_eq(bus_take_dropped(bus), 0);
+	bus_close(&bus);
+	ck_assert_ptr_null(bus);
 	bus_close(&bus);
 }
 END_TEST
 
-/* Too long for a packet: a bare doorbell comes instead. */
-START_TEST(test_local_long)
+/* A subscriber that comes later hears the very next message. */
+START_TEST(test_latecomer)
 {
-	struct heard h = {.lock = PTHREAD_MUTEX_INITIALIZER};
-	struct bus_sub_ops ops = {.on_message = on_message, .arg = &h};
-	struct bus *bus = NULL;
-	struct bus_sub *sub = NULL;
+	struct bus *bus = kit_bus(&kit);
+
+	for (int64_t i = 1; i <= 50; i++) {
+		struct heard h = HEARD;
+		ck_assert_int_eq(kit_publish(bus, "mine", i, "{}"), ERR_OK);
+		struct bus_sub *sub = heard_open(&h, &kit, false);
+		bus_sub_add(sub, "mine");
+		while (heard_now(&h).gaps == 0)
+			kit_nap();
+		ck_assert_int_eq(
+		    kit_publish(bus, "mine", i + 100, "{}"), ERR_OK);
+		while (heard_now(&h).last_seq != i + 100)
+			kit_nap();
+		ck_assert_int_eq(heard_now(&h).messages, 1);
+		bus_sub_close(&sub);
+	}
+	bus_close(&bus);
+}
+END_TEST
+
+/* Too long for a packet: a bare doorbell comes instead, or nothing when there
+ * is no table to look into. */
+START_TEST(test_long)
+{
+	struct heard h = HEARD;
+	struct bus_sub *sub = heard_open(&h, &kit, false);
+	struct bus *bus = kit_bus(&kit);
 	size_t len = 1 << 20;
-	char *payload = malloc(len);
+	char *payload = malloc(len + 1);
 
 	ck_assert_ptr_nonnull(payload);
 	memset(payload, 'x', len);
-	ck_assert_int_eq(
-	    bus_sub_open(&sub, settings, "test", false, &ops, NULL), ERR_OK);
-	ck_assert_int_eq(bus_open(&bus, settings, NULL), ERR_OK);
+	payload[len] = '\0';
 	bus_sub_add(sub, "mine");
-	publish_until(bus, &h, "mine", 1);
-	struct bus_message m = {.debate_id = "mine",
-	    .seq = 2,
-	    .payload = payload,
-	    .payload_len = len};
-	ck_assert_int_eq(bus_publish(bus, &m, 1), ERR_OK);
+	ck_assert_int_eq(kit_publish(bus, "mine", 0, payload), ERR_OK);
+	ck_assert_uint_eq(bus_take_dropped(bus), 1);
+	ck_assert_uint_eq(bus_take_dropped(bus), 0);
+	ck_assert_int_eq(kit_publish(bus, "mine", 2, payload), ERR_OK);
 	while (heard_now(&h).last_seq != 2)
-		nap();
+		kit_nap();
 	ck_assert_uint_eq(heard_now(&h).last_len, 0);
+	ck_assert_int_eq(heard_now(&h).messages, 1);
+	payload[100000] = '\0';
+	ck_assert_int_eq(kit_publish(bus, "mine", 3, payload), ERR_OK);
+	while (heard_now(&h).last_seq != 3)
+		kit_nap();
+	ck_assert_uint_eq(heard_now(&h).last_len, 100000);
 	bus_sub_close(&sub);
 	bus_close(&bus);
 	free(payload);
 }
 END_TEST
 
-static void
-use_redis(void)
+/* As many publishers as a host with many workers has. */
+START_TEST(test_many_publishers)
 {
-	char url[128];
+	struct heard h = HEARD;
+	struct bus_sub *sub = heard_open(&h, &kit, true);
+	struct bus *buses[200];
 
-	snprintf(url, sizeof(url), "unix:%s/redis.sock", folder);
-	setenv("ARAGORA_REDIS_URL", url, 1);
-	setenv("ARAGORA_REDIS_SOCKET_TIMEOUT", "2", 1);
-	load();
-}
-
-START_TEST(test_redis)
-{
-	redis_start();
-	use_redis();
-	exchange();
+	for (size_t i = 0; i < ARRAY_LEN(buses); i++) {
+		buses[i] = kit_bus(&kit);
+		ck_assert_int_eq(bus_wake(buses[i]), ERR_OK);
+	}
+	while (heard_now(&h).wakes != (int)ARRAY_LEN(buses))
+		kit_nap();
+	for (size_t i = 0; i < ARRAY_LEN(buses); i++)
+		bus_close(&buses[i]);
+	bus_sub_close(&sub);
 }
 END_TEST
 
-START_TEST(test_redis_restarts)
+/* A subscriber that does not read costs its own messages, never time. */
+START_TEST(test_slow_subscriber)
 {
-	struct heard h = {.lock = PTHREAD_MUTEX_INITIALIZER};
-	struct bus_sub_ops ops = {
-	    .on_message = on_message, .on_gap = on_gap, .arg = &h};
-	struct bus *bus = NULL;
-	struct bus_sub *sub = NULL;
+	struct heard slow = HEARD, quick = HEARD;
+	struct bus_sub *subs[] = {
+	    heard_open(&slow, &kit, false), heard_open(&quick, &kit, false)};
+	struct bus *bus = kit_bus(&kit);
+	char payload[32001];
+	int64_t seq = 0;
 
-	use_redis(); /* down at first: opening does not fail */
-	ck_assert_int_eq(
-	    bus_sub_open(&sub, settings, "test", true, &ops, NULL), ERR_OK);
-	ck_assert_int_eq(bus_open(&bus, settings, NULL), ERR_OK);
-	ck_assert_int_eq(bus_ping_redis(bus), ERR_DOWN);
-	bus_sub_add(sub, "mine");
-	redis_start();
-	publish_until(bus, &h, "mine", 1);
-	ck_assert_int_eq(bus_ping_redis(bus), ERR_OK);
-	int gaps = heard_now(&h).gaps;
-	redis_stop();
-	while (bus_ping_redis(bus) == ERR_OK)
-		nap();
-	redis_start();
-	publish_until(bus, &h, "mine", 2);
-	ck_assert_int_gt(heard_now(&h).gaps, gaps); /* told to look */
-	bus_sub_close(&sub);
+	memset(payload, 'x', sizeof(payload) - 1);
+	payload[sizeof(payload) - 1] = '\0';
+	bus_sub_add(subs[0], "mine");
+	bus_sub_add(subs[1], "mine");
+	kit_publish_until(bus, &slow, "mine", ++seq);
+	kit_publish_until(bus, &quick, "mine", ++seq);
+	pthread_mutex_lock(&slow.lock); /* its thread stands still now */
+	while (bus_take_dropped(bus) == 0) {
+		ck_assert_int_eq(
+		    kit_publish(bus, "mine", ++seq, payload), ERR_OK);
+		while (heard_now(&quick).last_seq != seq)
+			kit_nap();
+	}
+	pthread_mutex_unlock(&slow.lock);
+	kit_publish_until(bus, &slow, "mine", ++seq);
+	bus_sub_close(&subs[0]);
+	bus_sub_close(&subs[1]);
 	bus_close(&bus);
 }
 END_TEST
 
-START_TEST(test_redis_url)
+/* What a killed subscriber leaves behind goes away; strange files do not
+ * disturb. */
+START_TEST(test_leftovers)
 {
-	static const char *const bad[] = {
-	    "http://x", "redis://h:99999", "redis://h:x", "nonsense"};
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct heard h = HEARD;
+	struct bus_sub *sub = heard_open(&h, &kit, true);
+	struct bus *bus = kit_bus(&kit);
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/bus/dead", kit.folder);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	close(fd);
+	char file[128];
+	snprintf(file, sizeof(file), "%s/bus/notes.txt", kit.folder);
+	fd = open(file, O_WRONLY | O_CREAT, 0600);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	ck_assert_int_eq(bus_wake(bus), ERR_OK);
+	while (heard_now(&h).wakes != 1)
+		kit_nap();
+	ck_assert_int_ne(access(at.sun_path, F_OK), 0);
+	bus_sub_close(&sub);
+	ck_assert_int_eq(bus_wake(bus), ERR_OK);
+	bus_close(&bus);
+}
+END_TEST
+
+/* A path longer than an address of a Unix socket. */
+START_TEST(test_long_path)
+{
+	char name[150], path[256];
+
+	memset(name, 'd', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	snprintf(path, sizeof(path), "%s/%s", kit.folder, name);
+	setenv("ARAGORA_DATA_DIR", path, 1);
+	kit_load(&kit);
+	kit_exchange(&kit);
+}
+END_TEST
+
+START_TEST(test_no_folder)
+{
+	const struct bus_sub_ops ops = {.on_message = heard_message};
 	struct bus *bus = NULL;
+	struct bus_sub *sub = NULL;
 	struct err_info info = {0};
 
-	setenv("ARAGORA_REDIS_URL", bad[_i], 1);
-	load();
-	ck_assert_int_eq(bus_open(&bus, settings, &info), ERR_INVALID);
-	ck_assert_str_eq(info.field, "ARAGORA_REDIS_URL");
-	ck_assert_ptr_null(bus);
-}
-END_TEST
-
-/* ---- events ---- */
-
-START_TEST(test_event)
-{
-	struct arena *a = arena_new(0);
-	const struct json *j;
-	struct buf b;
-	struct err_info info = {0};
-
-	buf_init(&b, 4096);
-	event_encode(&b,
-	    &(struct event){.type = event_name(EVENT_CRITIQUE),
-		.debate_id = "adhoc_1",
-		.seq = 17,
-		.round = 2,
-		.agent = "a \"b\"",
-		.created_us = 1767225600123000,
-		.data = "{\"content\":\"x\"}"});
-	ck_assert_msg(
-	    json_parse(a, buf_text(&b), b.len, NULL, &j, &info) == ERR_OK,
-	    "%s: %s", info.text, buf_text(&b));
-	ck_assert_str_eq(json_get_str(j, "type", ""), "critique");
-	ck_assert_str_eq(json_get_str(j, "loop_id", ""), "adhoc_1");
-	ck_assert_int_eq(json_get_int(j, "seq", 0), 17);
-	ck_assert_double_eq_tol(
-	    json_get_num(j, "timestamp", 0), 1767225600.123, 1e-6);
-	const struct json *data = json_get(j, "data");
-	ck_assert_str_eq(json_get_str(data, "content", ""), "x");
-	ck_assert_str_eq(json_get_str(data, "agent", ""), "a \"b\"");
-	ck_assert_int_eq(json_get_int(data, "round_number", 0), 2);
-
-	buf_clear(&b);
-	event_encode(&b,
-	    &(struct event){
-		.type = event_name(EVENT_PONG), .created_us = 1, .data = "{}"});
+	setenv("ARAGORA_DATA_DIR", "/proc/none", 1);
+	kit_load(&kit);
+	ck_assert_int_eq(bus_open(&bus, kit.settings, &info), ERR_IO);
+	ck_assert_str_eq(info.field, "ARAGORA_DATA_DIR");
 	ck_assert_int_eq(
-	    json_parse(a, buf_text(&b), b.len, NULL, &j, &info), ERR_OK);
-	ck_assert_ptr_null(json_get(j, "debate_id"));
-	ck_assert_ptr_null(json_get(j, "seq"));
-	ck_assert_int_eq((int)json_len(json_get(j, "data")), 0);
-	buf_release(&b);
-	arena_free(&a);
+	    bus_sub_open(&sub, kit.settings, "x", true, &ops, &info), ERR_IO);
+	ck_assert_ptr_null(bus);
+	ck_assert_ptr_null(sub);
 }
 END_TEST
 
-/* ---- metrics ---- */
+/* ---- wire ---- */
 
-/* A process that counts and dies: its counters stay, its gauges go. */
-START_TEST(test_metrics)
+START_TEST(test_wire)
 {
+	char id[ID_MAX + 1];
+	struct bus_message m,
+	    in = {.debate_id = "adhoc_1",
+		.seq = INT64_MAX,
+		.payload = "a\nb c",
+		.payload_len = 5};
 	struct buf b;
 
-	ck_assert_int_eq(metrics_open(settings, NULL), ERR_OK);
-	metric_add(METRIC_LLM_CALLS, 2);
-	metric_set(METRIC_WS_CONNECTIONS, 3);
-	pid_t pid = fork();
-	if (pid == 0) {
-		/* A slot of its own; the parent's mapping goes with it. */
-		if (metrics_open(settings, NULL) != ERR_OK)
-			_exit(1);
-		metric_add(METRIC_LLM_CALLS, 5);
-		metric_set(METRIC_WS_CONNECTIONS, 9);
-		_exit(metric_read(METRIC_WS_CONNECTIONS) == 12 ? 0 : 2);
-	}
-	int status;
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(WEXITSTATUS(status), 0);
-	ck_assert_int_eq(metric_read(METRIC_LLM_CALLS), 7);
-	ck_assert_int_eq(metric_read(METRIC_WS_CONNECTIONS), 3);
-	buf_init(&b, 65536);
-	metrics_render(&b);
-	ck_assert_ptr_nonnull(strstr(buf_text(&b),
-	    "# TYPE aragora_llm_calls_total counter\n"
-	    "aragora_llm_calls_total 7\n"));
+	buf_init(&b, 1000);
+	bus_wire_encode(&b, &in);
+	ck_assert_int_eq(bus_wire_decode(b.data, b.len, id, &m), ERR_OK);
+	ck_assert_str_eq(m.debate_id, "adhoc_1");
+	ck_assert_int_eq(m.seq, INT64_MAX);
+	ck_assert_uint_eq(m.payload_len, 5);
+	ck_assert_mem_eq(m.payload, "a\nb c", 5);
+	/* Cut anywhere in its head it is garbage. */
+	for (size_t len = 0; len < b.len - 5; len++)
+		ck_assert_int_eq(
+		    bus_wire_decode(b.data, len, id, &m), ERR_SYNTAX);
+	buf_clear(&b);
+	bus_wire_encode(&b, &(struct bus_message){.debate_id = ""});
+	ck_assert_int_eq(bus_wire_decode(b.data, b.len, id, &m), ERR_OK);
+	ck_assert_str_eq(m.debate_id, "");
+	ck_assert_int_eq(m.seq, 0);
 	buf_release(&b);
-	/* A second opener reaps the dead one's slot and keeps its counts. */
-	metrics_close();
-	ck_assert_int_eq(metrics_open(settings, NULL), ERR_OK);
-	ck_assert_int_eq(metric_read(METRIC_LLM_CALLS), 7);
-	metrics_close();
 }
 END_TEST
+
+START_TEST(test_wire_garbage)
+{
+	static const char *const bad[] = {"", "\n", "id\n", "id 1", "id -1\n",
+	    "id x\n", "id 1 \n", "id 9223372036854775808\n", "i/d 1\n",
+	    "two words 1\n", "\nid 1\n", "\x80 1\n"};
+	char id[ID_MAX + 1], text[ID_MAX + 8];
+	struct bus_message m;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		ck_assert_msg(bus_wire_decode(bad[i], strlen(bad[i]), id, &m) ==
+			ERR_SYNTAX,
+		    "%s", bad[i]);
+	ck_assert_int_eq(bus_wire_decode("i\0d 1\n", 6, id, &m), ERR_SYNTAX);
+	memset(text, 'a', ID_MAX);
+	memcpy(text + ID_MAX, " 1\n", 4);
+	ck_assert_int_eq(bus_wire_decode(text, ID_MAX + 3, id, &m), ERR_OK);
+	memset(text, 'a', ID_MAX + 1);
+	memcpy(text + ID_MAX + 1, " 1\n", 4);
+	ck_assert_int_eq(bus_wire_decode(text, ID_MAX + 4, id, &m), ERR_SYNTAX);
+}
+END_TEST
+
+START_TEST(test_backoff)
+{
+	int64_t least = bus_backoff_ms(1);
+
+	ck_assert_int_gt(least, 0);
+	for (int64_t n = -3; n < 200; n++) {
+		int64_t ms = bus_backoff_ms(n);
+		ck_assert_int_gt(ms, 0);
+		ck_assert_int_le(ms, 5000);
+		ck_assert(n < 20 || ms >= 3750);
+	}
+}
+END_TEST
+
+/* ---- the wanted set, against plain counters ---- */
+
+#define IDS 300
+
+START_TEST(test_set)
+{
+	int counts[IDS] = {0};
+	struct bus_set s;
+	uint32_t random = 12345;
+	char id[16];
+
+	bus_set_init(&s);
+	for (int step = 0; step < 20000; step++) {
+		random = random * 1664525 + 1013904223;
+		int i = (int)((random >> 8) % IDS);
+		bool is_more = (random >> 24) % 2 == 0 || counts[i] == 0;
+		snprintf(id, sizeof(id), "id_%d", i);
+		counts[i] += is_more ? 1 : -1;
+		bus_set_count(&s, id, is_more);
+		ck_assert_int_eq(bus_set_has(&s, id), counts[i] > 0);
+		if (step % 50 == 0)
+			list_for_each (it, &s.changed) {
+				struct bus_set_entry *e = LIST_ENTRY(
+				    it, struct bus_set_entry, changed);
+				e->is_subscribed = e->count > 0;
+				bus_set_settle(&s, e);
+			}
+	}
+	size_t wanted = 0, changed = 0;
+	bus_set_reset(&s);
+	list_for_each (it, &s.changed) {
+		struct bus_set_entry *e =
+		    LIST_ENTRY(it, struct bus_set_entry, changed);
+		ck_assert(!e->is_subscribed);
+		changed += e->count > 0;
+		bus_set_settle(&s, e);
+	}
+	for (int i = 0; i < IDS; i++)
+		wanted += counts[i] > 0;
+	ck_assert_uint_eq(changed, wanted);
+	ck_assert_uint_eq(s.n_entries, wanted);
+	bus_set_release(&s);
+}
+END_TEST
+
+static void
+add_tests(TCase *t)
+{
+	tcase_set_timeout(t, 0);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_exchange);
+	tcase_add_test(t, test_nobody);
+	tcase_add_test(t, test_latecomer);
+	tcase_add_test(t, test_long);
+	tcase_add_test(t, test_many_publishers);
+	tcase_add_test(t, test_slow_subscriber);
+	tcase_add_test(t, test_leftovers);
+	tcase_add_test(t, test_long_path);
+	tcase_add_test(t, test_no_folder);
+	tcase_add_test(t, test_wire);
+	tcase_add_test(t, test_wire_garbage);
+	tcase_add_test(t, test_backoff);
+	tcase_add_test(t, test_set);
+}
 
 int
 main(void)
 {
-	Suite *s = suite_create("bus");
-	TCase *c = tcase_create("bus");
-
-	tcase_set_timeout(c, 0);
-	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_add_test(c, test_local);
-	tcase_add_test(c, test_local_long);
-	if (access(REDIS, X_OK) == 0) {
-		tcase_add_test(c, test_redis);
-		tcase_add_test(c, test_redis_restarts);
-	} else {
-		puts("SKIP: no " REDIS);
-	}
-	tcase_add_loop_test(c, test_redis_url, 0, 4);
-	tcase_add_test(c, test_event);
-	tcase_add_test(c, test_metrics);
-	suite_add_tcase(s, c);
-	SRunner *r = srunner_create(s);
-	srunner_run_all(r, CK_NORMAL);
-	int failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return check_run("bus", add_tests);
 }

@@ -514,7 +514,8 @@ START_TEST(test_secrets_are_masked)
 		clearenv();
 		expect_ok();
 		ck_assert_str_eq(shown((enum settings_id)i, &origin), "");
-		env(row->env, "hunter2");
+		env(row->env,
+		    i == SETTINGS_redis_url ? "redis://:hunter2@h" : "hunter2");
 		expect_ok();
 		ck_assert_str_eq(
 		    shown((enum settings_id)i, &origin), "********");
@@ -561,6 +562,11 @@ START_TEST(test_cross_checks)
 	expect_bad("ARAGORA_URL_PREFIX");
 
 	clearenv();
+	env("REDIS_URL", "redis://:pw@host:port");
+	expect_bad("ARAGORA_REDIS_URL");
+	ck_assert_ptr_null(strstr(errors.data, "pw"));
+	env("REDIS_URL", "redis://[::1]:6380/2");
+	expect_ok();
 	env("REDIS_URL", "rediss://:pw@host");
 	expect_bad("ARAGORA_REDIS_URL");
 	ck_assert_ptr_null(strstr(errors.data, "pw"));
