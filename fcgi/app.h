@@ -27,4 +27,8 @@ struct app {
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */
 	atomic_bool is_draining;
+	/* Trace ids: random per process, then counted. They tell requests
+	 * apart and are no secret. */
+	uint64_t trace_seed[2];
+	_Atomic uint64_t trace_count;
 };

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bus/bus.h"
+#include "base/id.h"
 #include "fcgi/app.h"
 #include "fcgi/client_ip.h"
 #include "base/listen.h"
@@ -149,6 +150,7 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	openapi_write(openapi, app->settings);
 	app->openapi = buf_text(openapi);
 	app->started_ms = clock_mono_ms();
+	id_random(app->trace_seed, sizeof(app->trace_seed));
 	if (probe_start(&app->probe, app->settings, app->store, app->bus) ==
 	    ERR_OK)
 		return EXIT_SUCCESS;

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/id.h"
 #include "base/str.h"
 #include "fcgi/client_ip.h"
 
@@ -65,7 +64,6 @@ req_set_trace(struct req *req)
 {
 	static const enum env_var sources[] = {
 	    ENV_TRACE_ID, ENV_X_REQUEST_ID, ENV_REQUEST_ID};
-	char fresh[ID_SIZE];
 
 	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
 		const char *text = env_get(req->env, sources[i]);
@@ -74,6 +72,8 @@ req_set_trace(struct req *req)
 			return;
 		}
 	}
-	id_make(fresh, "", REQ_TRACE_BYTES);
-	memcpy(req->trace_id, fresh, 2 * REQ_TRACE_BYTES + 1);
+	struct app *app = req->app;
+	uint64_t fresh[2] = {app->trace_seed[0],
+	    app->trace_seed[1] + atomic_fetch_add(&app->trace_count, 1)};
+	str_hex(fresh, REQ_TRACE_BYTES, req->trace_id);
 }
