@@ -90,6 +90,7 @@ export class DebatePage {
   }
 
   take(e) {
+    this.seq = e.seq; // of the card that is made of it
     const handler = this[`on_${e.type}`];
     if (handler) handler.call(this, e.data, e);
     if (this.isCatchingUp && e.seq >= this.lastStored) this.caughtUp();
@@ -194,6 +195,7 @@ export class DebatePage {
     verb.append(...[].concat(what));
     head.append(this.chip(agent), verb);
     card.className = `card ${kind}`;
+    if (this.seq) card.dataset.seq = this.seq;
     card.removeAttribute("aria-hidden");
     card.replaceChildren(head, ...content.filter(Boolean));
     return card;
