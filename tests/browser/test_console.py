@@ -1,181 +1,217 @@
 # SPDX-License-Identifier: MIT
-"""The console in a real Chromium: ask, watch live, read the result."""
-import json
-import os
-import sys
-import tempfile
-
+"""The console in a real Chromium: ask, watch live, read the result; and the
+same through reloads and lost connections."""
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.common.keys import Keys
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "system"))
-import stack as st  # noqa: E402
+import stack as st
+from console import FAST, Console
 
-
-@pytest.fixture(name="stack", scope="module")
-def fixture_stack():
-    with st.Stack() as s:
-        yield s
+# What Chromium itself logs about a connection that is refused.
+NETWORK = ("net::ERR_", "WebSocket connection to", "502 (Bad Gateway)")
 
 
-@pytest.fixture(name="browser")
-def fixture_browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    profile = tempfile.TemporaryDirectory(prefix="chromium-")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu",
-                 "--disable-quic", "--no-first-run",
-                 "--disable-background-networking", "--disable-sync",
-                 "--disable-component-update", "--disable-dev-shm-usage",
-                 "--window-size=1200,1600",
-                 f"--user-data-dir={profile.name}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    b = webdriver.Chrome(service=Service("/usr/bin/chromedriver"),
-                         options=options)
-    try:
-        yield b
-        # Errors of scripts and violations of the policy end up here.
-        bad = [e for e in b.get_log("browser") if e["level"] == "SEVERE" and
-               "/api/" not in e["message"]]
-        assert not bad, bad
-    finally:
-        b.quit()
-        profile.cleanup()
+def test_ask_watch_read(console):
+    question = "Tea or coffee for breakfast?"
+    debate_id = console.ask(question, agents={"demo": 5}, rounds=2,
+                            rule="majority")
+    console.wait_end()
+    assert console.text("task") == question
+    assert question in console.b.title
+    # Every agent was seen writing, piece by piece.
+    lengths = console.js("return window.lengths")
+    assert len(lengths) == 5
+    for seen in lengths.values():
+        assert len(seen) > 1
+    events = console.check_log(debate_id)
+    kinds = [e["type"] for e in events.values()]
+    assert {"agent_message", "critique", "revision", "vote"} <= set(kinds)
+    d = console.check_result(debate_id)
+    assert d["agents"] == [c.text for c in console.all("#seats .chip")]
+    assert console.is_shown("demo-note")
+    # Severities and changed minds are told.
+    for e in events.values():
+        card = console.find(f"#log [data-seq='{e['seq']}']")
+        if e["type"] == "critique":
+            badge = card.find_element(By.CSS_SELECTOR, ".severity").text
+            assert badge.startswith(
+                f"severity {int(e['data']['severity'] + 0.5)} of 10")
+        if e["type"] == "revision":
+            assert ("changed its mind" in card.text) == e["data"]["changed"]
+        if e["type"] == "vote":
+            assert f"votes for\n{e['data']['choice']}" in card.text or \
+                "abstains" in card.text
 
 
-def text(browser, element_id):
-    return browser.find_element(By.ID, element_id).text
-
-
-def ask(browser, stack, question, rounds=None, rule=None):
-    browser.get(stack.url("/"))
-    st.wait_for("agents", lambda: browser.find_elements(
-        By.CSS_SELECTOR, "#agents input"))
-    browser.find_element(By.ID, "question").send_keys(question)
-    if rounds or rule:
-        browser.find_element(By.TAG_NAME, "summary").click()
-    if rounds:
-        browser.find_element(By.ID, "rounds").send_keys(str(rounds))
-    if rule:
-        Select(browser.find_element(By.ID, "rule")).select_by_visible_text(rule)
-    browser.find_element(By.ID, "ask").click()
-    st.wait_for("the debate's page",
-                lambda: "#/debates/" in browser.current_url)
-    return browser.current_url.rsplit("/", 1)[1]
-
-
-def wait_status(browser, status):
-    st.wait_for(status, lambda: text(browser, "status") == status)
-
-
-def seen(browser):
-    """Kinds of cards, in order."""
-    return [c.get_attribute("class") for c in
-            browser.find_elements(By.CSS_SELECTOR, "#live .card")]
-
-
-def test_ask_watch_read(browser, stack):
-    debate_id = ask(browser, stack, "Tea or coffee for breakfast?", rounds=2,
-                    rule="majority")
-    assert text(browser, "task") == "Tea or coffee for breakfast?"
-    # Words appear while an agent is still writing.
-    st.wait_for("streaming", lambda: any(
-        e.text for e in browser.find_elements(
-            By.CSS_SELECTOR, ".card.streaming .text")))
-    wait_status(browser, "completed")
-    d = stack.get(f"/api/debates/{debate_id}")
-    st.wait_for("answer", lambda: text(browser, "answer"))
-    assert text(browser, "answer").split() == d["final_answer"].split()
-    assert text(browser, "confidence") == f"{round(d['confidence'] * 100)} %"
-    dissent = text(browser, "dissent")
-    if d["consensus"]["dissent"]:
-        assert d["consensus"]["dissent"][0].split()[0] in dissent
-    else:
-        assert dissent == "Nobody disagreed."
-    cards = seen(browser)
-    for kind, count in (("critique", len(d["critiques"])),
-                        ("vote", len(d["votes"]))):
-        assert sum(kind in c for c in cards) == count
-    assert not any("streaming" in c for c in cards)
-    assert browser.find_element(By.ID, "demo-note").is_displayed()
-    assert not browser.find_element(By.ID, "cancel").is_displayed()
-    # It is in the list, and its link works.
-    browser.get(stack.url("/"))
-    link = st.wait_for("list", lambda: browser.find_elements(
-        By.CSS_SELECTOR, f"#recent a[href='#/debates/{debate_id}']"))[0]
+def test_recent_debates(console):
+    debate_id = console.ask("Is it in the list?", more=FAST, rounds=1)
+    console.wait_end()
+    console.find(".brand").click()
+    link = console.wait("list", lambda: console.all(
+        f"#recent a[href='#/debates/{debate_id}']"))[0]
+    assert link.text == "Is it in the list?"
+    # The newest comes first.
+    assert console.find("#recent a").text == link.text
     link.click()
-    wait_status(browser, "completed")
-    st.wait_for("replay", lambda: seen(browser) == cards)
+    console.wait_end()
+    console.check_log(debate_id)
+    console.check_result(debate_id)
+    console.b.back()
+    console.wait("the first page", lambda: console.is_shown("ask-page"))
+    console.b.forward()
+    console.wait_end()
+    console.check_log(debate_id)
 
 
-def test_reload_in_the_middle(browser, stack):
-    debate_id = ask(browser, stack, "Reload or not?", rounds=3)
-    st.wait_for("a critique", lambda: any(
-        "critique" in c for c in seen(browser)))
-    browser.refresh()
-    wait_status(browser, "completed")
-    d = stack.get(f"/api/debates/{debate_id}")
-    st.wait_for("all critiques, once each", lambda: sum(
-        "critique" in c for c in seen(browser)) == len(d["critiques"]))
+@pytest.mark.parametrize("kind", ["proposer", "critique", "changed", "vote"])
+def test_reload(console, kind):
+    """Reloaded in the middle, the page shows everything, once."""
+    debate_id = console.ask("Reload or not?", agents={"demo": 3}, rounds=2)
+    console.wait(kind, lambda: console.has_card(kind, "vote"))
+    console.b.refresh()
+    console.wait_end()
+    console.check_log(debate_id)
+    console.check_result(debate_id)
 
 
-def test_connection_lost(browser, stack):
-    """The bridge dies and comes back: the page goes on where it was."""
-    debate_id = ask(browser, stack, "Lost or found?", rounds=3)
-    st.wait_for("a critique", lambda: any(
-        "critique" in c for c in seen(browser)))
-    stack.processes["ws"].kill()
-    stack.processes["ws"].wait()
-    st.wait_for("notice", lambda: "lost" in text(browser, "notice"))
-    stack.start_bridge()
-    wait_status(browser, "completed")
-    d = stack.get(f"/api/debates/{debate_id}")
-    st.wait_for("all critiques, once each", lambda: sum(
-        "critique" in c for c in seen(browser)) == len(d["critiques"]))
-    assert text(browser, "notice") == ""
+def test_two_pages(chromium, shared_stack):
+    """Who comes later sees what the first one sees."""
+    with Console(chromium, shared_stack) as first, \
+            Console(chromium, shared_stack) as second:
+        first.use()
+        debate_id = first.ask("One or two?", agents={"demo": 3}, rounds=2)
+        first.wait("a critique", lambda: first.has_card("critique"))
+        second.use()
+        second.open_debate(debate_id).wait_end()
+        second.check_log(debate_id)
+        log = second.log()
+        first.use()
+        first.wait_end()
+        first.check_log(debate_id)
+        assert sorted(first.log()) == sorted(log)
 
 
-def test_cancel(browser, stack):
-    debate_id = ask(browser, stack, "Stop or go?", rounds=12)
-    button = browser.find_element(By.ID, "cancel")
-    st.wait_for("cancel button", button.is_displayed)
-    button.click()
-    wait_status(browser, "cancelled")
-    assert stack.get(f"/api/debates/{debate_id}")["status"] == "cancelled"
+def test_other_debate_on_the_same_page(console):
+    """Going from one running debate to another mixes nothing."""
+    s = console.stack
+    first, second = (s.create(f"Number {i}?", rounds=2) for i in (1, 2))
+    console.open_debate(first)
+    console.wait("a card", lambda: console.log())
+    console.js("location.hash = arguments[0]", f"#/debates/{second}")
+    console.wait("its question", lambda: console.text("task") == "Number 2?")
+    console.wait_end()
+    console.check_log(second)
+    console.check_result(second)
 
 
-def test_errors_name_the_field(browser, stack):
-    browser.get(stack.url("/"))
-    browser.find_element(By.ID, "ask").click()
-    st.wait_for("error", lambda: "task" in text(browser, "error"))
-    assert "#/debates/" not in browser.current_url
-    browser.get(stack.url("/#/debates/adhoc_00000000"))
-    st.wait_for("notice", lambda: "no such debate" in text(browser, "notice"))
+def test_bridge_restarts(chromium):
+    """The connection is lost and comes back: nothing twice or missing."""
+    with st.Stack() as s, Console(chromium, s, expected=NETWORK) as console:
+        debate_id = console.ask("Lost or found?", agents={"demo": 3}, rounds=3)
+        for kind in ("critique", "changed"):
+            console.wait(kind, lambda k=kind: console.has_card(k, "vote"))
+            s.processes["ws"].kill()
+            s.processes["ws"].wait()
+            console.wait("notice", lambda: "lost" in console.text("notice"))
+            s.start_bridge()
+            console.wait("end of notice",
+                         lambda: not console.is_shown("notice"))
+        console.wait_end()
+        console.check_log(debate_id)
+        console.check_result(debate_id)
 
 
-def test_hostile_text_is_text(browser, stack):
-    """Markup in a question reaches the page through agents' texts as well."""
-    hostile = "<img src=x onerror=window.pwned=1><script>window.pwned=1</script>"
-    debate_id = ask(browser, stack, f"{hostile} or tea?", rounds=1)
-    wait_status(browser, "completed")
-    assert hostile in text(browser, "task")
-    assert hostile in json.dumps(stack.get(f"/api/debates/{debate_id}"))
-    assert browser.execute_script("return window.pwned") is None
-    assert not browser.find_elements(By.CSS_SELECTOR, "main img, main script")
+def test_without_a_bridge(chromium):
+    """A network that lets no WebSocket through: the log comes over REST."""
+    with st.Stack() as s, Console(chromium, s, expected=NETWORK) as console:
+        s.processes["ws"].terminate()
+        s.processes["ws"].wait()
+        debate_id = console.ask("Slow or never?", more=FAST, rounds=1)
+        console.wait_end()
+        console.check_log(debate_id)
+        console.check_result(debate_id)
 
 
-def test_works_with_the_keyboard(browser, stack):
-    browser.get(stack.url("/"))
-    box = browser.find_element(By.ID, "question")
-    label = browser.find_element(By.CSS_SELECTOR, "label[for=question]")
-    assert label.text
+def test_runner_killed(chromium):
+    """An agent that was writing begins again; the page shows it once."""
+    with st.Stack() as s, Console(chromium, s) as console:
+        debate_id = console.ask("Again?", agents={"demo": 3}, rounds=2)
+        console.wait("writing", lambda: console.has_card("critique") and
+                     console.all("#log .writing"))
+        s.runners[0].kill()
+        s.runners[0].wait()
+        s.start_runner()
+        console.wait_end()
+        console.check_log(debate_id)
+        console.check_result(debate_id)
+
+
+def test_cancel(console):
+    debate_id = console.ask("Stop or go?", agents={"demo": 3}, rounds=12)
+    console.wait("cancel button", lambda: console.is_shown("cancel"))
+    console.wait("a card", lambda: console.log())
+    console.find("#cancel").click()
+    console.wait_end("cancelled")
+    assert not console.is_shown("cancel")
+    console.check_log(debate_id)
+    assert console.stack.get(f"/api/debates/{debate_id}")["status"] \
+        == "cancelled"
+    console.b.refresh()
+    console.wait_end("cancelled")
+    console.check_log(debate_id)
+
+
+def test_waiting_for_a_runner(chromium):
+    with st.Stack(runners=0) as s, Console(chromium, s) as console:
+        debate_id = console.ask("Soon?", more=FAST, rounds=1)
+        console.wait_end("pending")
+        assert "waiting" in console.text("status")
+        s.start_runner()
+        console.wait_end()
+        console.check_log(debate_id)
+        # Cancelled before anyone took it up: there is an end and no answer.
+        s.runners[0].terminate()
+        s.runners[0].wait()
+        console.ask("Never?", agents={"demo": 2})
+        console.wait("cancel button", lambda: console.is_shown("cancel"))
+        console.find("#cancel").click()
+        console.wait_end("cancelled")
+        assert not console.is_shown("result")
+
+
+def test_agents_fail(chromium):
+    """A failed seat has its card; a debate of nobody says why it failed."""
+    with st.Stack(stub=True, ARAGORA_LLM_MAX_ATTEMPTS="1") as s, \
+            Console(chromium, s) as console:
+        debate_id = console.ask(
+            "Who answers?", rounds=1, rule="majority",
+            agents={"openai-api": 1, "demo": 2}, more="openai-api|stub-401")
+        console.wait_end()
+        events = console.check_log(debate_id)
+        assert "agent_error" in [e["type"] for e in events.values()]
+        console.ask("Nobody?", more="openai-api|stub-401, openai-api|stub-500")
+        console.wait_end("failed")
+        console.wait("reason", lambda: "too few agents" in
+                     console.text("notice"))
+
+
+def test_keyboard(console):
+    console.open().wait_choices()
+    # Tab goes from the address bar to the skip link, the brand, the question.
+    console.find("body").send_keys(Keys.TAB)
+    assert console.b.switch_to.active_element.text == "To the content"
+    box = console.find("#question")
     box.send_keys("Keys or mouse?")
-    from selenium.webdriver.common.keys import Keys
     box.send_keys(Keys.CONTROL, Keys.ENTER)
-    st.wait_for("the debate's page",
-                lambda: "#/debates/" in browser.current_url)
-    wait_status(browser, "completed")
+    console.wait_debate()
+    console.wait("cancel button", lambda: console.is_shown("cancel"))
+    for _ in range(10):
+        if console.b.switch_to.active_element == console.find("#cancel"):
+            break
+        console.b.switch_to.active_element.send_keys(Keys.TAB)
+    button = console.b.switch_to.active_element
+    assert button == console.find("#cancel")
+    assert button.value_of_css_property("outline-style") == "solid"
+    button.send_keys(Keys.ENTER)
+    console.wait_end("cancelled")
