@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/id.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "bus/bus.h"
-#include "base/id.h"
 #include "fcgi/app.h"
 #include "fcgi/client_ip.h"
-#include "base/listen.h"
 #include "fcgi/openapi.h"
 #include "fcgi/probe.h"
 #include "fcgi/router.h"
