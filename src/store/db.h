@@ -85,7 +85,6 @@ struct db_driver {
 
 struct db {
 	const struct db_driver *driver;
-	int64_t idle_since_ms; /* of the pool */
 	bool is_broken;
 };
 

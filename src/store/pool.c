@@ -12,8 +12,6 @@
 #include "base/mem.h"
 #include "metrics/metrics.h"
 
-#define POOL_CHECK_IDLE_MS 1000
-
 struct pool_waiter {
 	struct list link;
 	pthread_cond_t wake;
@@ -133,9 +131,9 @@ pool_get(struct pool *p, struct db **out, struct err_info *info)
 		    "no database connection within %lld ms",
 		    (long long)p->o.timeout_ms);
 
-	if (db != NULL &&
-	    clock_mono_ms() - db->idle_since_ms > POOL_CHECK_IDLE_MS &&
-	    p->o.driver->is_dead(db)) {
+	/* After a restart of the server every idle connection is dead: look at
+	 * each, it costs one system call. */
+	if (db != NULL && p->o.driver->is_dead(db)) {
 		p->o.driver->close(db);
 		db = NULL;
 	}
@@ -162,8 +160,6 @@ pool_put(struct pool *p, struct db **db)
 	if (d->is_broken) {
 		p->o.driver->close(d);
 		d = NULL;
-	} else {
-		d->idle_since_ms = clock_mono_ms();
 	}
 	pthread_mutex_lock(&p->lock);
 	d = pool_pass_on(p, d);
