@@ -66,5 +66,7 @@ char *path_program(const char *name) MUST_CHECK;
 /* A data file ("web", "conf/nginx/serve.conf.in"): from a build or source
  * tree around this program, else installed; NULL when nowhere. malloc'd. */
 char *path_data(const char *name) MUST_CHECK;
+/* A folder with all those above it; false (errno) when it cannot be had. */
+bool path_make(const char *path);
 /* In PATH and the sbin folders; NULL when nowhere. malloc'd. */
 char *path_find(const char *name) MUST_CHECK;

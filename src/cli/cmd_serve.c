@@ -39,7 +39,10 @@ struct serve {
 	struct settings *settings;
 	struct arena *arena;
 	const char *host;
-	int port;
+	struct sockaddr_storage at; /* host and port */
+	socklen_t at_len;
+	const char *listen;  /* the same for nginx */
+	const char *place;   /* and for those who connect */
 	const char *run_dir; /* absolute */
 	const char *web_dir;
 	char *nginx;
@@ -58,8 +61,8 @@ serve_folders(struct serve *s, struct err_info *info)
 {
 	char real[PATH_MAX];
 
-	mkdir(s->settings->data_dir, 0750);
-	if (realpath(s->settings->data_dir, real) == NULL)
+	if (!path_make(s->settings->data_dir) ||
+	    realpath(s->settings->data_dir, real) == NULL)
 		return err_set(info, ERR_IO, "ARAGORA_DATA_DIR",
 		    "cannot make '%s': %s", s->settings->data_dir,
 		    strerror(errno));
@@ -80,27 +83,58 @@ serve_folders(struct serve *s, struct err_info *info)
 	return ERR_OK;
 }
 
+/* host and port as a socket address and as nginx writes it. */
+static enum err
+serve_address(struct serve *s, int port, struct err_info *info)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&s->at;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&s->at;
+	const char *host = str_eq(s->host, "localhost") ? "127.0.0.1" : s->host;
+	bool is_any;
+
+	if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)port);
+		s->at_len = sizeof(*v4);
+		is_any = v4->sin_addr.s_addr == htonl(INADDR_ANY);
+		s->listen = arena_printf(s->arena, "%s:%d", host, port);
+	} else if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons((uint16_t)port);
+		s->at_len = sizeof(*v6);
+		is_any = IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+		s->listen = arena_printf(s->arena, "[%s]:%d", host, port);
+	} else {
+		return err_set(info, ERR_INVALID, "--host",
+		    "'%s' is not an IP address", host);
+	}
+	const char *here = s->at.ss_family == AF_INET6 ? "[::1]" : "127.0.0.1";
+	s->place =
+	    is_any ? arena_printf(s->arena, "%s:%d", here, port) : s->listen;
+	return ERR_OK;
+}
+
 /* Is the port free? nginx would say so too, but in its own words. */
 static enum err
 serve_check_port(struct serve *s, struct err_info *info)
 {
-	struct sockaddr_in at = {
-	    .sin_family = AF_INET, .sin_port = htons((uint16_t)s->port)};
 	int one = 1;
+	int fd = socket(s->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (inet_pton(AF_INET, s->host, &at.sin_addr) != 1)
-		return err_set(info, ERR_INVALID, "--host",
-		    "'%s' is not an IPv4 address", s->host);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	int rc = bind(fd, (struct sockaddr *)&at, sizeof(at));
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (s->at.ss_family == AF_INET6)
+			setsockopt(
+			    fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	}
+	bool is_free =
+	    fd >= 0 && bind(fd, (struct sockaddr *)&s->at, s->at_len) == 0;
 	int why = errno;
-	close(fd);
-	if (rc != 0)
-		return err_set(info, ERR_EXISTS, "--port",
-		    "%s:%d cannot be used: %s", s->host, s->port,
-		    strerror(why));
-	return ERR_OK;
+	if (fd >= 0)
+		close(fd);
+	return is_free ? ERR_OK
+		       : err_set(info, ERR_EXISTS, "--port",
+			     "%s cannot be used: %s", s->listen, strerror(why));
 }
 
 static enum err
@@ -151,8 +185,8 @@ serve_database(struct serve *s, struct err_info *info)
 
 /* ---- children ---- */
 
-static void
-serve_add(struct serve *s, const char *name, int stdin_fd, int stop_signal,
+static struct child
+serve_child(struct serve *s, const char *name, int stdin_fd, int stop_signal,
     const char *const *argv)
 {
 	size_t n = 0;
@@ -162,10 +196,16 @@ serve_add(struct serve *s, const char *name, int stdin_fd, int stop_signal,
 	char **copy = ARENA_ARRAY(s->arena, n + 1, char *);
 	for (size_t i = 0; i < n; i++)
 		copy[i] = arena_strdup(s->arena, argv[i]);
-	s->children[s->n++] = (struct child){.name = name,
+	return (struct child){.name = name,
 	    .argv = copy,
 	    .stdin_fd = stdin_fd,
 	    .stop_signal = stop_signal};
+}
+
+static const char *
+serve_conf_path(struct serve *s)
+{
+	return arena_printf(s->arena, "%s/nginx.conf", s->run_dir);
 }
 
 /* In the order they are stopped: no new requests first, the runner last. */
@@ -175,18 +215,18 @@ serve_plan(struct serve *s)
 	char *fcgi = path_program("aragora-fcgi");
 	char *ws = path_program("aragora-ws");
 	char *runner = path_program("aragora-runner");
-	const char *conf = arena_printf(s->arena, "%s/nginx.conf", s->run_dir);
+	const char *conf = serve_conf_path(s);
 	const char *log = arena_printf(s->arena, "%s/nginx.log", s->run_dir);
 
-	serve_add(s, "nginx", -1, SIGQUIT,
+	s->children[s->n++] = serve_child(s, "nginx", -1, SIGQUIT,
 	    (const char *const[]){
 		s->nginx, "-p", s->run_dir, "-c", conf, "-e", log, NULL});
 	for (int64_t i = 0; i < s->settings->workers; i++)
-		serve_add(s, "aragora-fcgi", s->fcgi_fd, SIGTERM,
-		    (const char *const[]){fcgi, NULL});
-	serve_add(s, "aragora-ws", s->ws_fd, SIGTERM,
+		s->children[s->n++] = serve_child(s, "aragora-fcgi", s->fcgi_fd,
+		    SIGTERM, (const char *const[]){fcgi, NULL});
+	s->children[s->n++] = serve_child(s, "aragora-ws", s->ws_fd, SIGTERM,
 	    (const char *const[]){ws, NULL});
-	serve_add(s, "aragora-runner", -1, SIGTERM,
+	s->children[s->n++] = serve_child(s, "aragora-runner", -1, SIGTERM,
 	    (const char *const[]){runner, NULL});
 	free(fcgi);
 	free(ws);
@@ -248,17 +288,16 @@ serve_is_healthy(const struct serve *s)
 {
 	static const char request[] = "GET /api/health HTTP/1.0\r\n"
 				      "Host: localhost\r\n\r\n";
-	struct sockaddr_in at = {
-	    .sin_family = AF_INET, .sin_port = htons((uint16_t)s->port)};
 	struct timeval limit = {.tv_sec = 2};
+	struct sockaddr_storage at = s->at;
 	char answer[64] = "";
 
-	inet_pton(AF_INET, s->host, &at.sin_addr);
-	if (at.sin_addr.s_addr == htonl(INADDR_ANY))
-		at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* To connect to "any" address is to connect to this machine. */
+	int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	bool ok = connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+	bool ok = connect(fd, (struct sockaddr *)&at, s->at_len) == 0;
 	/* TLS: an accepting nginx and the workers' socket must do. */
 	if (ok && !s->settings->ssl_enabled) {
 		ok = send(fd, request, strlen(request), MSG_NOSIGNAL) > 0 &&
@@ -298,9 +337,8 @@ serve_loop(struct serve *s)
 		child_start(&s->children[i]);
 	code = serve_wait_ready(s);
 	if (code == CMD_OK) {
-		printf("Aragora is ready: %s://%s:%d/\n",
-		    s->settings->ssl_enabled ? "https" : "http", s->host,
-		    s->port);
+		printf("Aragora is ready: %s://%s/\n",
+		    s->settings->ssl_enabled ? "https" : "http", s->place);
 		fflush(stdout);
 		while (!serve_signals(s, 200))
 			serve_restart_due(s);
@@ -323,12 +361,29 @@ serve_block_signals(struct serve *s)
 	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Does nginx take the configuration? If not it says why, once. */
+static enum err
+serve_check_nginx(struct serve *s, const char *conf, struct err_info *info)
+{
+	struct child test = serve_child(s, "nginx -t", -1, SIGKILL,
+	    (const char *const[]){s->nginx, "-t", "-q", "-p", s->run_dir, "-c",
+		conf, "-e", "stderr", NULL});
+	int status = 0;
+
+	if (child_start(&test) && waitpid(test.pid, &status, 0) == test.pid &&
+	    WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return ERR_OK;
+	return err_set(info, ERR_UNSUPPORTED, "", "nginx refuses '%s'", conf);
+}
+
 static enum cmd_exit
-serve_do(struct serve *s)
+serve_do(struct serve *s, int port)
 {
 	struct err_info info = {0};
 
-	enum err e = serve_folders(s, &info);
+	enum err e = serve_address(s, port, &info);
+	if (e == ERR_OK)
+		e = serve_folders(s, &info);
 	if (e == ERR_OK)
 		e = serve_find(s, &info);
 	if (e == ERR_OK)
@@ -344,9 +399,10 @@ serve_do(struct serve *s)
 		    &(struct nginx_conf){.settings = s->settings,
 			.run_dir = s->run_dir,
 			.web_dir = s->web_dir,
-			.host = s->host,
-			.port = s->port},
-		    arena_printf(s->arena, "%s/nginx.conf", s->run_dir), &info);
+			.listen = s->listen},
+		    serve_conf_path(s), &info);
+	if (e == ERR_OK)
+		e = serve_check_nginx(s, serve_conf_path(s), &info);
 	if (e != ERR_OK)
 		return cmd_fail(e == ERR_INVALID || e == ERR_SCHEMA
 			? CMD_CONFIG
@@ -370,7 +426,6 @@ serve_run(int argc, char **argv)
 	    {"workers", required_argument, NULL, 'w'}, CMD_COMMON_OPTIONS,
 	    {NULL, 0, NULL, 0}};
 	struct serve s = {.host = "127.0.0.1",
-	    .port = SERVE_PORT,
 	    .lock_fd = -1,
 	    .fcgi_fd = -1,
 	    .ws_fd = -1,
@@ -398,10 +453,9 @@ serve_run(int argc, char **argv)
 	if (optind < argc)
 		return cmd_usage(
 		    &cmd_serve, "'%s' is not expected", argv[optind]);
-	s.port = (int)port;
 	s.settings = settings_start("aragora-serve");
 	s.arena = arena_new(0);
-	enum cmd_exit code = serve_do(&s);
+	enum cmd_exit code = serve_do(&s, (int)port);
 	if (s.lock_fd >= 0)
 		close(s.lock_fd);
 	free(s.nginx);

@@ -2,6 +2,7 @@
 #include "cli/nginx_conf.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,15 +73,18 @@ nginx_expand(const char *text, const struct nginx_var *vars, size_t n,
 		p += plain;
 		if (*p == '\0')
 			break;
-		const char *end = strchr(p + 1, '@');
-		const char *value = end != NULL
-		    ? nginx_lookup(vars, n, p + 1, (size_t)(end - p - 1))
-		    : NULL;
+		/* Names are upper case; nginx's own @locations are not. */
+		size_t len = strspn(p + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+		if (len == 0 || p[1 + len] != '@') {
+			buf_putc(out, *p++);
+			continue;
+		}
+		const char *value = nginx_lookup(vars, n, p + 1, len);
 		if (value == NULL)
 			return err_set(info, ERR_INTERNAL, "",
 			    "unknown name in the template: '%.20s'", p);
 		buf_puts(out, value);
-		p = end + 1;
+		p += len + 2;
 	}
 	return out->is_overflowed ? ERR_TOO_LARGE : ERR_OK;
 }
@@ -99,6 +103,18 @@ nginx_save(const char *path, const struct buf *b, struct err_info *info)
 		  : err_set(info, ERR_IO, "", "cannot write '%s'", path);
 }
 
+/* nginx would take a relative name as one below its own folder. A missing
+ * file keeps its name: nginx says what it lacks. */
+static const char *
+nginx_real(struct arena *a, const char *path)
+{
+	char real[PATH_MAX];
+
+	if (str_is_empty(path) || realpath(path, real) == NULL)
+		return path;
+	return arena_strdup(a, real);
+}
+
 enum err
 nginx_conf_write(
     const struct nginx_conf *c, const char *path, struct err_info *info)
@@ -110,21 +126,24 @@ nginx_conf_write(
 
 	buf_init(&text, NGINX_CONF_MAX);
 	buf_init(&out, NGINX_CONF_MAX);
+	const char *cert = nginx_real(a, s->ssl_cert);
+	const char *key = nginx_real(a, s->ssl_key);
 	const struct nginx_var vars[] = {
 	    {"RUN", c->run_dir},
 	    {"WEB", c->web_dir},
-	    {"LISTEN", arena_printf(a, "%s:%d", c->host, c->port)},
+	    {"LISTEN", c->listen},
 	    {"USER", geteuid() == 0 ? "user root;" : ""},
 	    {"MAX_BODY",
 		arena_printf(a, "%lld", (long long)s->max_request_size)},
 	    {"TLS", s->ssl_enabled ? " ssl" : ""},
 	    {"TLS_FILES",
-		s->ssl_enabled
-		    ? arena_printf(a,
-			  "ssl_certificate \"%s\"; ssl_certificate_key "
-			  "\"%s\";",
-			  s->ssl_cert, s->ssl_key)
-		    : ""},
+		s->ssl_enabled ? arena_printf(a,
+				     "ssl_certificate \"%s\"; "
+				     "ssl_certificate_key \"%s\";",
+				     cert, key)
+			       : ""},
+	    {"ARAGORA_SSL_CERT", cert},
+	    {"ARAGORA_SSL_KEY", key},
 	};
 	enum err e = nginx_check(vars, ARRAY_LEN(vars), info);
 	if (e == ERR_OK && template == NULL)

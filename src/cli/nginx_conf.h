@@ -13,8 +13,7 @@ struct nginx_conf {
 	const struct settings *settings;
 	const char *run_dir; /* absolute: sockets, temporary files, pid */
 	const char *web_dir; /* absolute */
-	const char *host;
-	int port;
+	const char *listen;  /* address:port */
 };
 
 /* Writes path. ERR_INVALID: a value that cannot stand in a configuration

@@ -6,11 +6,14 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/cmd.h"
+
+#define PATH_MODE 0750
 
 static char *
 path_self_dir(void)
@@ -66,6 +69,24 @@ path_data(const char *name)
 		    mem_printf("%s/%s", ARAGORA_PKGDATADIR, name), R_OK);
 	free(dir);
 	return found;
+}
+
+bool
+path_make(const char *path)
+{
+	char *copy = mem_strdup(path);
+	struct stat st;
+
+	/* Those that exist say so; the last look tells whether it is there. */
+	for (char *p = copy; *p != '\0'; p++)
+		if (*p == '/' && p != copy) {
+			*p = '\0';
+			mkdir(copy, PATH_MODE);
+			*p = '/';
+		}
+	mkdir(copy, PATH_MODE);
+	free(copy);
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 char *
