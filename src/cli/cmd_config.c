@@ -40,19 +40,30 @@ config_print_value(
 	buf_release(&value);
 }
 
+/* A file for systemd's EnvironmentFile= or a shell's `set -a; . FILE`. */
 static void
-config_print_example(enum settings_id id)
+config_print_example(void)
 {
-	const struct settings_row *row = settings_row(id);
-
-	printf("# %s\n", row->help);
-	if (row->is_bounded)
-		printf("# %s, %g to %g\n",
-		    *row->unit != '\0' ? row->unit : row->type, row->min,
-		    row->max);
-	else if (*row->unit != '\0')
-		printf("# %s\n", row->unit);
-	printf("#%s=%s\n\n", row->env, row->default_value);
+	puts("# SPDX-License-Identifier: MIT\n"
+	     "# Produced by `aragora config --env-example`. Every setting with "
+	     "its default;\n"
+	     "# take the # away from what you change.");
+	for (int i = 0; i < SETTINGS__COUNT; i++) {
+		const struct settings_row *row =
+		    settings_row((enum settings_id)i);
+		printf("\n# %s\n", row->help);
+		if (row->is_bounded)
+			printf("# %s, %.15g to %.15g\n",
+			    *row->unit != '\0' ? row->unit : row->type,
+			    row->min, row->max);
+		else if (*row->unit != '\0')
+			printf("# %s\n", row->unit);
+		if (row->is_secret)
+			printf("# Secret: %s_FILE may name a file that holds "
+			       "it.\n",
+			    row->env);
+		printf("#%s=%s\n", row->env, row->default_value);
+	}
 }
 
 static enum cmd_exit
@@ -81,8 +92,7 @@ config_run(int argc, char **argv)
 		return cmd_usage(
 		    &cmd_config, "'%s' is not expected", argv[optind]);
 	if (is_example) {
-		for (int i = 0; i < SETTINGS__COUNT; i++)
-			config_print_example((enum settings_id)i);
+		config_print_example();
 		return CMD_OK;
 	}
 	struct settings *settings = settings_start("aragora");

@@ -19,15 +19,19 @@
 #include "base/str.h"
 #include "bus/bus.h"
 #include "cli/cmd.h"
+#include "cli/live.h"
 #include "cli/show.h"
 #include "debate/config.h"
 #include "debate/view.h"
 
-#define DEBATE_POLL_MS	   100
+#define DEBATE_LOOK_MS	   500 /* at the table, when the bus is silent */
+#define DEBATE_POLL_MS	   100 /* when there is no bus */
 #define DEBATE_PAGE	   200
 #define DEBATE_PATIENCE_MS 3000 /* until we run it ourselves */
+#define DEBATE_STARTS	   3	/* of runners of our own */
 #define DEBATE_ERRORS	   16
 #define DEBATE_DOWN_MS	   30000
+#define DEBATE_STATUS_MAX  1024
 
 struct debate_cmd {
 	struct settings *settings;
@@ -37,8 +41,12 @@ struct debate_cmd {
 	bool is_json;
 	struct show show;
 	char id[ID_SIZE];
-	int64_t seen; /* last event shown */
-	pid_t runner; /* our own, 0 = none */
+	int64_t seen;	   /* last event shown */
+	struct live *live; /* NULL = no bus */
+	pid_t runner;	   /* our own, 0 = none */
+	int starts;	   /* of such */
+	int64_t tend_ms;   /* when to look for a runner again */
+	bool is_told;	   /* that all runners are busy */
 	int64_t down_since_ms;
 	bool is_over;
 };
@@ -136,38 +144,57 @@ debate_create(struct debate_cmd *d, const struct debate_ask *ask)
 	return CMD_OK;
 }
 
-/* Is some runner alive that will take it? */
-static bool
-debate_has_runner(struct debate_cmd *d)
+enum debate_place {
+	DEBATE_HELD,	/* a runner drives it, or it is over */
+	DEBATE_OFFERED, /* some runner has room for it */
+	DEBATE_QUEUED,	/* all runners are busy */
+	DEBATE_ORPHAN	/* no runner is alive */
+};
+
+static enum debate_place
+debate_place(struct debate_cmd *d)
 {
 	struct arena *a = arena_new(0);
+	enum debate_place place = DEBATE_HELD;
+	struct store_debate row;
 	struct store_runner *rows;
 	size_t n = 0;
 
-	if (store_runner_list(
-		d->store, a, d->settings->lease * 1000000, &rows, &n) != ERR_OK)
-		n = 0;
+	enum err e =
+	    store_debate_get(d->store, a, STORE_TENANT_DEFAULT, d->id, &row);
+	bool is_waiting = e == ERR_OK && !store_status_is_final(row.status) &&
+	    row.lease_until_us < clock_wall_us();
+	if (is_waiting)
+		e = store_runner_list(
+		    d->store, a, d->settings->lease * 1000000, &rows, &n);
+	if (is_waiting && e == ERR_OK)
+		place = n > 0 ? DEBATE_QUEUED : DEBATE_ORPHAN;
+	for (size_t i = 0; place == DEBATE_QUEUED && i < n; i++)
+		if (rows[i].active < rows[i].capacity)
+			place = DEBATE_OFFERED;
 	arena_free(&a);
-	return n > 0;
+	return place;
 }
 
 /* A runner of our own for this debate; it dies with us. */
 static void
 debate_start_runner(struct debate_cmd *d)
 {
+	static const char complaint[] = "aragora: cannot run aragora-runner\n";
 	char *program = path_program("aragora-runner");
 	pid_t parent = getpid();
 
 	fflush(NULL);
+	d->starts++;
 	d->runner = fork();
-	if (d->runner == 0) {
+	if (d->runner == 0) { /* there are threads: nothing that may lock */
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		setpgid(0, 0); /* Ctrl-C is ours to handle */
 		if (getppid() != parent)
 			_exit(CMD_UNAVAILABLE);
-		setenv("ARAGORA_LOG_LEVEL", "WARNING", 0);
 		execl(program, program, "--debate", d->id, (char *)NULL);
-		fprintf(stderr, "aragora: cannot run %s\n", program);
+		if (write(STDERR_FILENO, complaint, strlen(complaint)) < 0)
+			_exit(CMD_NOT_DONE);
 		_exit(CMD_UNAVAILABLE);
 	}
 	free(program);
@@ -225,22 +252,87 @@ debate_cancel(struct debate_cmd *d)
 		(void)!bus_wake(d->bus);
 }
 
+/* Our own runner has ended, and the debate has not? */
+static enum cmd_exit
+debate_reap_runner(struct debate_cmd *d)
+{
+	int status;
+
+	if (d->runner <= 0 || waitpid(d->runner, &status, WNOHANG) != d->runner)
+		return CMD_OK;
+	d->runner = 0;
+	d->tend_ms = 0;
+	debate_follow(d); /* what it wrote last */
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+	if (d->is_over || (code != CMD_UNAVAILABLE && code != CMD_CONFIG))
+		return CMD_OK;
+	fprintf(
+	    stderr, "aragora debate: the runner ended with status %d\n", code);
+	return CMD_UNAVAILABLE;
+}
+
+/* See to it that somebody drives the debate: the runners there are, after
+ * some time we ourselves. */
+static enum cmd_exit
+debate_tend(struct debate_cmd *d, int64_t now)
+{
+	bool is_first = d->tend_ms == 0 && d->starts == 0;
+
+	if (d->runner > 0 || now < d->tend_ms)
+		return CMD_OK;
+	d->tend_ms = now + DEBATE_PATIENCE_MS;
+	switch (debate_place(d)) {
+	case DEBATE_HELD:
+		return CMD_OK;
+	case DEBATE_QUEUED:
+		if (!d->is_told)
+			fputs("aragora debate: all runners are busy; waiting\n",
+			    stderr);
+		d->is_told = true;
+		return CMD_OK;
+	case DEBATE_OFFERED:
+		if (is_first)
+			return CMD_OK;
+		break;
+	case DEBATE_ORPHAN:
+		break;
+	}
+	if (d->starts == DEBATE_STARTS) {
+		fprintf(stderr,
+		    "aragora debate: %d runners ended before the debate did\n",
+		    DEBATE_STARTS);
+		return CMD_UNAVAILABLE;
+	}
+	debate_start_runner(d);
+	return CMD_OK;
+}
+
+/* Show who is writing, and wait for news. */
 static void
-debate_pause(void)
+debate_wait(struct debate_cmd *d)
 {
 	struct timespec ts = {.tv_nsec = DEBATE_POLL_MS * 1000000L};
-	nanosleep(&ts, NULL);
+	struct buf b;
+
+	if (d->live == NULL) {
+		nanosleep(&ts, NULL);
+		return;
+	}
+	buf_init(&b, DEBATE_STATUS_MAX);
+	live_writers(d->live, &b);
+	if (!d->is_json)
+		show_status(&d->show, buf_text(&b));
+	buf_release(&b);
+	live_wait(d->live, DEBATE_LOOK_MS);
 }
 
 static enum cmd_exit
 debate_watch(struct debate_cmd *d)
 {
-	int64_t started = clock_mono_ms();
+	enum cmd_exit code = CMD_OK;
 	bool is_cancelled = false;
 
-	if (!debate_has_runner(d))
-		debate_start_runner(d);
-	while (!d->is_over) {
+	while (!d->is_over && code == CMD_OK) {
 		int64_t now = clock_mono_ms();
 		if (debate_follow(d))
 			d->down_since_ms = now;
@@ -256,14 +348,15 @@ debate_watch(struct debate_cmd *d)
 			debate_cancel(d);
 			continue;
 		}
-		/* Registered, but nobody came: its runner died lately. */
-		if (d->seen == 0 && d->runner == 0 &&
-		    now - started > DEBATE_PATIENCE_MS)
-			debate_start_runner(d);
-		if (!d->is_over)
-			debate_pause();
+		code = debate_reap_runner(d);
+		if (code == CMD_OK && !d->is_over && !is_cancelled)
+			code = debate_tend(d, now);
+		if (code == CMD_OK && !d->is_over)
+			debate_wait(d);
 	}
-	return CMD_OK;
+	if (!d->is_json)
+		show_status(&d->show, "");
+	return code;
 }
 
 static enum cmd_exit
@@ -309,11 +402,18 @@ debate_do(struct debate_cmd *d, const struct debate_ask *ask)
 	d->down_since_ms = clock_mono_ms();
 	if (code == CMD_OK)
 		code = debate_create(d, ask);
+	/* For the runner we may start; before there are threads. */
+	setenv("ARAGORA_LOG_LEVEL", "WARNING", 0);
+	if (code == CMD_OK &&
+	    live_open(&d->live, d->settings, d->id,
+		d->show.is_live && !d->is_json, &info) != ERR_OK)
+		log_debug("debate.live", "reason=\"%s\"", info.text);
 	if (code == CMD_OK)
 		code = debate_watch(d);
 	if (code == CMD_OK)
 		code = debate_conclude(d);
 	debate_stop_runner(d);
+	live_close(&d->live);
 	bus_close(&d->bus);
 	store_close(&d->store);
 	settings_free(&d->settings);

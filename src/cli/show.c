@@ -22,10 +22,13 @@ void
 show_init(struct show *s, FILE *to)
 {
 	struct winsize w;
+	const char *term = getenv("TERM");
 	bool is_tty = isatty(fileno(to)) != 0;
+	bool is_live = is_tty && !str_is_empty(term) && !str_eq(term, "dumb");
 
 	*s = (struct show){.to = to,
-	    .is_color = is_tty && str_is_empty(getenv("NO_COLOR")),
+	    .is_live = is_live,
+	    .is_color = is_live && str_is_empty(getenv("NO_COLOR")),
 	    .width = SHOW_WIDTH_DEFAULT};
 	if (is_tty && ioctl(fileno(to), TIOCGWINSZ, &w) == 0 &&
 	    w.ws_col >= SHOW_WIDTH_MIN)
@@ -40,13 +43,38 @@ show_style(struct show *s, const char *style)
 		fprintf(s->to, "\x1b[%sm", style);
 }
 
-/* Models' text is hostile to terminals: control characters are dropped. */
+/* Models' text is hostile to terminals: control characters are dropped, those
+ * of 8 bits (U+0080 to U+009F) as well. */
 static void
 show_word(struct show *s, const char *word, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)word[i] >= 0x20 && word[i] != 0x7f)
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)word[i];
+		unsigned char next =
+		    i + 1 < len ? (unsigned char)word[i + 1] : 0;
+		if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+			i++;
+		else if (c >= 0x20 && c != 0x7f)
 			putc(word[i], s->to);
+	}
+}
+
+void
+show_status(struct show *s, const char *text)
+{
+	if (!s->is_live || (*text == '\0' && !s->has_status))
+		return;
+	fputs("\r\x1b[2K", s->to);
+	s->has_status = *text != '\0';
+	if (s->has_status) {
+		/* A line that wraps could not be taken back. */
+		size_t len = str_utf8_cut(text, strlen(text), s->width - 3);
+		show_style(s, SHOW_DIM);
+		fputs("  ", s->to);
+		show_word(s, text, len);
+		show_style(s, "0");
+	}
+	fflush(s->to);
 }
 
 /* Wrapped and indented. */
@@ -205,6 +233,7 @@ show_event(struct show *s, const struct store_event *e, const struct json *d)
 	struct arena *a = arena_new(0);
 	const char *agent = e->agent != NULL ? e->agent : "";
 
+	show_status(s, "");
 	if (str_eq(e->type, "debate_start")) {
 		show_start(s, d, a);
 	} else if (str_eq(e->type, "round_start")) {

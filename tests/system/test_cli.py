@@ -3,6 +3,8 @@
 codes."""
 import json
 import os
+import pty
+import shutil
 import signal
 import subprocess
 
@@ -24,6 +26,11 @@ def fixture_env(tmp_path):
 def run(env, *args, **kw):
     return subprocess.run([st.Stack.program("aragora"), *args], env=env,
                           text=True, capture_output=True, check=False, **kw)
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(x) for x in f.read().split()]
 
 
 def test_help(env):
@@ -108,6 +115,77 @@ def test_debate_interrupted(env):
     assert "cancelled" in out
 
 
+def test_debate_survives_its_runner(env):
+    env.update(ARAGORA_LEASE="2")
+    p = subprocess.Popen(
+        [st.Stack.program("aragora"), "debate", "Tea or coffee?", "--rounds",
+         "2"], env=env, stdout=subprocess.PIPE, text=True)
+    out = ""
+    while "proposes" not in out:
+        out += p.stdout.readline()
+        assert p.poll() is None
+    for pid in children_of(p.pid):
+        os.kill(pid, signal.SIGKILL)
+    out += p.stdout.read()
+    assert p.wait(st.WAIT) == 0
+    for once in ("Round 1 of 2", "Round 2 of 2", "\nAnswer\n",
+                 " demo proposes", " demo_2 proposes", " demo_3 proposes"):
+        assert out.count(once) == 1, once
+
+
+def test_debate_without_a_runner_program(env, tmp_path):
+    alone = tmp_path / "bin" / "aragora"
+    alone.parent.mkdir()
+    shutil.copy(st.Stack.program("aragora"), alone)
+    r = subprocess.run([alone, "debate", "Tea or coffee?"], env=env,
+                       text=True, capture_output=True, check=False,
+                       timeout=st.WAIT)
+    assert r.returncode == 69 and "aragora-runner" in r.stderr
+
+
+def on_terminal(env, *args):
+    """Exit status and all output of a command on a terminal."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        program = st.Stack.program("aragora")
+        os.execve(program, [program, *args], env)
+    out = b""
+    while True:
+        try:
+            block = os.read(fd, 65536)
+        except OSError:  # the other side has gone
+            break
+        if not block:
+            break
+        out += block
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), out.decode()
+
+
+def test_debate_on_a_terminal(env):
+    ask = ("debate", "Tea or coffee?", "--rounds", "1")
+    code, out = on_terminal(dict(env, TERM="xterm"), *ask)
+    assert code == 0 and "\x1b[1m" in out
+    assert "writes (" in out and "\r\x1b[2K" in out
+    # Nothing of the status line is left behind.
+    assert "writes (" not in out.split("\r\x1b[2K")[-1]
+    code, out = on_terminal(dict(env, TERM="xterm", NO_COLOR="1"), *ask)
+    assert code == 0 and "\x1b[1m" not in out and "writes (" in out
+    code, out = on_terminal(dict(env, TERM="dumb"), *ask)
+    assert code == 0 and "\x1b" not in out
+    code, out = on_terminal(dict(env, TERM="xterm"), *ask, "--json")
+    assert code == 0 and json.loads(out)["status"] == "completed"
+
+
+def test_env_example(env):
+    """conf/aragora.env.example is what the table says."""
+    r = run(env, "config", "--env-example")
+    assert r.returncode == 0
+    path = os.path.join(st.SOURCE, "conf", "aragora.env.example")
+    with open(path, encoding="utf-8") as f:
+        assert f.read() == r.stdout
+
+
 def test_doctor(env):
     run(env, "migrate")
     r = run(env, "doctor")
@@ -116,11 +194,6 @@ def test_doctor(env):
     env["ARAGORA_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/x"
     r = run(env, "doctor")
     assert r.returncode == 1 and "[fail]" in r.stdout
-
-
-def children_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        return [int(x) for x in f.read().split()]
 
 
 def test_serve(env):
@@ -186,3 +259,55 @@ def test_children_die_with_serve(env):
     for pid in pids:
         st.wait_for(f"end of {pid}", lambda q=pid: st.Stack.is_zombie(q) or
                     not os.path.exists(f"/proc/{q}"))
+
+
+def serve(env, *args):
+    p = subprocess.Popen([st.Stack.program("aragora"), "serve", *args],
+                         env=env, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+    line = p.stdout.readline()
+    assert "ready" in line, p.communicate()[1]
+    return p, line.split()[-1]
+
+
+def test_serve_on_ipv6(env):
+    env["ARAGORA_DATA_DIR"] += "/with/parents"
+    p, url = serve(env, "--host", "::1", "--port", str(st.free_port()))
+    try:
+        assert url.startswith("http://[::1]:")
+        assert httpx.get(url + "api/health", trust_env=False).status_code == 200
+    finally:
+        st.end(p, signal.SIGINT)
+    assert p.returncode == 0
+    assert run(env, "serve", "--host", "nowhere").returncode == 78
+
+
+def test_serve_answers_for_its_workers_in_json(env):
+    """What nginx has to say itself on the API's paths."""
+    env.update(ARAGORA_MAX_REQUEST_SIZE="2048", ARAGORA_WORKERS="1")
+    p, url = serve(env, "--port", str(st.free_port()))
+    try:
+        r = httpx.post(url + "api/debates", content=b"x" * 5000,
+                       trust_env=False)
+        assert r.status_code == 413
+        assert r.json()["code"] == "INVALID_VALUE" and r.json()["error"]
+        # A worker that dies in the middle of a request, and its socket.
+        worker, = [c for c in children_of(p.pid)
+                   if "fcgi" in os.readlink(f"/proc/{c}/exe")]
+        os.unlink(os.path.join(env["ARAGORA_DATA_DIR"], "run", "fcgi.sock"))
+        os.kill(worker, signal.SIGKILL)
+        r = st.wait_for("an answer without a worker", lambda: (
+            lambda a: a if a.status_code == 503 else None)(
+                httpx.get(url + "api/health", trust_env=False)))
+        assert r.json()["code"] == "SERVICE_UNAVAILABLE"
+        assert r.headers["Retry-After"] == "1"
+        assert "html" not in r.headers["Content-Type"]
+    finally:
+        st.end(p, signal.SIGINT)
+
+
+def test_serve_with_a_bad_certificate(env, tmp_path):
+    env.update(ARAGORA_SSL_ENABLED="1", ARAGORA_SSL_KEY=str(tmp_path / "no"),
+               ARAGORA_SSL_CERT=str(tmp_path / "no"))
+    r = run(env, "serve", "--port", str(st.free_port()), timeout=st.WAIT)
+    assert r.returncode == 69 and "nginx refuses" in r.stderr
