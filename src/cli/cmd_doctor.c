@@ -38,8 +38,8 @@ doctor_folder(const struct settings *s, bool *failed)
 {
 	struct statvfs fs;
 
-	mkdir(s->data_dir, 0750); /* may exist */
-	if (access(s->data_dir, R_OK | W_OK | X_OK) != 0) {
+	if (!path_make(s->data_dir) ||
+	    access(s->data_dir, R_OK | W_OK | X_OK) != 0) {
 		doctor_say(failed, DOCTOR_FAIL,
 		    "data folder '%s' is not writable: set ARAGORA_DATA_DIR",
 		    s->data_dir);
