@@ -102,17 +102,27 @@ child_reap(struct child *children, int n)
 	return alive;
 }
 
-void
-child_wait_all(struct child *children, int n, int64_t timeout_ms)
+bool
+child_wait_some(struct child *children, int n, int64_t timeout_ms)
 {
 	int64_t deadline = clock_mono_ms() + timeout_ms;
 	struct timespec pause = {.tv_nsec = 20000000};
+	int alive;
 
-	while (child_reap(children, n) > 0 && clock_mono_ms() < deadline)
+	while (
+	    (alive = child_reap(children, n)) > 0 && clock_mono_ms() < deadline)
 		nanosleep(&pause, NULL);
+	return alive == 0;
+}
+
+void
+child_wait_all(struct child *children, int n, int64_t timeout_ms)
+{
+	if (child_wait_some(children, n, timeout_ms))
+		return;
 	for (int i = 0; i < n; i++)
 		if (children[i].pid > 0) {
-			log_warning("serve.kill", "name=%s", children[i].name);
+			log_warning("child.kill", "name=%s", children[i].name);
 			kill(children[i].pid, SIGKILL);
 			waitpid(children[i].pid, NULL, 0);
 			children[i].pid = 0;

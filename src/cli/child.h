@@ -28,5 +28,7 @@ void child_ended(struct child *c, int status);
 bool child_is_due(const struct child *c);
 /* Ask it to stop. */
 void child_stop(struct child *c);
+/* Wait until all n have ended, at most timeout_ms; have they? */
+bool child_wait_some(struct child *children, int n, int64_t timeout_ms);
 /* Wait until all n have ended, at most timeout_ms, then kill. */
 void child_wait_all(struct child *children, int n, int64_t timeout_ms);

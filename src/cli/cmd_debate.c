@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "bus/bus.h"
+#include "cli/child.h"
 #include "cli/cmd.h"
 #include "cli/live.h"
 #include "cli/show.h"
@@ -32,6 +33,8 @@
 #define DEBATE_ERRORS	   16
 #define DEBATE_DOWN_MS	   30000
 #define DEBATE_STATUS_MAX  1024
+#define DEBATE_STOP_MS	   8000 /* as `aragora serve` gives */
+#define DEBATE_FAREWELL_MS 2000 /* to end by itself */
 
 struct debate_cmd {
 	struct settings *settings;
@@ -200,14 +203,19 @@ debate_start_runner(struct debate_cmd *d)
 	free(program);
 }
 
+/* It ends with the debate; asked to end before, it has its time to give the
+ * debate back. */
 static void
 debate_stop_runner(struct debate_cmd *d)
 {
-	if (d->runner <= 0)
-		return;
-	kill(d->runner, SIGTERM);
-	waitpid(d->runner, NULL, 0);
+	struct child c = {
+	    .name = "aragora-runner", .pid = d->runner, .stop_signal = SIGTERM};
+
 	d->runner = 0;
+	if (d->is_over && child_wait_some(&c, 1, DEBATE_FAREWELL_MS))
+		return;
+	child_stop(&c);
+	child_wait_all(&c, 1, DEBATE_STOP_MS);
 }
 
 /* Events that are new; false when the database did not answer. */

@@ -35,8 +35,8 @@ struct runner_main {
 	atomic_bool is_poked; /* by the bus thread */
 };
 
-/* For the signal handler alone. */
-static struct loop *runner_loop;
+/* For the signal handler alone; NULL when there is nothing left to stop. */
+static struct loop *_Atomic runner_loop;
 static volatile sig_atomic_t runner_signals;
 
 static void
@@ -44,7 +44,9 @@ runner_on_signal(int sig UNUSED)
 {
 	if (++runner_signals > 1)
 		_exit(EX_TEMPFAIL); /* the second one means now */
-	loop_stop(runner_loop);
+	struct loop *loop = atomic_load(&runner_loop);
+	if (loop != NULL)
+		loop_stop(loop);
 }
 
 static void
@@ -53,7 +55,7 @@ runner_set_signals(struct loop *loop)
 	struct sigaction stop = {.sa_handler = runner_on_signal};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-	runner_loop = loop;
+	atomic_store(&runner_loop, loop);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
@@ -175,6 +177,7 @@ main(int argc, char **argv)
 	metrics_close();
 	bus_close(&o.bus);
 	store_close(&o.store);
+	atomic_store(&runner_loop, NULL);
 	loop_free(&m.loop);
 	settings_free(&settings);
 	if (e != ERR_OK)
