@@ -359,7 +359,7 @@ drive_on_commit(void *arg, void *tag, enum err result)
 		log_info("debate.fenced", "id=%s epoch=%lld", r->id,
 		    (long long)r->epoch);
 	}
-	if (result == ERR_OK && !r->is_dead) {
+	if (result == ERR_OK && !r->is_dead && !d->is_stopping) {
 		for (size_t i = 0; i < c->n_calls && !r->is_ended; i++)
 			run_add_call(r, &c->calls[i]);
 		run_start_calls(r);
@@ -573,12 +573,8 @@ drive_new(struct drive **out, const struct drive_options *o)
 }
 
 void
-drive_free(struct drive **drive)
+drive_stop(struct drive *d)
 {
-	struct drive *d = *drive;
-
-	if (d == NULL)
-		return;
 	d->is_stopping = true;
 	list_for_each (it, &d->runs) {
 		struct run *r = LIST_ENTRY(it, struct run, link);
@@ -586,7 +582,19 @@ drive_free(struct drive **drive)
 		if (!r->is_dead && !r->is_ended)
 			writer_release(d->writer, r->id, r->epoch);
 	}
-	writer_free(&d->writer); /* nobody points at the runs any more */
+	writer_stop(d->writer);
+	/* Commits that ended a debate are counted, claims handed back. */
+	writer_deliver(d->writer);
+}
+
+void
+drive_free(struct drive **drive)
+{
+	struct drive *d = *drive;
+
+	if (d == NULL)
+		return;
+	writer_free(&d->writer);
 	list_for_each (it, &d->runs)
 		run_free(LIST_ENTRY(it, struct run, link));
 	loop_timer_del(d->o.loop, &d->claim_timer);

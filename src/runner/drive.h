@@ -21,7 +21,10 @@ struct drive_options {
 
 enum err drive_new(struct drive **out, const struct drive_options *o)
     MUST_CHECK;
-/* Give every lease back and stop the writer. */
+/* The end: give every lease back, let the writer finish, and hear what it
+ * answers. drive_is_success is final after this. */
+void drive_stop(struct drive *d);
+/* Stopped before. */
 void drive_free(struct drive **d);
 
 /* There may be something new: claim, and see whether leases still hold. Loop

@@ -171,6 +171,8 @@ main(int argc, char **argv)
 	o.loop = m.loop;
 	runner_set_signals(m.loop);
 	e = runner_run(&m, &o);
+	if (m.drive != NULL)
+		drive_stop(m.drive);
 	bool is_success = m.drive != NULL && drive_is_success(m.drive);
 	drive_free(&m.drive);
 	log_info("runner.stop", "id=%s", o.id);

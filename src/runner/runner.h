@@ -34,7 +34,10 @@ struct writer_ops {
 enum err writer_new(struct writer **out, const struct settings *settings,
     struct store *store, struct bus *bus, struct loop *loop,
     const char *runner_id, const struct writer_ops *ops) MUST_CHECK;
-/* Finish what is queued, join the thread. */
+/* Finish what is queued and join the thread; its last answers wait for
+ * writer_deliver. From then on only writer_release does anything, at once. */
+void writer_stop(struct writer *w);
+/* Stopped before, answers delivered. */
 void writer_free(struct writer **w);
 
 /* The transition is copied. In order per debate; on_commit tells. */

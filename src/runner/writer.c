@@ -5,6 +5,7 @@
  * the database is away it keeps trying: nothing accepted is dropped, and the
  * loop goes on streaming.
  */
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,7 @@ struct writer {
 	struct list jobs;
 	struct list replies;
 	bool is_stopping;
+	bool is_joined; /* loop thread only */
 	int64_t stop_ms;
 	bool is_down; /* the database, as last seen */
 };
@@ -186,6 +188,10 @@ writer_heartbeat(struct writer *w, const char *const *ids,
 void
 writer_release(struct writer *w, const char *id, int64_t epoch)
 {
+	if (w->is_joined) {
+		(void)!store_release(w->store, id, epoch);
+		return;
+	}
 	struct writer_job *j = writer_job_new(WRITER_RELEASE);
 
 	j->id = arena_strdup(j->arena, id);
@@ -562,20 +568,25 @@ writer_new(struct writer **out, const struct settings *settings,
 }
 
 void
-writer_free(struct writer **writer)
+writer_stop(struct writer *w)
 {
-	struct writer *w = *writer;
-
-	if (w == NULL)
-		return;
 	pthread_mutex_lock(&w->lock);
 	w->is_stopping = true;
 	w->stop_ms = clock_mono_ms();
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
-	list_for_each (it, &w->replies)
-		writer_job_free(LIST_ENTRY(it, struct writer_job, link));
+	w->is_joined = true;
+}
+
+void
+writer_free(struct writer **writer)
+{
+	struct writer *w = *writer;
+
+	if (w == NULL)
+		return;
+	assert(w->is_joined && list_is_empty(&w->replies));
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->lock);
 	free((char *)(uintptr_t)w->self.id);

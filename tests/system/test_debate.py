@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -177,6 +178,22 @@ def test_runner_drains(make):
                 assert first.wait(st.WAIT) == 0
                 s.start_runner()
         st.check_sequence(stored(asyncio.run(s.watch(debate_id, drain))))
+
+
+def test_runners_told_to_stop_at_any_moment(make):
+    """Whatever a runner was doing when SIGTERM came, claiming included, no
+    debate waits out its lease, which is longer than this test."""
+    with make(ARAGORA_LEASE="600", runners=0) as s:
+        ids = [s.create(seed=i, agents=["demo|fast"] * 3) for i in range(8)]
+        for pause in range(12):
+            runner = s.start_runner()
+            time.sleep(pause * 0.004)
+            runner.terminate()
+            assert runner.wait(st.WAIT) == 0
+        s.start_runner()
+        for debate_id in ids:
+            assert s.wait_end(debate_id)["status"] == "completed"
+            st.check_sequence(s.events(debate_id))
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
