@@ -9,7 +9,7 @@ from collections import defaultdict
 
 
 def gcov(path):
-    """The parsed answers of gcov for one .gcda file."""
+    """The parsed answers of gcov for one object, executed or not."""
     done = subprocess.run(
         ["gcov", "--json-format", "--stdout", os.path.basename(path)],
         cwd=os.path.dirname(path), capture_output=True, text=True,
@@ -24,7 +24,7 @@ def main():
     lines = defaultdict(lambda: defaultdict(int))
     for base, _, names in os.walk(build):
         for name in names:
-            if not name.endswith(".gcda"):
+            if not name.endswith(".gcno"):
                 continue
             for answer in gcov(os.path.join(base, name)):
                 where = answer["current_working_directory"]

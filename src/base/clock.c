@@ -7,6 +7,10 @@
 
 #include "base/str.h"
 
+/* First and last microsecond of what has a year of four digits. */
+#define CLOCK_YEAR_0_US	   (-62167219200000000)
+#define CLOCK_YEAR_9999_US 253402300799999999
+
 static int64_t
 clock_read_us(clockid_t id)
 {
@@ -34,20 +38,40 @@ clock_mono_ms(void)
 	return clock_mono_us() / 1000;
 }
 
+/* value in exactly width digits; gives the place behind them. */
+static char *
+clock_put(char *out, int value, int width)
+{
+	for (int i = width; i-- > 0; value /= 10)
+		out[i] = (char)('0' + value % 10);
+	return out + width;
+}
+
 char *
 clock_iso(int64_t wall_us, char *out)
 {
-	time_t seconds = (time_t)(wall_us / 1000000);
-	int micros = (int)(wall_us % 1000000);
 	struct tm tm;
 
+	if (wall_us < CLOCK_YEAR_0_US)
+		wall_us = CLOCK_YEAR_0_US;
+	if (wall_us > CLOCK_YEAR_9999_US)
+		wall_us = CLOCK_YEAR_9999_US;
+	time_t seconds = (time_t)(wall_us / 1000000);
+	int micros = (int)(wall_us % 1000000);
 	if (micros < 0) {
 		micros += 1000000;
 		seconds--;
 	}
 	gmtime_r(&seconds, &tm);
-	size_t n = strftime(out, CLOCK_ISO_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out + n, CLOCK_ISO_SIZE - n, ".%06dZ", micros);
+
+	const int parts[] = {tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+	    tm.tm_hour, tm.tm_min, tm.tm_sec, micros};
+	char *p = out;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		p = clock_put(p, parts[i], i == 0 ? 4 : i == 6 ? 6 : 2);
+		*p++ = "--T::.Z"[i];
+	}
+	*p = '\0';
 	return out;
 }
 

@@ -149,8 +149,18 @@ json_w_str(struct json_w *w, const char *key, const char *value)
 void
 json_w_int(struct json_w *w, const char *key, int64_t value)
 {
+	char text[20]; /* of INT64_MIN */
+	char *p = text + sizeof(text);
+	uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
 	json_w_lead(w, key);
-	buf_printf(w->buf, "%lld", (long long)value);
+	do {
+		*--p = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest > 0);
+	if (value < 0)
+		*--p = '-';
+	buf_append(w->buf, p, (size_t)(text + sizeof(text) - p));
 }
 
 void
@@ -161,7 +171,9 @@ json_w_num(struct json_w *w, const char *key, double value)
 	json_w_lead(w, key);
 	if (!isfinite(value))
 		value = 0;
-	for (int digits = 6; digits <= 17; digits++) {
+	/* 15 digits give back every text of 15 digits, without trailing
+	 * zeros; 17 give back every double. */
+	for (int digits = 15; digits <= 17; digits++) {
 		snprintf(text, sizeof(text), "%.*g", digits, value);
 		if (strtod(text, NULL) == value)
 			break;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -126,8 +127,16 @@ listen_tcp(const char *where, int *out, struct err_info *info)
 	struct arena *a = arena_new(0);
 	const char *colon = strrchr(where, ':');
 	enum err e = ERR_OK;
+	uint64_t port;
 	int on = 1;
 
+	/* getaddrinfo takes the rest of a port that is too large. */
+	if (str_to_u64(colon + 1, strlen(colon + 1), UINT16_MAX, &port) !=
+	    ERR_OK) {
+		e = err_set(info, ERR_INVALID, "--listen",
+		    "'%s' has no port from 0 to 65535", where);
+		goto out;
+	}
 	size_t len = (size_t)(colon - where);
 	if (len >= 2 && where[0] == '[' && where[len - 1] == ']')
 		len -= 2;

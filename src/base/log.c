@@ -112,18 +112,18 @@ log_lead(enum log_level level, const char *event, char *to)
 	return (size_t)n;
 }
 
-void
-log_write(enum log_level level, const char *event, const char *fmt, ...)
+static void log_emit(enum log_level level, const char *event, const char *fmt,
+    va_list ap) PRINTF(3, 0) __attribute__((noinline));
+
+/* Apart from log_write, so that a line which is not logged does not pay for
+ * the buffers: they are zeroed on entry. */
+static void
+log_emit(enum log_level level, const char *event, const char *fmt, va_list ap)
 {
 	char text[LOG_LINE_MAX / 2];
 	char line[LOG_LEAD_MAX + LOG_LINE_MAX + 3];
-	va_list ap;
 
-	if (level < log_sink.level)
-		return;
-	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	text[str_utf8_cut(text, strlen(text), sizeof(text) - 4)] = '\0';
 
 	size_t n = log_lead(level, event, line);
@@ -136,4 +136,16 @@ log_write(enum log_level level, const char *event, const char *fmt, ...)
 	/* One write per line keeps lines of many processes whole. */
 	if (write(STDERR_FILENO, line, n) < 0)
 		return;
+}
+
+void
+log_write(enum log_level level, const char *event, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (level < log_sink.level)
+		return;
+	va_start(ap, fmt);
+	log_emit(level, event, fmt, ap);
+	va_end(ap);
 }

@@ -18,7 +18,6 @@
 #include "bus/bus_impl.h"
 #include "bus/bus_local_dir.h"
 
-#define BUS_LOCAL_BACKLOG 128
 /* Packets taken from one publisher before the others have their turn. */
 #define BUS_LOCAL_TURN 256
 /* Without descriptors: until the next attempt to accept. */
@@ -136,7 +135,7 @@ bus_local_listen(struct bus_local_sub *l, struct err_info *info)
 		fd = socket(
 		    AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
-	    listen(fd, BUS_LOCAL_BACKLOG) == 0 &&
+	    listen(fd, SOMAXCONN) == 0 &&
 	    renameat(l->dir_fd, hidden, l->dir_fd, name) == 0) {
 		l->listener.fd = fd;
 		memcpy(l->name, name, sizeof(l->name));

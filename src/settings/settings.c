@@ -188,19 +188,12 @@ settings_is_choice(const char *choices, const char *value, const char **found,
 	}
 }
 
-/* Secrets are named in errors, never quoted. */
-static const char *
-settings_quote(const struct settings_row *row, const char *value)
-{
-	return row->is_secret ? "(secret)" : value;
-}
-
+/* Texts are not quoted in errors: a secret is one. */
 static enum err
 settings_put(const struct settings_def *d, const char *value, void *slot,
     struct err_info *info)
 {
 	const struct settings_row *row = &d->row;
-	const char *quoted = settings_quote(row, value);
 	const char *choice;
 	size_t len;
 
@@ -209,25 +202,25 @@ settings_put(const struct settings_def *d, const char *value, void *slot,
 		if (str_to_i64(value, (int64_t)row->min, (int64_t)row->max,
 			slot) != ERR_OK)
 			return err_set(info, ERR_INVALID, row->env,
-			    "'%s' is not an integer from %.0f to %.0f", quoted,
+			    "'%s' is not an integer from %.0f to %.0f", value,
 			    row->min, row->max);
 		return ERR_OK;
 	case S_DOUBLE:
 		if (str_to_double(value, slot) != ERR_OK ||
 		    *(double *)slot < row->min || *(double *)slot > row->max)
 			return err_set(info, ERR_INVALID, row->env,
-			    "'%s' is not a number from %g to %g", quoted,
+			    "'%s' is not a number from %g to %g", value,
 			    row->min, row->max);
 		return ERR_OK;
 	case S_BOOL:
 		if (str_to_bool(value, slot) != ERR_OK)
 			return err_set(info, ERR_INVALID, row->env,
-			    "'%s' is neither true nor false", quoted);
+			    "'%s' is neither true nor false", value);
 		return ERR_OK;
 	case S_ENUM:
 		if (!settings_is_choice(row->unit, value, &choice, &len))
 			return err_set(info, ERR_INVALID, row->env,
-			    "'%s' is not one of %s", quoted, row->unit);
+			    "'%s' is not one of %s", value, row->unit);
 		*(char **)slot = mem_strndup(choice, len);
 		return ERR_OK;
 	case S_STR:

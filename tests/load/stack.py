@@ -85,6 +85,18 @@ class Stack:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def cpu_seconds(pid, name=""):
+    """Processor time of the process and all below it whose command line holds
+    name: unlike requests per second, hardly moved by what else runs here."""
+    total = 0
+    for one, line in tree_of(pid):
+        if name in line:
+            with open(f"/proc/{one}/stat", encoding="utf-8") as f:
+                fields = f.read().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def tree_of(pid):
     """The process and all below it: [(pid, name)]."""
     children = {}

@@ -39,6 +39,19 @@ setup(void)
 	use_redis("");
 }
 
+static bool
+redis_answers(void)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", socket_path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(fd, 0);
+	bool is_up = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
+	close(fd);
+	return is_up;
+}
+
 static void
 redis_start(int port, const char *password)
 {
@@ -55,7 +68,8 @@ redis_start(int port, const char *password)
 		    password, (char *)NULL);
 		_exit(127);
 	}
-	while (access(socket_path, F_OK) != 0)
+	/* The file is there a moment before anybody listens. */
+	while (!redis_answers())
 		kit_nap();
 }
 

@@ -57,8 +57,8 @@ static const char *const bad[] = {"", "h", "http://h", "redis:", "redis://",
     "redis://h/9999", "redis://h/1/2", "redis://:hidden%4@h",
     "redis://:hidden%zz@h", "redis://:hidden%00@h", "redis://hi%:dden@h",
     "redis://:hidden@", "rediss://:hidden@h", "unix:", "unix://",
-    "unix:/a-path-that-is-longer-than-the-address-of-a-unix-socket-may-be-"
-    "a-path-that-is-longer-than-the-address-of-a-un"};
+    ("unix:/a-path-that-is-longer-than-the-address-of-a-unix-socket-may-be-"
+     "a-path-that-is-longer-than-the-address-of-a-un")};
 
 START_TEST(test_bad)
 {
