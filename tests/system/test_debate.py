@@ -67,7 +67,9 @@ def test_debate(make, database, redis):
         assert page["total"] == len(page["messages"]) == len(d["messages"])
         listed = s.get("/api/debates?limit=5")
         assert [x["debate_id"] for x in listed["items"]] == [debate_id]
-        assert s.get("/api/health")["active_debates"] == 0
+        # Counted every few seconds.
+        st.wait_for("rest", lambda: s.get("/api/health")["active_debates"]
+                    == 0)
 
 
 def test_scgi(make):
