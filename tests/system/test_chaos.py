@@ -4,9 +4,12 @@ deterministic under a seed, so a debate that was disturbed must say exactly
 what an undisturbed one says, each thing once."""
 import asyncio
 import collections
+import contextlib
 import os
 import signal
+import sqlite3
 
+import psycopg2
 import pytest
 
 import stack as st
@@ -79,10 +82,38 @@ def test_runners_killed_one_after_another(make, undisturbed, database, redis,
         check_same(s, debate_id, live, undisturbed)
 
 
+def holds_lock(s):
+    """Is SQLite's write lock taken for longer than a commit takes?"""
+    db = sqlite3.connect(os.path.join(s.data, "aragora.db"), timeout=1,
+                         isolation_level=None)
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
+        return False
+    except sqlite3.OperationalError:
+        return True
+    finally:
+        db.close()
+
+
+def put_to_sleep(s, runner):
+    """Not while it holds the lock of the SQLite file: nobody can take that
+    from a process that lives."""
+    while True:
+        runner.send_signal(signal.SIGSTOP)
+        if "ARAGORA_DATABASE_URL" in s.env or not holds_lock(s):
+            return
+        runner.send_signal(signal.SIGCONT)
+
+
+def is_fenced(s, name):
+    return any(w in s.log(name) for w in ("debate.fenced", "debate.lost"))
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_sleeper_is_fenced(make, undisturbed, database):
     """A runner that slept while another took over writes nothing more."""
-    with make(database) as s:
+    with make(database, ARAGORA_DB_TIMEOUT="5") as s:
         debate_id = s.create(**BODY)
         first = s.runners[0]
         state = {"is_stopped": False}
@@ -90,14 +121,48 @@ def test_sleeper_is_fenced(make, undisturbed, database):
         def stop(m):
             if m["type"] == "critique" and not state["is_stopped"]:
                 state["is_stopped"] = True
-                first.send_signal(signal.SIGSTOP)
+                put_to_sleep(s, first)
                 s.start_runner()
             if m["type"] == "revision":
                 first.send_signal(signal.SIGCONT)
         live = stored(asyncio.run(s.watch(debate_id, stop)))
-        st.wait_for("fencing", lambda: any(
-            w in s.log("runner1") for w in ("debate.fenced", "debate.lost")))
+        st.wait_for("fencing", lambda: is_fenced(s, "runner1"))
         check_same(s, debate_id, live, undisturbed)
+
+
+def test_sleeper_in_a_transaction(undisturbed, postgres):
+    """It sleeps with the debate's row locked: the server takes the lock from
+    it, and the other runner goes on."""
+    url = postgres.database()
+    with st.Stack(database_url=url, ARAGORA_DB_TIMEOUT="5") as s, \
+            contextlib.closing(psycopg2.connect(url)) as lock, \
+            contextlib.closing(psycopg2.connect(url)) as look:
+        look.autocommit = True
+
+        def sessions(where):
+            with look.cursor() as c:
+                c.execute("SELECT count(*) FROM pg_stat_activity WHERE pid NOT"
+                          " IN (%s, pg_backend_pid()) AND datname ="
+                          " current_database() AND " + where,
+                          (lock.get_backend_pid(),))
+                return c.fetchone()[0]
+        debate_id = s.create(**BODY)
+        st.wait_for("a critique", lambda: any(
+            e["type"] == "critique" for e in s.events(debate_id)))
+        with lock.cursor() as c:
+            c.execute("SELECT 1 FROM debates WHERE id = %s FOR UPDATE",
+                      (debate_id,))
+        st.wait_for("runner at the lock",
+                    lambda: sessions("wait_event_type = 'Lock'"))
+        s.runners[0].send_signal(signal.SIGSTOP)
+        lock.rollback()
+        st.wait_for("runner in its transaction",
+                    lambda: sessions("state = 'idle in transaction'"))
+        s.start_runner()
+        s.wait_end(debate_id)
+        s.runners[0].send_signal(signal.SIGCONT)
+        st.wait_for("fencing", lambda: is_fenced(s, "runner1"))
+        check_same(s, debate_id, s.events(debate_id), undisturbed)
 
 
 @pytest.mark.parametrize("database,redis", PAIRS)
