@@ -217,7 +217,9 @@ def test_no_descriptor_or_memory_leaks(worker):
     load(2000)
     fs.wait_for("descriptors to be closed", lambda: len(
         os.listdir(f"/proc/{pid}/fd")) <= files)
-    assert rss() - before < 2 << 20
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+        has_quarantine = "libasan" in f.read()  # keeps what was freed
+    assert has_quarantine or rss() - before < 2 << 20
 
 
 # ---- stopping ----
