@@ -41,7 +41,8 @@ export class DebatePage {
     window.addEventListener("scroll", this.onScroll, { passive: true });
     for (const part of ["task", "status", "progress", "seats", "log", "dissent"])
       $(part).replaceChildren();
-    for (const part of ["notice", "result", "cancel", "demo-note"]) $(part).hidden = true;
+    for (const part of ["connection", "notice", "result", "cancel", "demo-note"])
+      $(part).hidden = true;
     $("status").className = "badge";
     $("cancel").onclick = () => this.cancel();
   }
@@ -51,15 +52,20 @@ export class DebatePage {
       this.describe(await getDebate(this.id));
     } catch (error) {
       if (this.isClosed) return;
-      this.complain(error.status === 404 ? "There is no such debate." : explain(error));
-      if ([400, 401, 403, 404].includes(error.status)) return;
+      const isRefused = [400, 401, 403, 404].includes(error.status);
+      say($(isRefused ? "notice" : "connection"),
+        error.status === 404 ? "There is no such debate." : explain(error));
+      if (isRefused) return;
     }
     if (this.isClosed) return;
     this.stream = new Stream(this.id, {
       event: (e) => this.take(e),
-      live: () => this.complain(""),
+      live: () => say($("connection"), ""),
       lost: () => this.lost(),
-      refused: (error) => this.complain(explain(error)),
+      refused: (error) => {
+        say($("connection"), "");
+        this.complain(explain(error));
+      },
     });
   }
 
@@ -86,7 +92,7 @@ export class DebatePage {
 
   lost() {
     for (const agent of [...this.writing.keys()]) this.drop(agent);
-    this.complain("The connection was lost; trying again.");
+    say($("connection"), "The connection was lost; trying again.");
   }
 
   take(e) {
@@ -339,18 +345,17 @@ export class DebatePage {
   }
 
   on_warning(d) {
-    this.complain(d.message);
+    say($("connection"), d.message);
   }
 
   on_debate_end(d) {
     for (const agent of [...this.writing.keys()]) this.drop(agent);
     this.setStatus(d.status);
+    say($("connection"), "");
     if (d.debate && $("result").hidden) {
       this.showResult(d.debate);
       if (this.follows) window.scrollTo({ top: 0 });
     }
-    if (d.status === "failed")
-      this.complain(`The debate failed: ${FAILURES[d.reason] || d.reason}.`);
     announce(`The debate is over: ${STATUSES[d.status] || d.status}.`);
   }
 
@@ -368,6 +373,8 @@ export class DebatePage {
     $("supporters").replaceChildren(...(supporters.length ? supporters : ["nobody"]));
     $("dissent").replaceChildren(...this.dissent(consensus));
     if (d.status === "cancelled") this.complain("This debate was cancelled.");
+    if (d.status === "failed")
+      this.complain(`The debate failed: ${FAILURES[d.error] || d.error}.`);
   }
 
   measure(node, value) {

@@ -188,11 +188,15 @@ static enum err
 db_pgsql_begin(struct db *db, bool is_write)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
-	char sql[128];
+	char sql[192];
 
+	/* The second limit is for a process that stops in the middle: its
+	 * locks must not outlive its lease by much. */
 	snprintf(sql, sizeof(sql),
-	    "BEGIN%s; SET LOCAL statement_timeout = %lld",
-	    is_write ? "" : " READ ONLY", (long long)c->timeout_ms);
+	    "BEGIN%s; SET LOCAL statement_timeout = %lld; "
+	    "SET LOCAL idle_in_transaction_session_timeout = %lld",
+	    is_write ? "" : " READ ONLY", (long long)c->timeout_ms,
+	    (long long)c->timeout_ms);
 	enum err e = db_pgsql_exec(c, sql, NULL);
 	if (e == ERR_DOWN)
 		db->is_broken = true;

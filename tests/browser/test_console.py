@@ -113,10 +113,11 @@ def test_bridge_restarts(chromium):
             console.wait(kind, lambda k=kind: console.has_card(k, "vote"))
             s.processes["ws"].kill()
             s.processes["ws"].wait()
-            console.wait("notice", lambda: "lost" in console.text("notice"))
+            console.wait("notice",
+                         lambda: "lost" in console.text("connection"))
             s.start_bridge()
             console.wait("end of notice",
-                         lambda: not console.is_shown("notice"))
+                         lambda: not console.is_shown("connection"))
         console.wait_end()
         console.check_log(debate_id)
         console.check_result(debate_id)
@@ -160,6 +161,7 @@ def test_cancel(console):
     console.b.refresh()
     console.wait_end("cancelled")
     console.check_log(debate_id)
+    assert "was cancelled" in console.text("notice")
 
 
 def test_waiting_for_a_runner(chromium):

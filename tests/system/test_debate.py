@@ -68,7 +68,9 @@ def test_debate(make, database, redis):
         assert page["total"] == len(page["messages"]) == len(d["messages"])
         listed = s.get("/api/debates?limit=5")
         assert [x["debate_id"] for x in listed["items"]] == [debate_id]
-        assert s.get("/api/health")["active_debates"] == 0
+        # Counted every few seconds.
+        st.wait_for("rest", lambda: s.get("/api/health")["active_debates"]
+                    == 0)
 
 
 def test_scgi(make):
@@ -140,28 +142,6 @@ def test_runner_killed(make, database, after):
         d = s.get(f"/api/debates/{debate_id}")
         assert len(d["critiques"]) == len(
             [e for e in live if e["type"] == "critique"])
-
-
-def test_runner_stopped_is_fenced(make):
-    """A runner that was asleep while another took over writes nothing."""
-    with make() as s:
-        debate_id = s.create(seed=6, rounds=2)
-        first = s.runners[0]
-        state = {"stopped": False}
-
-        def stop(m):
-            if m["type"] == "agent_message" and not state["stopped"]:
-                state["stopped"] = True
-                first.send_signal(signal.SIGSTOP)
-                s.start_runner()
-            if m["type"] == "vote" and state["stopped"]:
-                first.send_signal(signal.SIGCONT)
-        live = stored(asyncio.run(s.watch(debate_id, stop)))
-        st.check_sequence(live)
-        assert live[-1]["data"]["status"] == "completed"
-        st.wait_for("fencing", lambda: any(
-            w in s.log("runner1") for w in ("debate.fenced", "debate.lost")))
-        assert len(s.events(debate_id)) == len(live)
 
 
 def test_runner_drains(make):

@@ -217,7 +217,9 @@ def test_no_descriptor_or_memory_leaks(worker):
     load(2000)
     fs.wait_for("descriptors to be closed", lambda: len(
         os.listdir(f"/proc/{pid}/fd")) <= files)
-    assert rss() - before < 2 << 20
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+        has_quarantine = "libasan" in f.read()  # keeps what was freed
+    assert has_quarantine or rss() - before < 2 << 20
 
 
 # ---- stopping ----
@@ -291,20 +293,20 @@ def test_term_under_load_loses_no_request():
                     except httpx.HTTPError as e:
                         results.append(repr(e))
 
-        threads = [threading.Thread(target=run) for _ in range(6)]
+        threads = [threading.Thread(target=run, daemon=True)
+                   for _ in range(6)]
         for t in threads:
             t.start()
-        time.sleep(0.5)
+        fs.wait_for("load", lambda: len(results) > 50)
         victim = stack.pids[0]
         os.kill(victim, signal.SIGTERM)
         fs.wait_for("exit", lambda: not fs.is_alive(victim))
         count = len(results)
-        time.sleep(0.5)
+        fs.wait_for("more load", lambda: len(results) > count + 50)
         stop.set()
         for t in threads:
             t.join()
         stack.pids.remove(victim)
-        assert len(results) > count > 50
         assert set(results) == {400, 200}
 
 
