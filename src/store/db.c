@@ -49,6 +49,46 @@ db_double(const struct db_result *r, size_t row, int column)
 	return text != NULL ? strtod(text, NULL) : 0;
 }
 
+/* Every failure passes here once. */
+static enum err
+db_note(struct db *db, enum err e, const struct err_info *info)
+{
+	if (e == ERR_OK)
+		return e;
+	db->is_failed = true;
+	db->info = *info;
+	if (e == ERR_DOWN)
+		db->is_broken = true;
+	return e;
+}
+
+enum err
+db_begin(struct db *db, bool is_write)
+{
+	struct err_info info = {0};
+
+	db->is_failed = false;
+	db->is_write = is_write;
+	return db_note(db, db->driver->begin(db, is_write, &info), &info);
+}
+
+enum err
+db_commit(struct db *db)
+{
+	struct err_info info = {0};
+
+	assert(!db->is_failed);
+	enum err e = db_note(db, db->driver->commit(db, &info), &info);
+	return e == ERR_DOWN && db->is_write ? ERR_UNCERTAIN : e;
+}
+
+void
+db_rollback(struct db *db)
+{
+	if (!db->is_broken)
+		db->driver->rollback(db);
+}
+
 enum err
 db_run(struct db *db, enum stmt id, const struct db_value *values, size_t n,
     struct arena *a, struct db_result *result)
@@ -64,10 +104,8 @@ db_run(struct db *db, enum stmt id, const struct db_value *values, size_t n,
 		assert(row->params[i] == types[values[i].type]);
 	enum err e = db->driver->run(
 	    db, id, values, n, a, result != NULL ? result : &ignored, &info);
-	if (e == ERR_DOWN)
-		db->is_broken = true;
 	if (e == ERR_INTERNAL)
 		log_error("store.statement", "stmt=%s error=%s", row->name,
 		    info.text);
-	return e;
+	return db_note(db, e, &info);
 }

@@ -54,20 +54,22 @@ struct db; /* a connection; each driver derives its own from it */
 struct db_options {
 	const char *target; /* file or conninfo, never logged */
 	int64_t timeout_ms; /* lock wait, statement timeout */
+	bool is_creating;   /* make the SQLite file when there is none */
 };
 
 struct db_driver {
 	const char *name;
 	bool is_single_writer;
 	/* All: ERR_DOWN when the connection is unusable from now on. */
+	/* ERR_NOT_FOUND: no such file. ERR_INVALID: target is malformed. */
 	enum err (*open)(
 	    struct db **out, const struct db_options *o, struct err_info *info);
 	void (*close)(struct db *db);
 	/* Has the other side hung up while we were idle? */
 	bool (*is_dead)(struct db *db);
-	enum err (*begin)(struct db *db, bool is_write);
-	/* ERR_UNCERTAIN: sent, but the answer never came. */
-	enum err (*commit)(struct db *db);
+	enum err (*begin)(struct db *db, bool is_write, struct err_info *info);
+	/* ERR_DOWN: sent, but the answer never came. */
+	enum err (*commit)(struct db *db, struct err_info *info);
 	void (*rollback)(struct db *db);
 	enum err (*run)(struct db *db, enum stmt id,
 	    const struct db_value *values, size_t n, struct arena *a,
@@ -75,9 +77,10 @@ struct db_driver {
 	/* Several statements of a migration. */
 	enum err (*script)(
 	    struct db *db, const char *sql, struct err_info *info);
-	/* Serialise migrations inside a begun transaction. */
+	/* Serialise migrations inside a begun transaction, which may then take
+	 * as long as it needs. */
 	enum err (*lock_schema)(struct db *db, struct err_info *info);
-	enum err (*has_schema)(struct db *db, bool *has);
+	enum err (*has_schema)(struct db *db, bool *has, struct err_info *info);
 	/* What the database makes of a statement, for the suite. */
 	enum err (*describe)(struct db *db, enum stmt id, int *params,
 	    int *columns, struct err_info *info);
@@ -85,11 +88,22 @@ struct db_driver {
 
 struct db {
 	const struct db_driver *driver;
-	bool is_broken;
+	bool is_broken;	      /* close it instead of using it again */
+	bool is_write;	      /* the transaction that is open */
+	bool is_failed;	      /* a statement of it went wrong */
+	struct err_info info; /* of the last failure */
 };
 
 extern const struct db_driver db_sqlite;
 extern const struct db_driver db_pgsql;
+
+/* A transaction in which a statement failed can only be rolled back, on
+ * PostgreSQL by its nature and on SQLite by this. */
+enum err db_begin(struct db *db, bool is_write) MUST_CHECK;
+/* ERR_UNCERTAIN: a write may have happened or not. ERR_DOWN: only reads were
+ * lost. */
+enum err db_commit(struct db *db) MUST_CHECK;
+void db_rollback(struct db *db);
 
 /* Run with values checked against the row's signature. result may be NULL. */
 enum err db_run(struct db *db, enum stmt id, const struct db_value *values,

@@ -4,6 +4,7 @@
  * statements only, no session state, no startup options.
  */
 #include <assert.h>
+#include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ db_pgsql_state(const char *state)
 	    {"40001", ERR_RETRY},
 	    {"40P01", ERR_RETRY},
 	    {"55P03", ERR_BUSY},
-	    {"57014", ERR_TIMEOUT},
+	    {"57014", ERR_BUSY},
 	    {"53100", ERR_FULL},
 	    {"08", ERR_DOWN},
 	    {"57P", ERR_DOWN},
@@ -63,7 +64,7 @@ db_pgsql_state(const char *state)
 	return ERR_INTERNAL;
 }
 
-/* First line of the server's words; the DSN is never part of them. */
+/* First line of the server's words. */
 static enum err
 db_pgsql_error(
     struct db_pgsql_conn *c, const PGresult *res, struct err_info *info)
@@ -119,8 +120,13 @@ db_pgsql_wait_connect(PGconn *handle)
 		struct pollfd p = {.fd = PQsocket(handle),
 		    .events =
 			state == PGRES_POLLING_READING ? POLLIN : POLLOUT};
-		if (poll(&p, 1, (int)left) == 0)
+		int n = poll(&p, 1, (int)left);
+		if (n == 0)
 			return ERR_TIMEOUT;
+		if (n < 0 && errno != EINTR)
+			return ERR_DOWN;
+		if (n < 0)
+			continue; /* asked too early, libpq takes it for done */
 		state = PQconnectPoll(handle);
 		if (state == PGRES_POLLING_FAILED)
 			return ERR_DOWN;
@@ -133,6 +139,22 @@ db_pgsql_quiet(void *arg UNUSED, const char *message UNUSED)
 {
 }
 
+/* libpq's words about a malformed conninfo quote it, password and all, so they
+ * go nowhere. */
+static enum err
+db_pgsql_check(const char *conninfo, struct err_info *info)
+{
+	char *text = NULL;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &text);
+
+	PQconninfoFree(parsed);
+	PQfreemem(text);
+	if (parsed != NULL)
+		return ERR_OK;
+	return err_set(info, ERR_INVALID, "ARAGORA_DATABASE_URL",
+	    "is not a connection string that PostgreSQL understands");
+}
+
 static enum err
 db_pgsql_open(
     struct db **out, const struct db_options *o, struct err_info *info)
@@ -142,20 +164,21 @@ db_pgsql_open(
 	    "tcp_user_timeout", "client_encoding", NULL};
 	const char *const values[] = {
 	    o->target, "aragora", "30", "10", "3", "15000", "UTF8", NULL};
+	enum err e = db_pgsql_check(o->target, info);
+	if (e != ERR_OK)
+		return e;
 	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
-
 	c->base.driver = &db_pgsql;
 	c->owner = getpid();
 	c->timeout_ms = o->timeout_ms;
 	c->handle = PQconnectStartParams(keys, values, 1);
 	if (c->handle == NULL)
 		mem_exhausted(0);
-	enum err e = PQstatus(c->handle) == CONNECTION_BAD
+	e = PQstatus(c->handle) == CONNECTION_BAD
 	    ? ERR_DOWN
 	    : db_pgsql_wait_connect(c->handle);
 	if (e != ERR_OK) {
 		const char *text = PQerrorMessage(c->handle);
-		/* The last line is the reason; earlier ones may be hints. */
 		err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
 		    "cannot connect to PostgreSQL: %.*s",
 		    (int)strcspn(text, "\n"),
@@ -185,7 +208,7 @@ db_pgsql_is_dead(struct db *db)
 }
 
 static enum err
-db_pgsql_begin(struct db *db, bool is_write)
+db_pgsql_begin(struct db *db, bool is_write, struct err_info *info)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 	char sql[192];
@@ -197,23 +220,13 @@ db_pgsql_begin(struct db *db, bool is_write)
 	    "SET LOCAL idle_in_transaction_session_timeout = %lld",
 	    is_write ? "" : " READ ONLY", (long long)c->timeout_ms,
 	    (long long)c->timeout_ms);
-	enum err e = db_pgsql_exec(c, sql, NULL);
-	if (e == ERR_DOWN)
-		db->is_broken = true;
-	return e;
+	return db_pgsql_exec(c, sql, info);
 }
 
 static enum err
-db_pgsql_commit(struct db *db)
+db_pgsql_commit(struct db *db, struct err_info *info)
 {
-	struct db_pgsql_conn *c = db_pgsql_conn(db);
-
-	enum err e = db_pgsql_exec(c, "COMMIT", NULL);
-	if (e == ERR_DOWN) {
-		db->is_broken = true;
-		return ERR_UNCERTAIN;
-	}
-	return e;
+	return db_pgsql_exec(db_pgsql_conn(db), "COMMIT", info);
 }
 
 static void
@@ -226,6 +239,40 @@ db_pgsql_rollback(struct db *db)
 		db->is_broken = true;
 }
 
+/* A value as text, in `number` (DB_PGSQL_NUMBER_SIZE) if need be. */
+static const char *
+db_pgsql_text(const struct db_value *v, char *number)
+{
+	switch (v->type) {
+	case DB_TYPE_INT:
+		snprintf(number, DB_PGSQL_NUMBER_SIZE, "%lld", (long long)v->i);
+		break;
+	case DB_TYPE_DOUBLE:
+		snprintf(number, DB_PGSQL_NUMBER_SIZE, "%.17g", v->d);
+		break;
+	case DB_TYPE_TEXT:
+		return v->t;
+	}
+	return number;
+}
+
+static void
+db_pgsql_rows(const PGresult *res, struct arena *a, struct db_result *r)
+{
+	size_t width = (size_t)r->columns;
+
+	r->rows = (size_t)PQntuples(res);
+	r->cells = ARENA_ARRAY(a, r->rows * width, const char *);
+	for (size_t i = 0; i < r->rows * width; i++) {
+		int row = (int)(i / width);
+		int col = (int)(i % width);
+		if (PQgetisnull(res, row, col) == 0)
+			r->cells[i] =
+			    arena_strndup(a, PQgetvalue(res, row, col),
+				(size_t)PQgetlength(res, row, col));
+	}
+}
+
 static enum err
 db_pgsql_run(struct db *db, enum stmt id, const struct db_value *values,
     size_t n, struct arena *a, struct db_result *result, struct err_info *info)
@@ -234,46 +281,20 @@ db_pgsql_run(struct db *db, enum stmt id, const struct db_value *values,
 	const struct stmt_row *row = stmt_row(id);
 	const char *texts[DB_PGSQL_PARAMS_MAX];
 	char numbers[DB_PGSQL_PARAMS_MAX][DB_PGSQL_NUMBER_SIZE];
+	enum err e = ERR_OK;
 
 	assert(n <= DB_PGSQL_PARAMS_MAX);
-	for (size_t i = 0; i < n; i++) {
-		texts[i] = numbers[i];
-		switch (values[i].type) {
-		case DB_TYPE_INT:
-			snprintf(numbers[i], DB_PGSQL_NUMBER_SIZE, "%lld",
-			    (long long)values[i].i);
-			break;
-		case DB_TYPE_DOUBLE:
-			snprintf(numbers[i], DB_PGSQL_NUMBER_SIZE, "%.17g",
-			    values[i].d);
-			break;
-		case DB_TYPE_TEXT:
-			texts[i] = values[i].t;
-			break;
-		}
-	}
+	for (size_t i = 0; i < n; i++)
+		texts[i] = db_pgsql_text(&values[i], numbers[i]);
 	PGresult *res =
 	    PQexecParams(c->handle, row->pgsql != NULL ? row->pgsql : row->sql,
 		(int)n, NULL, texts, NULL, NULL, 0);
 	ExecStatusType status = PQresultStatus(res);
 	*result = (struct db_result){.columns = row->columns};
-	enum err e = ERR_OK;
-	if (status == PGRES_TUPLES_OK) {
-		result->rows = (size_t)PQntuples(res);
-		result->cells = ARENA_ARRAY(
-		    a, result->rows * (size_t)row->columns, const char *);
-		for (size_t i = 0; i < result->rows * (size_t)row->columns;
-		     i++) {
-			int r = (int)(i / (size_t)row->columns);
-			int col = (int)(i % (size_t)row->columns);
-			if (PQgetisnull(res, r, col) == 0)
-				result->cells[i] =
-				    arena_strndup(a, PQgetvalue(res, r, col),
-					(size_t)PQgetlength(res, r, col));
-		}
-	} else if (status != PGRES_COMMAND_OK) {
+	if (status == PGRES_TUPLES_OK)
+		db_pgsql_rows(res, a, result);
+	else if (status != PGRES_COMMAND_OK)
 		e = db_pgsql_error(c, res, info);
-	}
 	PQclear(res);
 	return e;
 }
@@ -288,11 +309,13 @@ static enum err
 db_pgsql_lock_schema(struct db *db, struct err_info *info)
 {
 	return db_pgsql_exec(db_pgsql_conn(db),
-	    "SELECT pg_advisory_xact_lock(" DB_PGSQL_SCHEMA_LOCK ")", info);
+	    "SELECT pg_advisory_xact_lock(" DB_PGSQL_SCHEMA_LOCK "); "
+	    "SET LOCAL statement_timeout = 0",
+	    info);
 }
 
 static enum err
-db_pgsql_has_schema(struct db *db, bool *has)
+db_pgsql_has_schema(struct db *db, bool *has, struct err_info *info)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 	PGresult *res =
@@ -302,7 +325,7 @@ db_pgsql_has_schema(struct db *db, bool *has)
 	if (PQresultStatus(res) == PGRES_TUPLES_OK)
 		*has = PQgetisnull(res, 0, 0) == 0;
 	else
-		e = db_pgsql_error(c, res, NULL);
+		e = db_pgsql_error(c, res, info);
 	PQclear(res);
 	return e;
 }

@@ -5,6 +5,8 @@
  * they upgrade. Statements are prepared once per connection.
  */
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/db.h"
@@ -22,8 +23,10 @@ struct db_sqlite_conn {
 	sqlite3 *handle;
 	sqlite3_stmt *prepared[STMT__COUNT];
 	pid_t owner;
-	char path[4096];
-	ino_t inode; /* of the file we opened: a replaced file is noticed */
+	char *path;
+	/* Of the file we opened: a replaced file is noticed. */
+	dev_t device;
+	ino_t inode;
 };
 
 static struct db_sqlite_conn *
@@ -44,6 +47,7 @@ db_sqlite_error(struct db_sqlite_conn *c, struct err_info *info)
 	switch (code & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL:
 		e = code == SQLITE_BUSY_SNAPSHOT ? ERR_RETRY : ERR_BUSY;
 		break;
 	case SQLITE_CONSTRAINT:
@@ -86,39 +90,67 @@ db_sqlite_close(struct db *db)
 	for (int i = 0; i < STMT__COUNT; i++)
 		sqlite3_finalize(c->prepared[i]);
 	sqlite3_close(c->handle);
+	free(c->path);
 	free(c);
 }
 
+/* SQLite would make an empty file where one was lost, and whoever finds that
+ * calls the tables missing: only migrations create. */
 static enum err
-db_sqlite_open(
-    struct db **out, const struct db_options *o, struct err_info *info)
+db_sqlite_create(const struct db_options *o, struct err_info *info)
+{
+	if (!o->is_creating) {
+		if (access(o->target, F_OK) == 0 || errno != ENOENT)
+			return ERR_OK; /* opening tells the rest */
+		return err_set(info, ERR_NOT_FOUND, "ARAGORA_DATABASE_URL",
+		    "there is no file '%s'", o->target);
+	}
+	int fd = open(o->target, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
+		    "cannot create '%s': %s", o->target, strerror(errno));
+	close(fd);
+	return ERR_OK;
+}
+
+static enum err
+db_sqlite_start(
+    struct db_sqlite_conn *c, const struct db_options *o, struct err_info *info)
 {
 	static const char pragmas[] =
 	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 	    "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
 	    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1024;"
 	    "PRAGMA journal_size_limit=67108864;";
-	struct db_sqlite_conn *c = mem_zalloc(sizeof(*c));
 	struct stat st;
 
-	c->base.driver = &db_sqlite;
-	c->owner = getpid();
-	snprintf(c->path, sizeof(c->path), "%s", o->target);
-	enum err e = ERR_OK;
 	if (sqlite3_open_v2(o->target, &c->handle,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-		    SQLITE_OPEN_NOMUTEX,
-		NULL) != SQLITE_OK)
-		e = err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+		return err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
 		    "cannot open '%s': %s", o->target,
 		    sqlite3_errmsg(c->handle));
-	if (e == ERR_OK) {
-		sqlite3_extended_result_codes(c->handle, 1);
-		sqlite3_busy_timeout(c->handle, (int)o->timeout_ms);
-		e = db_sqlite_exec(c, pragmas, info);
-	}
-	if (e == ERR_OK && stat(o->target, &st) == 0)
+	sqlite3_extended_result_codes(c->handle, 1);
+	sqlite3_busy_timeout(c->handle, (int)o->timeout_ms);
+	enum err e = db_sqlite_exec(c, pragmas, info);
+	if (e == ERR_OK && stat(o->target, &st) == 0) {
+		c->device = st.st_dev;
 		c->inode = st.st_ino;
+	}
+	return e;
+}
+
+static enum err
+db_sqlite_open(
+    struct db **out, const struct db_options *o, struct err_info *info)
+{
+	enum err e = db_sqlite_create(o, info);
+	if (e != ERR_OK)
+		return e;
+	struct db_sqlite_conn *c = mem_zalloc(sizeof(*c));
+	c->base.driver = &db_sqlite;
+	c->owner = getpid();
+	c->path = mem_strdup(o->target);
+	e = db_sqlite_start(c, o, info);
 	if (e != ERR_OK) {
 		db_sqlite_close(&c->base);
 		return e;
@@ -133,20 +165,21 @@ db_sqlite_is_dead(struct db *db)
 	struct db_sqlite_conn *c = db_sqlite_conn(db);
 	struct stat st;
 
-	return stat(c->path, &st) != 0 || st.st_ino != c->inode;
+	return stat(c->path, &st) != 0 || st.st_dev != c->device ||
+	    st.st_ino != c->inode;
 }
 
 static enum err
-db_sqlite_begin(struct db *db, bool is_write)
+db_sqlite_begin(struct db *db, bool is_write, struct err_info *info)
 {
 	return db_sqlite_exec(
-	    db_sqlite_conn(db), is_write ? "BEGIN IMMEDIATE" : "BEGIN", NULL);
+	    db_sqlite_conn(db), is_write ? "BEGIN IMMEDIATE" : "BEGIN", info);
 }
 
 static enum err
-db_sqlite_commit(struct db *db)
+db_sqlite_commit(struct db *db, struct err_info *info)
 {
-	return db_sqlite_exec(db_sqlite_conn(db), "COMMIT", NULL);
+	return db_sqlite_exec(db_sqlite_conn(db), "COMMIT", info);
 }
 
 static void
@@ -170,8 +203,7 @@ db_sqlite_prepare(struct db_sqlite_conn *c, enum stmt id, sqlite3_stmt **out,
 	return ERR_OK;
 }
 
-/* SQLite numbers $n by first appearance: bind by name. A parameter that the
- * text does not use has no index and is left out. */
+/* SQLite numbers $n by first appearance: bind by name. */
 static void
 db_sqlite_bind(sqlite3_stmt *st, size_t n, const struct db_value *v)
 {
@@ -262,18 +294,22 @@ db_sqlite_lock_schema(struct db *db UNUSED, struct err_info *info UNUSED)
 }
 
 static enum err
-db_sqlite_has_schema(struct db *db, bool *has)
+db_sqlite_has_schema(struct db *db, bool *has, struct err_info *info)
 {
 	struct db_sqlite_conn *c = db_sqlite_conn(db);
 	sqlite3_stmt *st = NULL;
+	enum err e = ERR_OK;
 
 	if (sqlite3_prepare_v2(c->handle,
 		"SELECT 1 FROM sqlite_master WHERE name = 'schema_migrations'",
 		-1, &st, NULL) != SQLITE_OK)
-		return db_sqlite_error(c, NULL);
-	*has = sqlite3_step(st) == SQLITE_ROW;
+		return db_sqlite_error(c, info);
+	int step = sqlite3_step(st);
+	if (step != SQLITE_ROW && step != SQLITE_DONE)
+		e = db_sqlite_error(c, info);
+	*has = step == SQLITE_ROW;
 	sqlite3_finalize(st);
-	return ERR_OK;
+	return e;
 }
 
 static enum err

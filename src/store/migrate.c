@@ -22,8 +22,8 @@ static const char migrate_table[] =
 
 /* A connection outside any pool, for the schema commands. */
 static enum err
-migrate_connect(const struct settings *settings, struct db **db, char **target,
-    struct err_info *info)
+migrate_connect(const struct settings *settings, bool is_creating,
+    struct db **db, char **target, struct err_info *info)
 {
 	struct store_target t;
 
@@ -31,11 +31,18 @@ migrate_connect(const struct settings *settings, struct db **db, char **target,
 	if (e != ERR_OK)
 		return e;
 	e = t.driver->open(db,
-	    &(struct db_options){
-		.target = t.target, .timeout_ms = settings->db_timeout * 1000},
+	    &(struct db_options){.target = t.target,
+		.timeout_ms = settings->db_timeout * 1000,
+		.is_creating = is_creating},
 	    info);
 	*target = t.target;
 	return e;
+}
+
+static enum err
+migrate_failed(const struct db *db, enum err e, struct err_info *info)
+{
+	return err_set(info, e, db->info.field, "%s", db->info.text);
 }
 
 /* Newest version present; every known one must have our hash. */
@@ -47,12 +54,17 @@ migrate_version(
 
 	*have = 0;
 	enum err e = db_run(db, STMT_SCHEMA_LIST, NULL, 0, a, &r);
-	for (size_t i = 0; e == ERR_OK && i < r.rows; i++) {
+	if (e != ERR_OK)
+		return migrate_failed(db, e, info);
+	for (size_t i = 0; i < r.rows; i++) {
 		int64_t version = db_int(&r, i, 0);
 		char hash[ID_HASH_SIZE];
 		*have = version;
 		if (version > MIGRATE_COUNT)
 			break;
+		if (version != (int64_t)i + 1)
+			return err_set(info, ERR_SCHEMA, "",
+			    "migration %zu is missing in the database", i + 1);
 		const char *sql = migrate_sql[version - 1];
 		id_sha256(sql, strlen(sql), hash);
 		if (!str_eq(hash, db_text(&r, i, 1)))
@@ -60,7 +72,7 @@ migrate_version(
 			    "migration %lld in the database differs from ours",
 			    (long long)version);
 	}
-	return e;
+	return ERR_OK;
 }
 
 enum err
@@ -73,16 +85,33 @@ store_schema(const struct settings *settings, struct store_schema *out,
 	bool has = false;
 
 	*out = (struct store_schema){.want = MIGRATE_COUNT};
-	enum err e = migrate_connect(settings, &db, &target, info);
+	enum err e = migrate_connect(settings, false, &db, &target, info);
 	if (e == ERR_OK)
-		e = db->driver->has_schema(db, &has);
+		e = db->driver->has_schema(db, &has, info);
 	if (e == ERR_OK && has)
 		e = migrate_version(db, a, &out->have, info);
 	if (db != NULL)
 		db->driver->close(db);
 	free(target);
 	arena_free(&a);
-	return e;
+	return e == ERR_NOT_FOUND ? ERR_OK : e; /* no file: version 0 */
+}
+
+/* The next migration and its version row, in the open transaction. */
+static enum err
+migrate_apply(
+    struct db *db, struct arena *a, int64_t version, struct err_info *info)
+{
+	const char *sql = migrate_sql[version - 1];
+	char hash[ID_HASH_SIZE];
+
+	id_sha256(sql, strlen(sql), hash);
+	enum err e = db->driver->script(db, sql, info);
+	if (e != ERR_OK)
+		return e;
+	e = DB_RUN(db, STMT_SCHEMA_INSERT, a, NULL, DB_INT(version),
+	    DB_TEXT(hash), DB_INT(clock_wall_us()));
+	return e == ERR_OK ? e : migrate_failed(db, e, info);
 }
 
 /* One transaction: lock, look, apply the next one if any. */
@@ -90,13 +119,12 @@ static enum err
 migrate_step(
     struct db *db, struct arena *a, bool *is_applied, struct err_info *info)
 {
-	char hash[ID_HASH_SIZE];
 	int64_t have = 0;
 
-	*is_applied = false;
-	enum err e = db->driver->begin(db, true);
-	if (e == ERR_OK)
-		e = db->driver->lock_schema(db, info);
+	enum err e = db_begin(db, true);
+	if (e != ERR_OK)
+		return migrate_failed(db, e, info);
+	e = db->driver->lock_schema(db, info);
 	if (e == ERR_OK)
 		e = db->driver->script(db, migrate_table, info);
 	if (e == ERR_OK)
@@ -105,20 +133,15 @@ migrate_step(
 		e = err_set(info, ERR_SCHEMA, "",
 		    "database schema %lld is newer than this program's %d",
 		    (long long)have, MIGRATE_COUNT);
-	if (e == ERR_OK && have < MIGRATE_COUNT) {
-		const char *sql = migrate_sql[have];
-		id_sha256(sql, strlen(sql), hash);
-		e = db->driver->script(db, sql, info);
-		if (e == ERR_OK)
-			e = DB_RUN(db, STMT_SCHEMA_INSERT, a, NULL,
-			    DB_INT(have + 1), DB_TEXT(hash),
-			    DB_INT(clock_wall_us()));
-		*is_applied = e == ERR_OK;
+	*is_applied = e == ERR_OK && have < MIGRATE_COUNT;
+	if (*is_applied)
+		e = migrate_apply(db, a, have + 1, info);
+	if (e != ERR_OK) {
+		db_rollback(db);
+		return e;
 	}
-	if (e == ERR_OK)
-		return db->driver->commit(db);
-	db->driver->rollback(db);
-	return e;
+	e = db_commit(db);
+	return e == ERR_OK ? e : migrate_failed(db, e, info);
 }
 
 enum err
@@ -131,7 +154,7 @@ store_migrate(
 	bool is_applied = true;
 
 	*applied = 0;
-	enum err e = migrate_connect(settings, &db, &target, info);
+	enum err e = migrate_connect(settings, true, &db, &target, info);
 	while (e == ERR_OK && is_applied) {
 		e = migrate_step(db, a, &is_applied, info);
 		if (e == ERR_OK && is_applied)

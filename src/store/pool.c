@@ -2,30 +2,19 @@
 #include "store/pool.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "base/clock.h"
-#include "base/list.h"
 #include "base/mem.h"
 #include "metrics/metrics.h"
-
-struct pool_waiter {
-	struct list link;
-	pthread_cond_t wake;
-	bool is_served; /* the permit is ours; db may be NULL: open one */
-	struct db *db;
-};
+#include "store/gate.h"
 
 struct pool {
 	struct pool_options o;
+	struct gate gate; /* size + overflow permits */
 	pthread_mutex_t lock;
-	struct list waiters;
 	struct db **idle; /* a stack: the warmest first */
 	int64_t n_idle;
-	int64_t n_out; /* permits given */
 };
 
 struct pool *
@@ -35,7 +24,7 @@ pool_new(const struct pool_options *o)
 
 	p->o = *o;
 	p->idle = mem_array((size_t)o->size, sizeof(struct db *));
-	list_init(&p->waiters);
+	gate_init(&p->gate, o->size + o->overflow);
 	pthread_mutex_init(&p->lock, NULL);
 	return p;
 }
@@ -47,92 +36,58 @@ pool_free(struct pool **pool)
 
 	if (p == NULL)
 		return;
-	assert(p->n_out == 0);
+	assert(p->gate.n_free == p->o.size + p->o.overflow);
 	for (int64_t i = 0; i < p->n_idle; i++)
 		p->o.driver->close(p->idle[i]);
+	gate_release(&p->gate);
 	pthread_mutex_destroy(&p->lock);
 	free(p->idle);
 	free(p);
 	*pool = NULL;
 }
 
-/* With the lock held: a permit and perhaps an idle connection. */
-static bool
-pool_try(struct pool *p, struct db **db)
-{
-	if (p->n_out >= p->o.size + p->o.overflow)
-		return false;
-	p->n_out++;
-	metric_add(METRIC_DB_POOL_IN_USE, 1);
-	*db = p->n_idle > 0 ? p->idle[--p->n_idle] : NULL;
-	return true;
-}
-
-/* With the lock held: wait in line for a permit. */
-static bool
-pool_wait(struct pool *p, struct db **db)
-{
-	struct pool_waiter w = {.is_served = false};
-	pthread_condattr_t attr;
-	struct timespec until;
-	int64_t deadline = clock_mono_ms() + p->o.timeout_ms;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w.wake, &attr);
-	pthread_condattr_destroy(&attr);
-	until.tv_sec = (time_t)(deadline / 1000);
-	until.tv_nsec = (long)(deadline % 1000) * 1000000;
-	list_add_tail(&p->waiters, &w.link);
-	while (!w.is_served &&
-	    pthread_cond_timedwait(&w.wake, &p->lock, &until) != ETIMEDOUT)
-		;
-	list_del(&w.link);
-	pthread_cond_destroy(&w.wake);
-	if (!w.is_served)
-		metric_add(METRIC_DB_POOL_TIMEOUTS, 1);
-	*db = w.db;
-	return w.is_served;
-}
-
-/* With the lock held: the permit of *db goes to the first in line or back. */
 static struct db *
-pool_pass_on(struct pool *p, struct db *db)
+pool_pop(struct pool *p)
 {
-	if (!list_is_empty(&p->waiters)) {
-		struct pool_waiter *w =
-		    LIST_ENTRY(p->waiters.next, struct pool_waiter, link);
-		list_del(&w->link);
-		w->db = db;
-		w->is_served = true;
-		pthread_cond_signal(&w->wake);
-		return NULL;
-	}
-	p->n_out--;
-	metric_add(METRIC_DB_POOL_IN_USE, -1);
-	if (db != NULL && p->n_idle < p->o.size) {
+	pthread_mutex_lock(&p->lock);
+	struct db *db = p->n_idle > 0 ? p->idle[--p->n_idle] : NULL;
+	pthread_mutex_unlock(&p->lock);
+	return db;
+}
+
+/* Is there room for it? */
+static bool
+pool_push(struct pool *p, struct db *db)
+{
+	pthread_mutex_lock(&p->lock);
+	bool has_room = p->n_idle < p->o.size;
+	if (has_room)
 		p->idle[p->n_idle++] = db;
-		return NULL;
-	}
-	return db; /* overflow: the caller closes it */
+	pthread_mutex_unlock(&p->lock);
+	return has_room;
+}
+
+static void
+pool_leave(struct pool *p)
+{
+	metric_add(METRIC_DB_POOL_IN_USE, -1);
+	gate_leave(&p->gate);
 }
 
 enum err
 pool_get(struct pool *p, struct db **out, struct err_info *info)
 {
-	struct db *db = NULL;
-
-	pthread_mutex_lock(&p->lock);
-	bool ok = (list_is_empty(&p->waiters) && pool_try(p, &db)) ||
-	    pool_wait(p, &db);
-	pthread_mutex_unlock(&p->lock);
-	if (!ok)
+	if (!gate_enter(&p->gate, p->o.timeout_ms)) {
+		metric_add(METRIC_DB_POOL_TIMEOUTS, 1);
 		return err_set(info, ERR_BUSY, "",
 		    "no database connection within %lld ms",
 		    (long long)p->o.timeout_ms);
+	}
+	metric_add(METRIC_DB_POOL_IN_USE, 1);
 
 	/* After a restart of the server every idle connection is dead: look at
 	 * each, it costs one system call. */
+	struct db *db = pool_pop(p);
 	if (db != NULL && p->o.driver->is_dead(db)) {
 		p->o.driver->close(db);
 		db = NULL;
@@ -140,10 +95,8 @@ pool_get(struct pool *p, struct db **out, struct err_info *info)
 	enum err e =
 	    db != NULL ? ERR_OK : p->o.driver->open(&db, &p->o.db, info);
 	if (e != ERR_OK) {
-		pthread_mutex_lock(&p->lock);
-		(void)pool_pass_on(p, NULL);
-		pthread_mutex_unlock(&p->lock);
-		return e;
+		pool_leave(p);
+		return e == ERR_NOT_FOUND ? ERR_DOWN : e;
 	}
 	*out = db;
 	return ERR_OK;
@@ -155,15 +108,8 @@ pool_put(struct pool *p, struct db **db)
 	struct db *d = *db;
 
 	*db = NULL;
-	if (!d->is_broken)
-		p->o.driver->rollback(d);
-	if (d->is_broken) {
+	db_rollback(d);
+	if (d->is_broken || !pool_push(p, d))
 		p->o.driver->close(d);
-		d = NULL;
-	}
-	pthread_mutex_lock(&p->lock);
-	d = pool_pass_on(p, d);
-	pthread_mutex_unlock(&p->lock);
-	if (d != NULL)
-		p->o.driver->close(d);
+	pool_leave(p);
 }

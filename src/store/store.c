@@ -4,23 +4,31 @@
  */
 #include "store/store.h"
 
-#include <assert.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
+#include "store/gate.h"
 #include "store/pool.h"
 #include "store/store_tx.h"
 
-#define STORE_TX_TRIES	 5
-#define STORE_BACKOFF_MS 500
+/* Operations notes 2.1: full jitter from 10 ms to a cap that doubles. */
+#define STORE_TX_TRIES	     5
+#define STORE_BACKOFF_MIN_MS 10
+#define STORE_BACKOFF_MAX_MS 500
+
+/* JSON around one id of a list: quotes, brackets, commas, an epoch. */
+#define STORE_ID_LIST_EXTRA 64
 
 struct store {
 	const struct settings *settings;
@@ -28,7 +36,9 @@ struct store {
 	struct pool *pool;
 	/* One writer at a time in this process when the driver says so: a
 	 * queue is fairer than SQLite's busy handler. */
-	pthread_mutex_t write_lock;
+	struct gate writer;
+	atomic_bool is_checked; /* the schema is ours */
+	atomic_bool is_down;	/* as last seen, to tell once */
 };
 
 static enum err
@@ -59,6 +69,11 @@ store_target(
 		const char *path = url + strlen("sqlite:");
 		if (str_starts(path, "///"))
 			path += 2;
+		/* Connections share a database through its file only. */
+		if (*path == '\0' || *path == ':' || str_starts(path, "//"))
+			return err_set(info, ERR_INVALID,
+			    "ARAGORA_DATABASE_URL",
+			    "must name a file: sqlite:path or sqlite:///path");
 		out->target = mem_strdup(path);
 	} else if (*url == '\0') {
 		mkdir(s->data_dir, 0750); /* may exist; opening tells */
@@ -75,28 +90,16 @@ store_target(
 	return e;
 }
 
-enum err
-store_open(
-    struct store **out, const struct settings *settings, struct err_info *info)
+/* A store that was opened while the database was away looks at the schema
+ * when it is back. */
+static enum err
+store_check(struct store *s, struct err_info *info)
 {
-	struct store *s = mem_zalloc(sizeof(*s));
 	struct store_schema schema;
 
-	*out = NULL;
-	s->settings = settings;
-	enum err e = store_target(settings, &s->target, info);
-	if (e != ERR_OK) {
-		free(s);
-		return e;
-	}
-	pthread_mutex_init(&s->write_lock, NULL);
-	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
-	    .db = {.target = s->target.target,
-		.timeout_ms = settings->db_timeout * 1000},
-	    .size = settings->db_pool_size,
-	    .overflow = settings->db_pool_max_overflow,
-	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000)});
-	e = store_schema(settings, &schema, info);
+	if (atomic_load(&s->is_checked))
+		return ERR_OK;
+	enum err e = store_schema(s->settings, &schema, info);
 	if (e == ERR_OK && schema.have != schema.want)
 		e = err_set(info, ERR_SCHEMA, "",
 		    schema.have < schema.want
@@ -105,10 +108,37 @@ store_open(
 			: "database schema is version %lld, newer than the "
 			  "%lld this program knows: upgrade it",
 		    (long long)schema.have, (long long)schema.want);
+	if (e == ERR_OK)
+		atomic_store(&s->is_checked, true);
+	return e;
+}
+
+enum err
+store_open(
+    struct store **out, const struct settings *settings, struct err_info *info)
+{
+	struct store *s = mem_zalloc(sizeof(*s));
+
+	*out = NULL;
+	s->settings = settings;
+	enum err e = store_target(settings, &s->target, info);
+	if (e != ERR_OK) {
+		free(s);
+		return e;
+	}
+	gate_init(&s->writer, 1);
+	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
+	    .db = {.target = s->target.target,
+		.timeout_ms = settings->db_timeout * 1000},
+	    .size = settings->db_pool_size,
+	    .overflow = settings->db_pool_max_overflow,
+	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000)});
+	e = store_check(s, info);
 	if (e != ERR_OK && e != ERR_DOWN) {
 		store_close(&s);
 		return e;
 	}
+	atomic_store(&s->is_down, e == ERR_DOWN); /* the caller tells */
 	*out = s;
 	return e;
 }
@@ -121,7 +151,7 @@ store_close(struct store **store)
 	if (s == NULL)
 		return;
 	pool_free(&s->pool);
-	pthread_mutex_destroy(&s->write_lock);
+	gate_release(&s->writer);
 	free(s->target.target);
 	free(s);
 	*store = NULL;
@@ -133,59 +163,106 @@ store_kind(const struct store *store)
 	return store->target.driver->name;
 }
 
-/* Full jitter (engine and operations notes): a random part of the cap. */
 static void
 store_tx_pause(int try)
 {
+	int64_t span = (STORE_BACKOFF_MAX_MS >> (STORE_TX_TRIES - 1 - try)) -
+	    STORE_BACKOFF_MIN_MS;
 	uint32_t random;
 
 	id_random(&random, sizeof(random));
-	long cap = STORE_BACKOFF_MS >> (STORE_TX_TRIES - 1 - try);
-	struct timespec ts = {.tv_nsec = (10 + (long)random % cap) * 1000000};
+	struct timespec ts = {
+	    .tv_nsec = (STORE_BACKOFF_MIN_MS + random % (span + 1)) * 1000000};
 	nanosleep(&ts, NULL);
 }
 
+/* Verbs have no room for a reason, so it is logged here, once per outage. */
+static void
+store_note(struct store *store, enum err e, const struct err_info *info)
+{
+	bool is_down = e == ERR_DOWN || e == ERR_UNCERTAIN;
+
+	if (e == ERR_BUSY) /* says nothing either way */
+		return;
+	if (is_down == atomic_exchange(&store->is_down, is_down))
+		return;
+	if (is_down)
+		log_warning("store.away", "database=%s reason=\"%s\"",
+		    store_kind(store), info->text);
+	else
+		log_info("store.back", "database=%s", store_kind(store));
+}
+
+/* is_lost: the connection went away before COMMIT was sent. */
 static enum err
-store_tx_once(struct store *store, bool is_write, store_tx_fn fn, void *arg,
-    struct err_info *info)
+store_tx_run(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+    bool *is_lost, struct err_info *info)
 {
 	struct db *db = NULL;
-	bool is_serial = is_write && store->target.driver->is_single_writer;
 
 	enum err e = pool_get(store->pool, &db, info);
 	if (e != ERR_OK)
 		return e;
-	if (is_serial)
-		pthread_mutex_lock(&store->write_lock);
-	e = db->driver->begin(db, is_write);
+	db->info = (struct err_info){0};
+	e = db_begin(db, is_write);
 	if (e == ERR_OK)
 		e = fn(db, arg);
 	if (e == ERR_OK)
-		e = db->driver->commit(db);
-	if (e != ERR_OK && !db->is_broken)
-		db->driver->rollback(db);
-	if (is_serial)
-		pthread_mutex_unlock(&store->write_lock);
-	pool_put(store->pool, &db);
+		e = db_commit(db);
+	*is_lost = e == ERR_DOWN;
+	if (e != ERR_OK && db->info.text[0] != '\0')
+		*info = db->info;
+	pool_put(store->pool, &db); /* rolls back what is open */
 	return e;
+}
+
+static enum err
+store_tx_once(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+    bool *is_lost, struct err_info *info)
+{
+	bool is_serial = is_write && store->target.driver->is_single_writer;
+
+	*is_lost = false;
+	/* In line before a connection is taken: those who wait to write must
+	 * not keep the readers from theirs. */
+	if (is_serial &&
+	    !gate_enter(&store->writer, store->settings->db_timeout * 1000))
+		return err_set(
+		    info, ERR_BUSY, "", "the database is being written to");
+	enum err e = store_tx_run(store, is_write, fn, arg, is_lost, info);
+	if (is_serial)
+		gate_leave(&store->writer);
+	return e;
+}
+
+static enum err
+store_tx_tries(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+    struct err_info *info)
+{
+	for (int try = 0;;) {
+		bool is_lost;
+		*info = (struct err_info){0};
+		enum err e =
+		    store_tx_once(store, is_write, fn, arg, &is_lost, info);
+		if ((e != ERR_RETRY && !is_lost) || ++try == STORE_TX_TRIES)
+			return e == ERR_RETRY ? ERR_BUSY : e;
+		store_tx_pause(try);
+	}
 }
 
 enum err
 store_tx(struct store *store, bool is_write, store_tx_fn fn, void *arg,
     struct err_info *info)
 {
-	enum err e = ERR_OK;
+	struct err_info unread;
 
-	for (int try = 0; try < STORE_TX_TRIES; try++) {
-		if (try > 0)
-			store_tx_pause(try);
-		e = store_tx_once(store, is_write, fn, arg, info);
-		/* A lost connection deserves one more, fresh one; an
-		 * unreachable server should be reported, not waited for. */
-		if (e != ERR_RETRY && !(e == ERR_DOWN && try == 0))
-			break;
-	}
-	return e == ERR_RETRY ? ERR_BUSY : e;
+	if (info == NULL)
+		info = &unread;
+	enum err e = store_check(store, info);
+	if (e == ERR_OK)
+		e = store_tx_tries(store, is_write, fn, arg, info);
+	store_note(store, e, info);
+	return e;
 }
 
 enum err
@@ -197,6 +274,34 @@ store_clock(struct db *db, struct arena *a, int64_t *now_us)
 	if (e == ERR_OK)
 		*now_us = db_int(&r, 0, 0);
 	return e;
+}
+
+const char *
+store_id_list(
+    struct arena *a, const char *const *ids, const int64_t *epochs, size_t n)
+{
+	size_t max = STORE_ID_LIST_EXTRA;
+	struct buf b;
+	struct json_w w;
+
+	for (size_t i = 0; i < n; i++)
+		max += strlen(ids[i]) * strlen("\\u0000") + STORE_ID_LIST_EXTRA;
+	buf_init(&b, max);
+	json_w_init(&w, &b);
+	json_w_begin_array(&w, NULL);
+	for (size_t i = 0; i < n; i++) {
+		if (epochs != NULL)
+			json_w_begin_array(&w, NULL);
+		json_w_str(&w, NULL, ids[i]);
+		if (epochs != NULL) {
+			json_w_int(&w, NULL, epochs[i]);
+			json_w_end_array(&w);
+		}
+	}
+	json_w_end_array(&w);
+	const char *list = arena_strdup(a, buf_text(&b));
+	buf_release(&b);
+	return list;
 }
 
 static enum err

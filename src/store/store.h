@@ -11,8 +11,11 @@
  * Errors of every verb: ERR_BUSY (no connection within
  * ARAGORA_DB_POOL_TIMEOUT, or SQLite's lock not free in time), ERR_DOWN
  * (database unreachable), ERR_FULL (disk), ERR_UNCERTAIN (connection lost in
- * COMMIT), ERR_INTERNAL (a bug: bad statement). Serialization failures and
- * connections lost before COMMIT are retried inside.
+ * COMMIT, and asking again did not help), ERR_SCHEMA (the store was opened
+ * while the database was away, and it came back with another schema),
+ * ERR_INTERNAL (a bug: bad statement). Serialization failures and connections
+ * lost before COMMIT are retried inside. Why a database is away is logged
+ * once, as is that it is back.
  */
 #pragma once
 
@@ -207,26 +210,28 @@ struct store_transition {
 	double confidence;
 	bool consensus_reached;
 	bool is_release; /* give the lease back in the same transaction */
-	/* out: ERR_OK, ERR_FENCED (nothing of it was written) */
+	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
+	 * (the answer to COMMIT was lost). The last is an input as well. */
 	enum err outcome;
 };
 /* Group commit: all transitions in one database transaction; a fenced one
  * does not touch the others. The return value is about the transaction as a
  * whole; outcome about each. A final status sets completed_us and drops the
- * lease. */
+ * lease. After ERR_UNCERTAIN call it again with the same, unchanged
+ * transitions: what landed is recognised and not written twice. */
 enum err store_commit(struct store *store, struct store_transition *const *t,
     size_t n) MUST_CHECK;
 
 /* Claim up to max debates that are pending, or running with an expired lease,
  * by priority and age: status running, lease_epoch + 1, attempts + 1. Counted
  * over all runners, no more than what each asks for itself. */
+enum err store_claim(struct store *store, struct arena *a, const char *runner,
+    int64_t lease_us, int64_t max, struct store_debate **rows, size_t *n)
+    MUST_CHECK;
 /* Claim this one debate; ERR_NOT_FOUND when it is not claimable. */
 enum err store_claim_one(struct store *store, struct arena *a,
     const char *runner, int64_t lease_us, const char *debate_id,
     struct store_debate *row) MUST_CHECK;
-enum err store_claim(struct store *store, struct arena *a, const char *runner,
-    int64_t lease_us, int64_t max, struct store_debate **rows, size_t *n)
-    MUST_CHECK;
 /* Extend the leases of n debates; lost[i] tells which are no longer ours. */
 enum err store_heartbeat(struct store *store, const char *const *debate_ids,
     const int64_t *lease_epochs, size_t n, int64_t lease_us, bool *lost)

@@ -76,6 +76,8 @@ store_debate_from(
 
 /* ---- create ---- */
 
+#define STORE_CREATE_TRIES 3
+
 struct store_create {
 	struct arena *a;
 	const struct store_debate *d;
@@ -83,6 +85,7 @@ struct store_create {
 	const char *hash;
 	int64_t max_queued;
 	const char *existing_id;
+	bool is_uncertain; /* an earlier COMMIT of the same */
 	struct err_info *info;
 };
 
@@ -111,6 +114,12 @@ store_create_tx(struct db *db, void *arg)
 	enum err e;
 
 	c->existing_id = NULL;
+	if (c->is_uncertain) {
+		e = DB_RUN(db, STMT_DEBATE_GET, c->a, &r, DB_TEXT(d->tenant),
+		    DB_TEXT(d->id));
+		if (e != ERR_OK || r.rows > 0)
+			return e;
+	}
 	if (c->key != NULL) {
 		e = store_create_by_key(db, c);
 		if (e != ERR_OK || c->existing_id != NULL)
@@ -142,10 +151,20 @@ store_debate_create(struct store *store, struct arena *a,
 	    .max_queued = max_queued,
 	    .info = info};
 
-	enum err e = store_tx(store, true, store_create_tx, &c, info);
-	if (e == ERR_EXISTS && idempotency_key != NULL) /* lost a race */
+	enum err e = ERR_OK;
+	for (int i = 0; i < STORE_CREATE_TRIES; i++) {
 		e = store_tx(store, true, store_create_tx, &c, info);
+		if (e == ERR_UNCERTAIN)
+			c.is_uncertain = true;
+		/* The row that is in the way came from a parallel request with
+		 * the same key, or from our own first try: look again. */
+		else if (e != ERR_EXISTS ||
+		    (idempotency_key == NULL && !c.is_uncertain))
+			break;
+	}
 	*existing_id = c.existing_id;
+	if (c.is_uncertain && e != ERR_OK && e != ERR_CONFLICT)
+		return ERR_UNCERTAIN;
 	return e;
 }
 
@@ -193,7 +212,7 @@ struct store_list {
 	int64_t total;
 };
 
-/* Lower-cased "%text%" with LIKE's own characters escaped by '!'. */
+/* "%text%" with LIKE's own characters escaped by '!'. */
 static const char *
 store_like(struct arena *a, const char *text)
 {
@@ -206,7 +225,7 @@ store_like(struct arena *a, const char *text)
 	for (; *text != '\0'; text++) {
 		if (strchr("%_!", *text) != NULL)
 			buf_putc(&b, '!');
-		buf_putc(&b, str_lower(*text));
+		buf_putc(&b, *text);
 	}
 	buf_putc(&b, '%');
 	char *like = arena_strdup(a, buf_text(&b));
@@ -329,6 +348,7 @@ struct store_cancel {
 	const char *tenant;
 	const char *id;
 	struct store_event *event;
+	bool is_uncertain; /* an earlier COMMIT of the same */
 };
 
 static enum err
@@ -337,9 +357,15 @@ store_cancel_tx(struct db *db, void *arg)
 	struct store_cancel *c = arg;
 	struct db_result r;
 	int64_t now = clock_wall_us();
+	bool is_landed = false;
+	enum err e = ERR_OK;
 
-	enum err e = DB_RUN(db, STMT_DEBATE_CANCEL, c->a, &r,
-	    DB_TEXT(c->tenant), DB_TEXT(c->id), DB_INT(now));
+	if (c->is_uncertain)
+		e = store_event_landed(db, c->a, c->id, c->event, &is_landed);
+	if (e != ERR_OK || is_landed)
+		return e;
+	e = DB_RUN(db, STMT_DEBATE_CANCEL, c->a, &r, DB_TEXT(c->tenant),
+	    DB_TEXT(c->id), DB_INT(now));
 	if (e != ERR_OK)
 		return e;
 	if (r.rows == 0) {
@@ -349,6 +375,7 @@ store_cancel_tx(struct db *db, void *arg)
 			return e;
 		return r.rows == 0 ? ERR_NOT_FOUND : ERR_CONFLICT;
 	}
+	c->is_uncertain = false;
 	c->event->seq = db_int(&r, 0, 0);
 	c->event->created_us = now;
 	return store_event_put(db, c->a, c->id, c->event);
@@ -362,6 +389,12 @@ store_debate_cancel(struct store *store, const char *tenant, const char *id,
 	    .a = arena_new(0), .tenant = tenant, .id = id, .event = event};
 	enum err e = store_tx(store, true, store_cancel_tx, &c, NULL);
 
+	if (e == ERR_UNCERTAIN) {
+		c.is_uncertain = true;
+		e = store_tx(store, true, store_cancel_tx, &c, NULL);
+		if (e != ERR_OK && c.is_uncertain)
+			e = ERR_UNCERTAIN;
+	}
 	arena_free(&c.a);
 	return e;
 }

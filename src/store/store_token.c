@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * API tokens and the list of runners.
+ * API tokens: found by the hash of what the caller shows.
  */
 #include "base/clock.h"
 #include "store/store_tx.h"
