@@ -138,7 +138,7 @@ debate_messages(struct req *req, struct res *res)
 	if (status != HTTP_OK)
 		return status;
 	enum err e = store_turn_list(
-	    req->app->store, req->arena, row.id, &turns, &n_turns);
+	    req->app->store, req->arena, row.tenant, row.id, &turns, &n_turns);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	struct debate_message *messages =
@@ -193,8 +193,8 @@ debate_events(struct req *req, struct res *res)
 		status = debate_out_fetch(req, res, &row);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = store_event_list(req->app->store, req->arena, row.id,
-	    in.since, in.limit, &events, &n);
+	enum err e = store_event_list(req->app->store, req->arena, row.tenant,
+	    row.id, in.since, in.limit, &events, &n);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	int64_t last = n == 0 ? in.since : events[n - 1].seq;

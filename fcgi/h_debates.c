@@ -103,8 +103,8 @@ debate_get(struct req *req, struct res *res)
 	enum http_status status = debate_out_fetch(req, res, &row);
 	if (status != HTTP_OK)
 		return status;
-	enum err e =
-	    store_turn_list(req->app->store, req->arena, row.id, &turns, &n);
+	enum err e = store_turn_list(
+	    req->app->store, req->arena, row.tenant, row.id, &turns, &n);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);

@@ -85,8 +85,8 @@ backfill_page(struct backfill *b, struct job *job)
 	size_t bytes = 0;
 	size_t n;
 
-	enum err e = store_event_list(b->store, job->arena, job->debate_id,
-	    job->since, PAGE_ROWS, &rows, &n);
+	enum err e = store_event_list(b->store, job->arena, job->tenant,
+	    job->debate_id, job->since, PAGE_ROWS, &rows, &n);
 	if (e != ERR_OK)
 		return e;
 	metric_add(METRIC_WS_BACKFILLS, 1);
@@ -119,7 +119,8 @@ backfill_lookup(struct backfill *b, struct job *job)
 	enum err e = store_debate_get(
 	    b->store, job->arena, job->tenant, job->debate_id, &d);
 	if (e == ERR_OK && job->wants_frame)
-		e = store_turn_list(b->store, job->arena, d.id, &turns, &n);
+		e = store_turn_list(
+		    b->store, job->arena, job->tenant, d.id, &turns, &n);
 	if (e != ERR_OK)
 		return e;
 	if (!str_eq(d.id, job->debate_id))

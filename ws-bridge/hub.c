@@ -71,13 +71,15 @@ hub_close(struct hub **hp)
 void
 hub_read_table(struct hub *h, struct hub_topic *ht, int64_t since)
 {
+	if (ht->tenant == NULL) /* the lookup will read on */
+		return;
 	list_for_each (it, &ht->reads)
 		if (LIST_ENTRY(it, struct hub_read, node)->since == since)
 			return;
 	struct hub_read *read = mem_zalloc(sizeof(*read));
 	read->since = since;
 	list_add_tail(&ht->reads, &read->node);
-	struct job *job = job_new(JOB_PAGE, ht->t.id, NULL);
+	struct job *job = job_new(JOB_PAGE, ht->t.id, ht->tenant);
 	job->since = since;
 	backfill_submit(h->backfill, job);
 }
@@ -209,6 +211,8 @@ hub_on_lookup(struct hub *h, struct job *job)
 		return;
 	}
 	if (job->err == ERR_OK) {
+		if (ht->tenant == NULL)
+			ht->tenant = mem_strdup(job->tenant);
 		if (!ht->t.is_live)
 			topic_start(&ht->t, job->last_seq);
 		if (job->last_seq > ht->t.head)

@@ -29,6 +29,7 @@ struct hub_topic {
 	struct list in_all;
 	struct list reads;
 	struct list lookups; /* struct hub_lookup */
+	char *tenant;	     /* whose it is; NULL until a lookup told */
 	bool needs_read;     /* one failed or brought nothing */
 	bool is_on_bus;
 	int64_t table_head; /* newest seq we know the table to have */

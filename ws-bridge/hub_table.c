@@ -106,5 +106,6 @@ hub_topic_free(struct hub *h, struct hub_topic *ht)
 	list_del(&ht->in_all);
 	h->n_topics--;
 	topic_release(&ht->t);
+	free(ht->tenant);
 	free(ht);
 }

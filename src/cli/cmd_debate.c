@@ -228,8 +228,8 @@ debate_follow(struct debate_cmd *d)
 	struct store_event *rows;
 	size_t n;
 
-	enum err e = store_event_list(
-	    d->store, a, d->id, d->seen, DEBATE_PAGE, &rows, &n);
+	enum err e = store_event_list(d->store, a, STORE_TENANT_DEFAULT, d->id,
+	    d->seen, DEBATE_PAGE, &rows, &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct json *data = NULL;
 		d->seen = rows[i].seq;
@@ -378,7 +378,8 @@ debate_conclude(struct debate_cmd *d)
 
 	if (store_debate_get(d->store, d->arena, STORE_TENANT_DEFAULT, d->id,
 		&row) != ERR_OK ||
-	    store_turn_list(d->store, d->arena, d->id, &turns, &n) != ERR_OK)
+	    store_turn_list(d->store, d->arena, STORE_TENANT_DEFAULT, d->id,
+		&turns, &n) != ERR_OK)
 		return CMD_UNAVAILABLE;
 	if (d->is_json) {
 		buf_init(&b, 256u << 20);

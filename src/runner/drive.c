@@ -48,6 +48,7 @@ struct run {
 	struct drive *drive;
 	struct debate *debate;
 	char *id;
+	char *tenant;
 	int64_t epoch;
 	struct list calls; /* waiting and under way */
 	int n_calling;
@@ -274,6 +275,7 @@ run_free(struct run *r)
 	list_del(&r->link);
 	debate_free(&r->debate);
 	free(r->id);
+	free(r->tenant);
 	free(r);
 }
 
@@ -316,7 +318,8 @@ run_apply(struct run *r, const struct debate_output *out)
 		run_stop_calls(r);
 		loop_timer_del(r->drive->o.loop, &r->deadline);
 	}
-	writer_commit(r->drive->writer, &out->transition, r->epoch, c);
+	writer_commit(
+	    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
 }
 
 static void
@@ -395,12 +398,14 @@ drive_on_claimed(void *arg, struct arena *a UNUSED,
 	int64_t now = clock_wall_us();
 
 	if (d->is_stopping) {
-		writer_release(d->writer, row->id, row->lease_epoch);
+		writer_release(
+		    d->writer, row->tenant, row->id, row->lease_epoch);
 		return;
 	}
 	struct run *r = mem_zalloc(sizeof(*r));
 	r->drive = d;
 	r->id = mem_strdup(row->id);
+	r->tenant = mem_strdup(row->tenant);
 	r->epoch = row->lease_epoch;
 	list_init(&r->calls);
 	r->deadline = (struct loop_timer){.fn = run_on_deadline, .arg = r};
@@ -580,7 +585,7 @@ drive_stop(struct drive *d)
 		struct run *r = LIST_ENTRY(it, struct run, link);
 		run_stop_calls(r);
 		if (!r->is_dead && !r->is_ended)
-			writer_release(d->writer, r->id, r->epoch);
+			writer_release(d->writer, r->tenant, r->id, r->epoch);
 	}
 	writer_stop(d->writer);
 	/* Commits that ended a debate are counted, claims handed back. */

@@ -42,13 +42,14 @@ void writer_free(struct writer **w);
 
 /* The transition is copied. In order per debate; on_commit tells. */
 void writer_commit(struct writer *w, const struct store_transition *t,
-    int64_t epoch, void *tag);
+    const char *tenant, int64_t epoch, void *tag);
 /* Claim up to max; only_id (may be NULL) names the one wanted. */
 void writer_claim(struct writer *w, int64_t max, const char *only_id);
 /* Extend leases; the arrays are copied. */
 void writer_heartbeat(struct writer *w, const char *const *ids,
     const int64_t *epochs, size_t n, int64_t active);
-void writer_release(struct writer *w, const char *id, int64_t epoch);
+void writer_release(
+    struct writer *w, const char *tenant, const char *id, int64_t epoch);
 /* A transient event, published by the writer thread after what is queued
  * before it. */
 void writer_publish(

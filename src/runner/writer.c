@@ -44,6 +44,7 @@ struct writer_job {
 	void *tag;
 	enum err result;
 	int64_t max;
+	const char *tenant;
 	const char *id;
 	const char **ids;
 	int64_t *epochs;
@@ -141,13 +142,14 @@ writer_copy_events(struct arena *a, struct store_transition *t)
 }
 
 void
-writer_commit(struct writer *w, const struct store_transition *t, int64_t epoch,
-    void *tag)
+writer_commit(struct writer *w, const struct store_transition *t,
+    const char *tenant, int64_t epoch, void *tag)
 {
 	struct writer_job *j = writer_job_new(WRITER_COMMIT);
 
 	j->transition = *t;
 	j->transition.lease_epoch = epoch;
+	j->transition.tenant = arena_strdup(j->arena, tenant);
 	j->transition.debate_id = arena_strdup(j->arena, t->debate_id);
 	j->transition.result = arena_strdup(j->arena, t->result);
 	j->transition.error = arena_strdup(j->arena, t->error);
@@ -186,14 +188,16 @@ writer_heartbeat(struct writer *w, const char *const *ids,
 }
 
 void
-writer_release(struct writer *w, const char *id, int64_t epoch)
+writer_release(
+    struct writer *w, const char *tenant, const char *id, int64_t epoch)
 {
 	if (w->is_joined) {
-		(void)!store_release(w->store, id, epoch);
+		(void)!store_release(w->store, tenant, id, epoch);
 		return;
 	}
 	struct writer_job *j = writer_job_new(WRITER_RELEASE);
 
+	j->tenant = arena_strdup(j->arena, tenant);
 	j->id = arena_strdup(j->arena, id);
 	j->max = epoch;
 	writer_push(w, j);
@@ -326,44 +330,6 @@ writer_publish_commit(struct writer *w, struct writer_job *j)
 		writer_ring(w, m, t->n_events);
 }
 
-/* After an uncertain COMMIT: did the transition land? Its events are in the
- * table under our epoch's sequence numbers, or they are not. */
-static enum err
-writer_resolve(struct writer *w, struct writer_job *j, bool *is_landed)
-{
-	struct store_transition *t = &j->transition;
-	struct store_event *rows;
-	size_t n = 0;
-
-	*is_landed = false;
-	if (t->n_events == 0)
-		return ERR_OK; /* turns are upserts: repeating is harmless */
-	int64_t first = t->events[0].seq;
-	enum err e = store_event_list(
-	    w->store, j->arena, t->debate_id, first - 1, 1, &rows, &n);
-	*is_landed = e == ERR_OK && n == 1 && rows[0].seq == first &&
-	    rows[0].created_us == t->events[0].created_us &&
-	    str_eq(rows[0].type, t->events[0].type);
-	return e;
-}
-
-/* One transaction was one unit: either every accepted one landed or none. */
-static enum err
-writer_settle(struct writer *w, struct writer_job **group, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		bool is_landed;
-		if (group[i]->transition.outcome != ERR_OK ||
-		    group[i]->transition.n_events == 0)
-			continue;
-		enum err e = writer_resolve(w, group[i], &is_landed);
-		if (e != ERR_OK)
-			return ERR_UNCERTAIN;
-		return is_landed ? ERR_OK : ERR_RETRY;
-	}
-	return ERR_RETRY;
-}
-
 static void
 writer_do_commits(struct writer *w, struct writer_job **group, size_t n)
 {
@@ -372,15 +338,13 @@ writer_do_commits(struct writer *w, struct writer_job **group, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		t[i] = &group[i]->transition;
-	for (bool is_uncertain = false;;) {
-		e = is_uncertain ? writer_settle(w, group, n)
-				 : store_commit(w->store, t, n);
-		writer_note(w, e == ERR_RETRY ? ERR_OK : e);
+	/* What is uncertain is settled by asking the store again. */
+	for (;;) {
+		e = store_commit(w->store, t, n);
+		writer_note(w, e);
 		if (e == ERR_OK || writer_gives_up(w))
 			break;
-		is_uncertain = e == ERR_UNCERTAIN;
-		if (e != ERR_RETRY)
-			writer_pause(WRITER_RETRY_MS);
+		writer_pause(WRITER_RETRY_MS);
 	}
 	metric_add(METRIC_RUNNER_COMMITS, 1);
 	metric_add(METRIC_RUNNER_TRANSITIONS, (int64_t)n);
@@ -410,8 +374,8 @@ writer_do_claim(struct writer *w, struct writer_job *j)
 	j->turns = ARENA_ARRAY(j->arena, j->n + 1, struct store_turn *);
 	j->n_turns = ARENA_ARRAY(j->arena, j->n + 1, size_t);
 	for (size_t i = 0; i < j->n; i++) {
-		e = store_turn_list(w->store, j->arena, j->rows[i].id,
-		    &j->turns[i], &j->n_turns[i]);
+		e = store_turn_list(w->store, j->arena, j->rows[i].tenant,
+		    j->rows[i].id, &j->turns[i], &j->n_turns[i]);
 		if (e != ERR_OK) {
 			/* Its lease runs out; another claim will find it. */
 			writer_note(w, e);
@@ -509,7 +473,7 @@ writer_do(struct writer *w, struct writer_job **group, size_t n)
 		break;
 	case WRITER_RELEASE:
 		/* Fenced or unreachable: the lease runs out by itself. */
-		(void)!store_release(w->store, j->id, j->max);
+		(void)!store_release(w->store, j->tenant, j->id, j->max);
 		break;
 	}
 }

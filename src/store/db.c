@@ -12,8 +12,9 @@
 #include "base/str.h"
 
 static const struct stmt_row stmt_rows[STMT__COUNT] = {
-#define STMT(id, types, cols, text, pg_text)                                   \
+#define STMT(id, whose, types, cols, text, pg_text)                            \
 	[STMT_##id] = {.name = #id,                                            \
+	    .scope = STMT_SCOPE_##whose,                                       \
 	    .params = types,                                                   \
 	    .columns = cols,                                                   \
 	    .sql = text,                                                       \
@@ -63,13 +64,13 @@ db_note(struct db *db, enum err e, const struct err_info *info)
 }
 
 enum err
-db_begin(struct db *db, bool is_write)
+db_begin(struct db *db, enum db_tx kind)
 {
 	struct err_info info = {0};
 
 	db->is_failed = false;
-	db->is_write = is_write;
-	return db_note(db, db->driver->begin(db, is_write, &info), &info);
+	db->kind = kind;
+	return db_note(db, db->driver->begin(db, kind, &info), &info);
 }
 
 enum err
@@ -79,7 +80,7 @@ db_commit(struct db *db)
 
 	assert(!db->is_failed);
 	enum err e = db_note(db, db->driver->commit(db, &info), &info);
-	return e == ERR_DOWN && db->is_write ? ERR_UNCERTAIN : e;
+	return e == ERR_DOWN && db->kind == DB_WRITE ? ERR_UNCERTAIN : e;
 }
 
 void
@@ -90,22 +91,36 @@ db_rollback(struct db *db)
 }
 
 enum err
-db_run(struct db *db, enum stmt id, const struct db_value *values, size_t n,
+db_queue(struct db *db, enum stmt id, const struct db_value *values, size_t n,
     struct arena *a, struct db_result *result)
 {
 	static const char types[] = {
 	    [DB_TYPE_INT] = 'i', [DB_TYPE_DOUBLE] = 'd', [DB_TYPE_TEXT] = 't'};
 	const struct stmt_row *row = stmt_row(id);
-	struct db_result ignored;
 	struct err_info info = {0};
 
 	assert(strlen(row->params) == n);
 	for (size_t i = 0; i < n; i++)
 		assert(row->params[i] == types[values[i].type]);
-	enum err e = db->driver->run(
-	    db, id, values, n, a, result != NULL ? result : &ignored, &info);
-	if (e == ERR_INTERNAL)
-		log_error("store.statement", "stmt=%s error=%s", row->name,
-		    info.text);
-	return db_note(db, e, &info);
+	/* No tenant is nobody, not everybody. */
+	assert(row->scope != STMT_SCOPE_TENANT || !str_is_empty(values[0].t));
+	return db_note(
+	    db, db->driver->queue(db, id, values, n, a, result, &info), &info);
+}
+
+enum err
+db_sync(struct db *db)
+{
+	struct err_info info = {0};
+
+	return db_note(db, db->driver->sync(db, &info), &info);
+}
+
+enum err
+db_run(struct db *db, enum stmt id, const struct db_value *values, size_t n,
+    struct arena *a, struct db_result *result)
+{
+	enum err e = db_queue(db, id, values, n, a, result);
+
+	return e == ERR_OK ? db_sync(db) : e;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,14 +14,17 @@
 #include "base/err.h"
 
 enum stmt {
-#define STMT(id, params, columns, sql, pgsql) STMT_##id,
+#define STMT(id, scope, params, columns, sql, pgsql) STMT_##id,
 #include "store/stmt.def"
 #undef STMT
 	STMT__COUNT
 };
 
+/* Whose rows it touches: stmt.def tells. */
+enum stmt_scope { STMT_SCOPE_TENANT, STMT_SCOPE_SYSTEM, STMT_SCOPE_NONE };
 struct stmt_row {
 	const char *name;
+	enum stmt_scope scope;
 	const char *params;
 	int columns;
 	const char *sql;
@@ -51,10 +55,17 @@ double db_double(const struct db_result *r, size_t row, int column);
 
 struct db; /* a connection; each driver derives its own from it */
 
+/* What a transaction is for. DB_READ_ONE holds exactly one statement, and so
+ * costs one round trip. */
+enum db_tx { DB_READ, DB_READ_ONE, DB_WRITE };
+
 struct db_options {
 	const char *target; /* file or conninfo, never logged */
 	int64_t timeout_ms; /* lock wait, statement timeout */
 	bool is_creating;   /* make the SQLite file when there is none */
+	/* Statements may stay prepared on the server: shared by all
+	 * connections, cleared by one that finds it untrue. NULL = no. */
+	atomic_bool *can_prepare;
 };
 
 struct db_driver {
@@ -67,13 +78,20 @@ struct db_driver {
 	void (*close)(struct db *db);
 	/* Has the other side hung up while we were idle? */
 	bool (*is_dead)(struct db *db);
-	enum err (*begin)(struct db *db, bool is_write, struct err_info *info);
+	enum err (*begin)(
+	    struct db *db, enum db_tx kind, struct err_info *info);
 	/* ERR_DOWN: sent, but the answer never came. */
 	enum err (*commit)(struct db *db, struct err_info *info);
 	void (*rollback)(struct db *db);
-	enum err (*run)(struct db *db, enum stmt id,
+	/* Values are copied; the result is filled by then or by sync. */
+	enum err (*queue)(struct db *db, enum stmt id,
 	    const struct db_value *values, size_t n, struct arena *a,
 	    struct db_result *result, struct err_info *info);
+	/* Wait for all that was queued; its first error. */
+	enum err (*sync)(struct db *db, struct err_info *info);
+	/* Do statements stay prepared on this server between transactions? A
+	 * pooler in between may say yes and lose them. NULL = always. */
+	bool (*keeps_prepared)(const struct db_options *o);
 	/* Several statements of a migration. */
 	enum err (*script)(
 	    struct db *db, const char *sql, struct err_info *info);
@@ -89,7 +107,7 @@ struct db_driver {
 struct db {
 	const struct db_driver *driver;
 	bool is_broken;	      /* close it instead of using it again */
-	bool is_write;	      /* the transaction that is open */
+	enum db_tx kind;      /* of the transaction that is open */
 	bool is_failed;	      /* a statement of it went wrong */
 	struct err_info info; /* of the last failure */
 };
@@ -99,16 +117,26 @@ extern const struct db_driver db_pgsql;
 
 /* A transaction in which a statement failed can only be rolled back, on
  * PostgreSQL by its nature and on SQLite by this. */
-enum err db_begin(struct db *db, bool is_write) MUST_CHECK;
+enum err db_begin(struct db *db, enum db_tx kind) MUST_CHECK;
 /* ERR_UNCERTAIN: a write may have happened or not. ERR_DOWN: only reads were
  * lost. */
 enum err db_commit(struct db *db) MUST_CHECK;
 void db_rollback(struct db *db);
 
-/* Run with values checked against the row's signature. result may be NULL. */
+/* Run with values checked against the row's signature. result may be NULL.
+ * A queued statement is sent without waiting; its result is there after
+ * db_sync, and its error comes from there, from the next db_run or from
+ * db_commit. */
 enum err db_run(struct db *db, enum stmt id, const struct db_value *values,
     size_t n, struct arena *a, struct db_result *result) MUST_CHECK;
+enum err db_queue(struct db *db, enum stmt id, const struct db_value *values,
+    size_t n, struct arena *a, struct db_result *result) MUST_CHECK;
+enum err db_sync(struct db *db) MUST_CHECK;
+
+#define DB_VALUES(...)                                                         \
+	(const struct db_value[]){__VA_ARGS__},                                \
+	    ARRAY_LEN(((const struct db_value[]){__VA_ARGS__}))
 #define DB_RUN(db, id, a, result, ...)                                         \
-	db_run((db), (id), (const struct db_value[]){__VA_ARGS__},             \
-	    ARRAY_LEN(((const struct db_value[]){__VA_ARGS__})), (a),          \
-	    (result))
+	db_run((db), (id), DB_VALUES(__VA_ARGS__), (a), (result))
+#define DB_QUEUE(db, id, a, result, ...)                                       \
+	db_queue((db), (id), DB_VALUES(__VA_ARGS__), (a), (result))

@@ -1,232 +1,339 @@
 /* SPDX-License-Identifier: MIT
  *
- * The PostgreSQL driver. Safe behind a transaction-mode pooler: unnamed
- * statements only, no session state, no startup options.
+ * The PostgreSQL driver: transactions and statements, in pipeline mode.
+ *
+ * BEGIN, the settings of the transaction and its first statement travel
+ * together: one round trip. Everything a transaction needs is set inside of
+ * it, and statements are unnamed unless the server was seen to keep them, so
+ * it works behind a pooler in transaction mode.
  */
+#include "store/db_pgsql.h"
+
 #include <assert.h>
 #include <errno.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "store/db.h"
 
-#define DB_PGSQL_CONNECT_MS  5000
 #define DB_PGSQL_SCHEMA_LOCK "7310581203"
 #define DB_PGSQL_PARAMS_MAX  32
 #define DB_PGSQL_NUMBER_SIZE 40
+#define DB_PGSQL_NAME_SIZE   24
+/* The server ends a statement by itself; after this it is not there. */
+#define DB_PGSQL_GRACE_MS 5000
 
-struct db_pgsql_conn {
-	struct db base;
-	PGconn *handle;
-	pid_t owner;
-	int64_t timeout_ms;
+/* The second limit is for a process that stops in the middle: its locks must
+ * not outlive its lease by much. */
+#define DB_PGSQL_TIMEOUTS                                                      \
+	"set_config('statement_timeout', $1, true), "                          \
+	"set_config('idle_in_transaction_session_timeout', $1, true)"
+
+static const char *const db_pgsql_own[DB_PGSQL__COUNT - STMT__COUNT] = {
+    [DB_PGSQL_BEGIN - STMT__COUNT] = "BEGIN",
+    [DB_PGSQL_BEGIN_READ - STMT__COUNT] = "BEGIN READ ONLY",
+    [DB_PGSQL_SETTINGS - STMT__COUNT] =
+	"SELECT " DB_PGSQL_TIMEOUTS ", set_config('aragora.tenant', $2, true), "
+	"set_config('transaction_read_only', $3, true)",
+    [DB_PGSQL_TENANT - STMT__COUNT] =
+	"SELECT set_config('aragora.tenant', $1, true)",
+    [DB_PGSQL_COMMIT - STMT__COUNT] = "COMMIT",
 };
 
-static struct db_pgsql_conn *
-db_pgsql_conn(struct db *db)
+static const char *
+db_pgsql_sql(int slot)
 {
-	struct db_pgsql_conn *c = CONTAINER_OF(db, struct db_pgsql_conn, base);
-	assert(c->owner == getpid());
-	return c;
+	if (slot >= STMT__COUNT)
+		return db_pgsql_own[slot - STMT__COUNT];
+	const struct stmt_row *row = stmt_row((enum stmt)slot);
+	return row->pgsql != NULL ? row->pgsql : row->sql;
 }
 
-/* SQLSTATE class by class; the table of operations.md 2.1. */
-static enum err
-db_pgsql_state(const char *state)
+/* ---- the pipeline ---- */
+
+static struct db_pgsql_sent *
+db_pgsql_note(struct db_pgsql_conn *c, int slot)
 {
-	static const struct {
-		const char *prefix;
-		enum err e;
-	} map[] = {
-	    {"23505", ERR_EXISTS},
-	    {"40001", ERR_RETRY},
-	    {"40P01", ERR_RETRY},
-	    {"55P03", ERR_BUSY},
-	    {"57014", ERR_BUSY},
-	    {"53100", ERR_FULL},
-	    {"08", ERR_DOWN},
-	    {"57P", ERR_DOWN},
-	    {"53", ERR_DOWN},
-	    {"25006", ERR_DOWN},
-	    {"28", ERR_DOWN},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(map); i++)
-		if (str_starts(state, map[i].prefix))
-			return map[i].e;
-	return ERR_INTERNAL;
-}
-
-/* First line of the server's words. */
-static enum err
-db_pgsql_error(
-    struct db_pgsql_conn *c, const PGresult *res, struct err_info *info)
-{
-	const char *state =
-	    res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-	const char *text = res != NULL
-	    ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY)
-	    : PQerrorMessage(c->handle);
-	enum err e = state != NULL ? db_pgsql_state(state) : ERR_INTERNAL;
-
-	if (PQstatus(c->handle) == CONNECTION_BAD || state == NULL)
-		e = ERR_DOWN;
-	if (text == NULL)
-		text = "connection lost";
-	return err_set(info, e, "", "%.*s", (int)strcspn(text, "\n"), text);
-}
-
-static enum err
-db_pgsql_exec(struct db_pgsql_conn *c, const char *sql, struct err_info *info)
-{
-	PGresult *res = PQexec(c->handle, sql);
-	ExecStatusType status = PQresultStatus(res);
-	enum err e = ERR_OK;
-
-	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-		e = db_pgsql_error(c, res, info);
-	PQclear(res);
-	return e;
-}
-
-static void
-db_pgsql_close(struct db *db)
-{
-	struct db_pgsql_conn *c = db_pgsql_conn(db);
-
-	PQfinish(c->handle);
-	free(c);
-}
-
-/* Drive PQconnectPoll to its end with our own deadline: connect_timeout
- * counts whole seconds and per host. */
-static enum err
-db_pgsql_wait_connect(PGconn *handle)
-{
-	int64_t deadline = clock_mono_ms() + DB_PGSQL_CONNECT_MS;
-	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-
-	while (state != PGRES_POLLING_OK) {
-		int64_t left = deadline - clock_mono_ms();
-		if (left <= 0)
-			return ERR_TIMEOUT;
-		struct pollfd p = {.fd = PQsocket(handle),
-		    .events =
-			state == PGRES_POLLING_READING ? POLLIN : POLLOUT};
-		int n = poll(&p, 1, (int)left);
-		if (n == 0)
-			return ERR_TIMEOUT;
-		if (n < 0 && errno != EINTR)
-			return ERR_DOWN;
-		if (n < 0)
-			continue; /* asked too early, libpq takes it for done */
-		state = PQconnectPoll(handle);
-		if (state == PGRES_POLLING_FAILED)
-			return ERR_DOWN;
+	if (c->n_sent == c->room) {
+		size_t room = c->room * 2 + 8;
+		struct db_pgsql_sent *more = mem_array(room, sizeof(*c->sent));
+		if (c->n_sent > 0)
+			memcpy(more, c->sent, c->n_sent * sizeof(*more));
+		free(c->sent);
+		c->sent = more;
+		c->room = room;
 	}
-	return ERR_OK;
+	struct db_pgsql_sent *sent = &c->sent[c->n_sent++];
+	*sent = (struct db_pgsql_sent){.slot = slot};
+	return sent;
 }
 
-static void
-db_pgsql_quiet(void *arg UNUSED, const char *message UNUSED)
+/* To the socket, reading on the way: a server whose answers nobody takes stops
+ * taking commands. */
+static bool
+db_pgsql_flush(PGconn *handle, int64_t deadline)
 {
-}
+	int left;
 
-/* libpq's words about a malformed conninfo quote it, password and all, so they
- * go nowhere. */
-static enum err
-db_pgsql_check(const char *conninfo, struct err_info *info)
-{
-	char *text = NULL;
-	PQconninfoOption *parsed = PQconninfoParse(conninfo, &text);
-
-	PQconninfoFree(parsed);
-	PQfreemem(text);
-	if (parsed != NULL)
-		return ERR_OK;
-	return err_set(info, ERR_INVALID, "ARAGORA_DATABASE_URL",
-	    "is not a connection string that PostgreSQL understands");
-}
-
-static enum err
-db_pgsql_open(
-    struct db **out, const struct db_options *o, struct err_info *info)
-{
-	static const char *const keys[] = {"dbname", "application_name",
-	    "keepalives_idle", "keepalives_interval", "keepalives_count",
-	    "tcp_user_timeout", "client_encoding", NULL};
-	const char *const values[] = {
-	    o->target, "aragora", "30", "10", "3", "15000", "UTF8", NULL};
-	enum err e = db_pgsql_check(o->target, info);
-	if (e != ERR_OK)
-		return e;
-	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
-	c->base.driver = &db_pgsql;
-	c->owner = getpid();
-	c->timeout_ms = o->timeout_ms;
-	c->handle = PQconnectStartParams(keys, values, 1);
-	if (c->handle == NULL)
-		mem_exhausted(0);
-	e = PQstatus(c->handle) == CONNECTION_BAD
-	    ? ERR_DOWN
-	    : db_pgsql_wait_connect(c->handle);
-	if (e != ERR_OK) {
-		const char *text = PQerrorMessage(c->handle);
-		err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
-		    "cannot connect to PostgreSQL: %.*s",
-		    (int)strcspn(text, "\n"),
-		    e == ERR_TIMEOUT ? "no answer in time" : text);
-		db_pgsql_close(&c->base);
-		return ERR_DOWN;
+	while ((left = PQflush(handle)) > 0) {
+		struct pollfd p = {
+		    .fd = PQsocket(handle), .events = POLLIN | POLLOUT};
+		int64_t wait = deadline - clock_mono_ms();
+		if (wait <= 0)
+			return false;
+		int n = poll(&p, 1, (int)wait);
+		if (n > 0 && (p.revents & POLLIN) != 0 &&
+		    PQconsumeInput(handle) == 0)
+			return false;
 	}
-	PQsetNoticeProcessor(c->handle, db_pgsql_quiet, NULL);
-	*out = &c->base;
-	return ERR_OK;
+	return left == 0;
 }
 
 static bool
-db_pgsql_is_dead(struct db *db)
+db_pgsql_prepare(struct db_pgsql_conn *c, int slot, const char *name)
 {
-	struct db_pgsql_conn *c = db_pgsql_conn(db);
-	struct pollfd p = {.fd = PQsocket(c->handle), .events = POLLIN};
-
-	if (PQstatus(c->handle) != CONNECTION_OK ||
-	    PQtransactionStatus(c->handle) != PQTRANS_IDLE)
+	if (c->prepared[slot])
 		return true;
-	/* An idle connection has nothing to say but farewell. */
-	if (poll(&p, 1, 0) <= 0)
-		return false;
-	return PQconsumeInput(c->handle) == 0 ||
-	    PQstatus(c->handle) != CONNECTION_OK || (p.revents & POLLHUP) != 0;
+	/* One command at a time may prepare: this one, until its answer. */
+	for (size_t i = 0; i < c->n_sent; i++)
+		if (c->sent[i].is_prepare && c->sent[i].slot == slot)
+			return true;
+	db_pgsql_note(c, slot)->is_prepare = true;
+	return PQsendPrepare(c->handle, name, db_pgsql_sql(slot), 0, NULL) == 1;
 }
 
 static enum err
-db_pgsql_begin(struct db *db, bool is_write, struct err_info *info)
+db_pgsql_lost(struct db_pgsql_conn *c, struct err_info *info)
+{
+	c->n_sent = 0;
+	c->base.is_broken = true;
+	db_pgsql_error(c, NULL, info);
+	return ERR_DOWN;
+}
+
+/* Hand a command to libpq, which copies it. */
+static enum err
+db_pgsql_send(struct db_pgsql_conn *c, int slot, const char *const *texts,
+    size_t n, struct arena *a, struct db_result *result, struct err_info *info)
+{
+	/* BEGIN and COMMIT gain nothing from being prepared. */
+	bool is_named = c->can_prepare != NULL && atomic_load(c->can_prepare) &&
+	    (slot < STMT__COUNT || n > 0);
+	char name[DB_PGSQL_NAME_SIZE];
+	int sent;
+
+	if (c->n_sent == 0 && PQenterPipelineMode(c->handle) != 1)
+		return db_pgsql_lost(c, info);
+	snprintf(name, sizeof(name), "aragora_%d", slot);
+	if (is_named && !db_pgsql_prepare(c, slot, name))
+		return db_pgsql_lost(c, info);
+	struct db_pgsql_sent *s = db_pgsql_note(c, slot);
+	s->a = a;
+	s->result = result;
+	if (is_named)
+		sent = PQsendQueryPrepared(
+		    c->handle, name, (int)n, texts, NULL, NULL, 0);
+	else
+		sent = PQsendQueryParams(c->handle, db_pgsql_sql(slot), (int)n,
+		    NULL, texts, NULL, NULL, 0);
+	return sent == 1 ? ERR_OK : db_pgsql_lost(c, info);
+}
+
+static void
+db_pgsql_rows(const PGresult *res, struct arena *a, struct db_result *r)
+{
+	size_t width = (size_t)r->columns;
+
+	r->rows = (size_t)PQntuples(res);
+	r->cells = ARENA_ARRAY(a, r->rows * width, const char *);
+	for (size_t i = 0; i < r->rows * width; i++) {
+		int row = (int)(i / width);
+		int col = (int)(i % width);
+		if (PQgetisnull(res, row, col) == 0)
+			r->cells[i] =
+			    arena_strndup(a, PQgetvalue(res, row, col),
+				(size_t)PQgetlength(res, row, col));
+	}
+}
+
+/* What became of one command; the first failure of a pipeline aborts the
+ * commands after it. */
+static enum err
+db_pgsql_take(struct db_pgsql_conn *c, const struct db_pgsql_sent *s,
+    const PGresult *res, struct err_info *info)
+{
+	ExecStatusType status = PQresultStatus(res);
+
+	if (status == PGRES_TUPLES_OK && s->result != NULL)
+		db_pgsql_rows(res, s->a, s->result);
+	if (status == PGRES_COMMAND_OK && s->is_prepare)
+		c->prepared[s->slot] = true;
+	if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+	    status == PGRES_PIPELINE_ABORTED)
+		return ERR_OK;
+	enum err e = db_pgsql_error(c, res, info);
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	if (str_eq(state, "26000") || str_eq(state, "42P05")) {
+		log_warning("store.prepare",
+		    "the server loses prepared statements: none any more");
+		atomic_store(c->can_prepare, false);
+		c->base.is_broken = true;
+	}
+	if (e == ERR_INTERNAL)
+		log_error("store.statement", "stmt=%s error=%s",
+		    s->slot < STMT__COUNT ? stmt_row((enum stmt)s->slot)->name
+					  : db_pgsql_sql(s->slot),
+		    info != NULL ? info->text : "");
+	return e;
+}
+
+/* The next result, NULL at the end of a command; false when it does not come.
+ */
+static bool
+db_pgsql_next(PGconn *handle, int64_t deadline, PGresult **res)
+{
+	while (PQisBusy(handle) != 0) {
+		struct pollfd p = {.fd = PQsocket(handle), .events = POLLIN};
+		int64_t wait = deadline - clock_mono_ms();
+		if (wait <= 0)
+			return false;
+		int n = poll(&p, 1, (int)wait);
+		if (n < 0 && errno != EINTR)
+			return false;
+		if (n > 0 && PQconsumeInput(handle) == 0)
+			return false;
+	}
+	*res = PQgetResult(handle);
+	return PQstatus(handle) == CONNECTION_OK;
+}
+
+/* Every answer up to that of the sync itself. */
+static enum err
+db_pgsql_answers(
+    struct db_pgsql_conn *c, int64_t deadline, struct err_info *info)
+{
+	enum err first = ERR_OK;
+	size_t i = 0;
+	PGresult *res = NULL;
+
+	while (db_pgsql_next(c->handle, deadline, &res)) {
+		if (res == NULL) {
+			i++;
+			continue;
+		}
+		bool is_end = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+		if (!is_end && i < c->n_sent && first == ERR_OK)
+			first = db_pgsql_take(c, &c->sent[i], res, info);
+		PQclear(res);
+		if (is_end)
+			return first;
+	}
+	/* The server's farewell says more than the closed socket. */
+	enum err e = ERR_OK;
+	if (res != NULL && first == ERR_OK && i < c->n_sent)
+		e = db_pgsql_take(c, &c->sent[i], res, info);
+	PQclear(res);
+	if (first == ERR_OK && e == ERR_OK)
+		db_pgsql_lost(c, info);
+	c->base.is_broken = true;
+	return ERR_DOWN;
+}
+
+static enum err
+db_pgsql_sync(struct db *db, struct err_info *info)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
-	char sql[192];
+	int64_t deadline = clock_mono_ms() + c->timeout_ms + DB_PGSQL_GRACE_MS;
 
-	/* The second limit is for a process that stops in the middle: its
-	 * locks must not outlive its lease by much. */
-	snprintf(sql, sizeof(sql),
-	    "BEGIN%s; SET LOCAL statement_timeout = %lld; "
-	    "SET LOCAL idle_in_transaction_session_timeout = %lld",
-	    is_write ? "" : " READ ONLY", (long long)c->timeout_ms,
-	    (long long)c->timeout_ms);
-	return db_pgsql_exec(c, sql, info);
+	if (c->n_sent == 0)
+		return ERR_OK;
+	if (PQpipelineSync(c->handle) != 1 ||
+	    !db_pgsql_flush(c->handle, deadline))
+		return db_pgsql_lost(c, info);
+	enum err e = db_pgsql_answers(c, deadline, info);
+	c->n_sent = 0;
+	if (!c->base.is_broken && PQexitPipelineMode(c->handle) != 1)
+		return db_pgsql_lost(c, info);
+	return e;
+}
+
+/* ---- transactions ---- */
+
+static enum err
+db_pgsql_begin(struct db *db, enum db_tx kind, struct err_info *info UNUSED)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+
+	c->tx = kind == DB_READ_ONE ? DB_PGSQL_ONE : DB_PGSQL_PENDING;
+	free(c->tenant);
+	c->tenant = NULL;
+	return ERR_OK;
+}
+
+static enum err
+db_pgsql_settings(
+    struct db_pgsql_conn *c, const char *tenant, struct err_info *info)
+{
+	char timeout[DB_PGSQL_NUMBER_SIZE];
+	bool is_read = c->tx != DB_PGSQL_NONE && c->base.kind != DB_WRITE;
+	const char *texts[] = {timeout, tenant, is_read ? "on" : "off"};
+
+	snprintf(timeout, sizeof(timeout), "%lld", (long long)c->timeout_ms);
+	return db_pgsql_send(
+	    c, DB_PGSQL_SETTINGS, texts, ARRAY_LEN(texts), NULL, NULL, info);
+}
+
+/* What must be true on the server before a statement of this tenant ("" =
+ * none) runs there. */
+static enum err
+db_pgsql_enter(
+    struct db_pgsql_conn *c, const char *tenant, struct err_info *info)
+{
+	enum err e = ERR_OK;
+
+	if (c->tx == DB_PGSQL_OPEN) {
+		if (*tenant == '\0' || str_eq(c->tenant, tenant))
+			return ERR_OK;
+		e = db_pgsql_send(
+		    c, DB_PGSQL_TENANT, &tenant, 1, NULL, NULL, info);
+	} else {
+		assert(c->n_sent == 0);
+		if (c->tx == DB_PGSQL_PENDING)
+			e = db_pgsql_send(c,
+			    c->base.kind == DB_WRITE ? DB_PGSQL_BEGIN
+						     : DB_PGSQL_BEGIN_READ,
+			    NULL, 0, NULL, NULL, info);
+		if (e == ERR_OK)
+			e = db_pgsql_settings(c, tenant, info);
+		if (e == ERR_OK && c->tx == DB_PGSQL_PENDING)
+			c->tx = DB_PGSQL_OPEN;
+	}
+	free(c->tenant);
+	c->tenant = mem_strdup(tenant);
+	return e;
 }
 
 static enum err
 db_pgsql_commit(struct db *db, struct err_info *info)
 {
-	return db_pgsql_exec(db_pgsql_conn(db), "COMMIT", info);
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	enum db_pgsql_tx tx = c->tx;
+
+	if (tx == DB_PGSQL_OPEN) {
+		enum err e = db_pgsql_send(
+		    c, DB_PGSQL_COMMIT, NULL, 0, NULL, NULL, info);
+		if (e != ERR_OK)
+			return e;
+	}
+	enum err e = db_pgsql_sync(db, info);
+	if (e == ERR_OK)
+		c->tx = DB_PGSQL_NONE;
+	return e;
 }
 
 static void
@@ -234,7 +341,9 @@ db_pgsql_rollback(struct db *db)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 
-	if (PQtransactionStatus(c->handle) != PQTRANS_IDLE &&
+	(void)!db_pgsql_sync(db, NULL);
+	c->tx = DB_PGSQL_NONE;
+	if (!db->is_broken && PQtransactionStatus(c->handle) != PQTRANS_IDLE &&
 	    db_pgsql_exec(c, "ROLLBACK", NULL) != ERR_OK)
 		db->is_broken = true;
 }
@@ -256,59 +365,53 @@ db_pgsql_text(const struct db_value *v, char *number)
 	return number;
 }
 
-static void
-db_pgsql_rows(const PGresult *res, struct arena *a, struct db_result *r)
-{
-	size_t width = (size_t)r->columns;
-
-	r->rows = (size_t)PQntuples(res);
-	r->cells = ARENA_ARRAY(a, r->rows * width, const char *);
-	for (size_t i = 0; i < r->rows * width; i++) {
-		int row = (int)(i / width);
-		int col = (int)(i % width);
-		if (PQgetisnull(res, row, col) == 0)
-			r->cells[i] =
-			    arena_strndup(a, PQgetvalue(res, row, col),
-				(size_t)PQgetlength(res, row, col));
-	}
-}
-
 static enum err
-db_pgsql_run(struct db *db, enum stmt id, const struct db_value *values,
+db_pgsql_queue(struct db *db, enum stmt id, const struct db_value *values,
     size_t n, struct arena *a, struct db_result *result, struct err_info *info)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 	const struct stmt_row *row = stmt_row(id);
 	const char *texts[DB_PGSQL_PARAMS_MAX];
 	char numbers[DB_PGSQL_PARAMS_MAX][DB_PGSQL_NUMBER_SIZE];
-	enum err e = ERR_OK;
 
 	assert(n <= DB_PGSQL_PARAMS_MAX);
 	for (size_t i = 0; i < n; i++)
 		texts[i] = db_pgsql_text(&values[i], numbers[i]);
-	PGresult *res =
-	    PQexecParams(c->handle, row->pgsql != NULL ? row->pgsql : row->sql,
-		(int)n, NULL, texts, NULL, NULL, 0);
-	ExecStatusType status = PQresultStatus(res);
-	*result = (struct db_result){.columns = row->columns};
-	if (status == PGRES_TUPLES_OK)
-		db_pgsql_rows(res, a, result);
-	else if (status != PGRES_COMMAND_OK)
-		e = db_pgsql_error(c, res, info);
-	PQclear(res);
-	return e;
+	if (result != NULL)
+		*result = (struct db_result){.columns = row->columns};
+	enum err e = db_pgsql_enter(
+	    c, row->scope == STMT_SCOPE_TENANT ? values[0].t : "", info);
+	return e == ERR_OK
+	    ? db_pgsql_send(c, (int)id, texts, n, a, result, info)
+	    : e;
+}
+
+/* ---- schema ---- */
+
+/* Simple protocol, in the transaction that was begun, if one was. */
+static enum err
+db_pgsql_simple(struct db_pgsql_conn *c, const char *sql, struct err_info *info)
+{
+	enum err e = db_pgsql_sync(&c->base, info);
+
+	if (e == ERR_OK && c->tx == DB_PGSQL_PENDING) {
+		e = db_pgsql_enter(c, "", info);
+		if (e == ERR_OK)
+			e = db_pgsql_sync(&c->base, info);
+	}
+	return e == ERR_OK ? db_pgsql_exec(c, sql, info) : e;
 }
 
 static enum err
 db_pgsql_script(struct db *db, const char *sql, struct err_info *info)
 {
-	return db_pgsql_exec(db_pgsql_conn(db), sql, info);
+	return db_pgsql_simple(db_pgsql_conn(db), sql, info);
 }
 
 static enum err
 db_pgsql_lock_schema(struct db *db, struct err_info *info)
 {
-	return db_pgsql_exec(db_pgsql_conn(db),
+	return db_pgsql_simple(db_pgsql_conn(db),
 	    "SELECT pg_advisory_xact_lock(" DB_PGSQL_SCHEMA_LOCK "); "
 	    "SET LOCAL statement_timeout = 0",
 	    info);
@@ -335,9 +438,8 @@ db_pgsql_describe(struct db *db, enum stmt id, int *params, int *columns,
     struct err_info *info)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
-	const struct stmt_row *row = stmt_row(id);
-	PGresult *res = PQprepare(
-	    c->handle, "", row->pgsql != NULL ? row->pgsql : row->sql, 0, NULL);
+	PGresult *res =
+	    PQprepare(c->handle, "", db_pgsql_sql((int)id), 0, NULL);
 	enum err e = ERR_OK;
 
 	if (PQresultStatus(res) != PGRES_COMMAND_OK)
@@ -360,7 +462,9 @@ const struct db_driver db_pgsql = {
     .begin = db_pgsql_begin,
     .commit = db_pgsql_commit,
     .rollback = db_pgsql_rollback,
-    .run = db_pgsql_run,
+    .queue = db_pgsql_queue,
+    .sync = db_pgsql_sync,
+    .keeps_prepared = db_pgsql_keeps_prepared,
     .script = db_pgsql_script,
     .lock_schema = db_pgsql_lock_schema,
     .has_schema = db_pgsql_has_schema,

@@ -12,8 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/db.h"
@@ -113,12 +116,29 @@ db_sqlite_create(const struct db_options *o, struct err_info *info)
 	return ERR_OK;
 }
 
+/* Two that switch a new file to WAL at once would wait for each other, so
+ * SQLite refuses one of them without asking its busy handler. */
+static enum err
+db_sqlite_wal(
+    struct db_sqlite_conn *c, int64_t timeout_ms, struct err_info *info)
+{
+	static const struct timespec pause = {.tv_nsec = 10 * 1000000};
+	int64_t deadline = clock_mono_ms() + timeout_ms;
+
+	for (;;) {
+		enum err e = db_sqlite_exec(c, "PRAGMA journal_mode=WAL", info);
+		if (e != ERR_BUSY || clock_mono_ms() >= deadline)
+			return e;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static enum err
 db_sqlite_start(
     struct db_sqlite_conn *c, const struct db_options *o, struct err_info *info)
 {
 	static const char pragmas[] =
-	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+	    "PRAGMA synchronous=FULL;"
 	    "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
 	    "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-1024;"
 	    "PRAGMA journal_size_limit=67108864;";
@@ -131,7 +151,9 @@ db_sqlite_start(
 		    sqlite3_errmsg(c->handle));
 	sqlite3_extended_result_codes(c->handle, 1);
 	sqlite3_busy_timeout(c->handle, (int)o->timeout_ms);
-	enum err e = db_sqlite_exec(c, pragmas, info);
+	enum err e = db_sqlite_wal(c, o->timeout_ms, info);
+	if (e == ERR_OK)
+		e = db_sqlite_exec(c, pragmas, info);
 	if (e == ERR_OK && stat(o->target, &st) == 0) {
 		c->device = st.st_dev;
 		c->inode = st.st_ino;
@@ -170,10 +192,10 @@ db_sqlite_is_dead(struct db *db)
 }
 
 static enum err
-db_sqlite_begin(struct db *db, bool is_write, struct err_info *info)
+db_sqlite_begin(struct db *db, enum db_tx kind, struct err_info *info)
 {
-	return db_sqlite_exec(
-	    db_sqlite_conn(db), is_write ? "BEGIN IMMEDIATE" : "BEGIN", info);
+	return db_sqlite_exec(db_sqlite_conn(db),
+	    kind == DB_WRITE ? "BEGIN IMMEDIATE" : "BEGIN", info);
 }
 
 static enum err
@@ -256,15 +278,19 @@ db_sqlite_row(
 	r->rows++;
 }
 
+/* There is nobody to wait for: a queued statement runs at once. */
 static enum err
-db_sqlite_run(struct db *db, enum stmt id, const struct db_value *values,
+db_sqlite_queue(struct db *db, enum stmt id, const struct db_value *values,
     size_t n, struct arena *a, struct db_result *result, struct err_info *info)
 {
 	struct db_sqlite_conn *c = db_sqlite_conn(db);
+	struct db_result ignored;
 	sqlite3_stmt *st;
 	size_t room = 0;
 	int step;
 
+	if (result == NULL)
+		result = &ignored;
 	enum err e = db_sqlite_prepare(c, id, &st, info);
 	if (e != ERR_OK)
 		return e;
@@ -277,7 +303,16 @@ db_sqlite_run(struct db *db, enum stmt id, const struct db_value *values,
 		e = db_sqlite_error(c, info);
 	sqlite3_reset(st);
 	sqlite3_clear_bindings(st);
+	if (e == ERR_INTERNAL)
+		log_error("store.statement", "stmt=%s error=%s",
+		    stmt_row(id)->name, info->text);
 	return e;
+}
+
+static enum err
+db_sqlite_sync(struct db *db UNUSED, struct err_info *info UNUSED)
+{
+	return ERR_OK;
 }
 
 static enum err
@@ -335,7 +370,8 @@ const struct db_driver db_sqlite = {
     .begin = db_sqlite_begin,
     .commit = db_sqlite_commit,
     .rollback = db_sqlite_rollback,
-    .run = db_sqlite_run,
+    .queue = db_sqlite_queue,
+    .sync = db_sqlite_sync,
     .script = db_sqlite_script,
     .lock_schema = db_sqlite_lock_schema,
     .has_schema = db_sqlite_has_schema,

@@ -45,6 +45,14 @@ migrate_failed(const struct db *db, enum err e, struct err_info *info)
 	return err_set(info, e, db->info.field, "%s", db->info.text);
 }
 
+/* "" = nothing to do on this database. */
+static const char *
+migrate_text(const struct db *db, int64_t version)
+{
+	return db->driver == &db_sqlite ? migrate_sql[version - 1].sqlite
+					: migrate_sql[version - 1].pgsql;
+}
+
 /* Newest version present; every known one must have our hash. */
 static enum err
 migrate_version(
@@ -65,7 +73,7 @@ migrate_version(
 		if (version != (int64_t)i + 1)
 			return err_set(info, ERR_SCHEMA, "",
 			    "migration %zu is missing in the database", i + 1);
-		const char *sql = migrate_sql[version - 1];
+		const char *sql = migrate_text(db, version);
 		id_sha256(sql, strlen(sql), hash);
 		if (!str_eq(hash, db_text(&r, i, 1)))
 			return err_set(info, ERR_SCHEMA, "",
@@ -102,7 +110,7 @@ static enum err
 migrate_apply(
     struct db *db, struct arena *a, int64_t version, struct err_info *info)
 {
-	const char *sql = migrate_sql[version - 1];
+	const char *sql = migrate_text(db, version);
 	char hash[ID_HASH_SIZE];
 
 	id_sha256(sql, strlen(sql), hash);
@@ -121,7 +129,7 @@ migrate_step(
 {
 	int64_t have = 0;
 
-	enum err e = db_begin(db, true);
+	enum err e = db_begin(db, DB_WRITE);
 	if (e != ERR_OK)
 		return migrate_failed(db, e, info);
 	e = db->driver->lock_schema(db, info);

@@ -37,8 +37,9 @@ struct store {
 	/* One writer at a time in this process when the driver says so: a
 	 * queue is fairer than SQLite's busy handler. */
 	struct gate writer;
-	atomic_bool is_checked; /* the schema is ours */
-	atomic_bool is_down;	/* as last seen, to tell once */
+	atomic_bool is_checked; /* the schema is ours, the role harmless */
+	atomic_bool can_prepare;
+	atomic_bool is_down; /* as last seen, to tell once */
 };
 
 static enum err
@@ -90,6 +91,63 @@ store_target(
 	return e;
 }
 
+/* Row level security stops nobody who owns the tables or stands above it. */
+static enum err
+store_check_role(const struct db_result *r, struct err_info *info)
+{
+	static const char *const faults[] = {
+	    "is a superuser",
+	    "has BYPASSRLS",
+	    "owns the tables, or is a member of the role that does",
+	    "finds tables without row level security",
+	};
+
+	for (int i = 0; i < (int)ARRAY_LEN(faults); i++)
+		if (r->rows == 0 || db_int(r, 0, i) != 0)
+			return err_set(info, ERR_DENIED, "ARAGORA_DATABASE_URL",
+			    "the database role %s, so tenants are not kept "
+			    "apart: in production use a role of its own "
+			    "(conf/postgresql/roles.sql)",
+			    faults[i]);
+	return ERR_OK;
+}
+
+/* On a connection outside of the pool: its transactions come here first. */
+static enum err
+store_check_server(struct store *s, struct err_info *info)
+{
+	const struct db_driver *driver = s->target.driver;
+	struct db_options o = {.target = s->target.target,
+	    .timeout_ms = s->settings->db_timeout * 1000};
+	struct arena *a = arena_new(0);
+	struct db *db = NULL;
+	struct db_result r;
+	enum err e = ERR_OK;
+
+	if (str_eq(s->settings->env, "production")) {
+		e = driver->open(&db, &o, info);
+		if (e == ERR_OK)
+			e = db_run(db, STMT_ROLE_CHECK, NULL, 0, a, &r);
+		if (e != ERR_OK && db != NULL)
+			*info = db->info;
+		if (e == ERR_OK)
+			e = store_check_role(&r, info);
+		if (db != NULL)
+			driver->close(db);
+	}
+	arena_free(&a);
+	if (e == ERR_OK && str_eq(s->settings->db_prepare, "server") &&
+	    driver->keeps_prepared != NULL) {
+		bool is_kept = driver->keeps_prepared(&o);
+		atomic_store(&s->can_prepare, is_kept);
+		if (!is_kept)
+			log_warning("store.prepare",
+			    "the server does not keep prepared statements: "
+			    "none are used");
+	}
+	return e;
+}
+
 /* A store that was opened while the database was away looks at the schema
  * when it is back. */
 static enum err
@@ -108,6 +166,8 @@ store_check(struct store *s, struct err_info *info)
 			: "database schema is version %lld, newer than the "
 			  "%lld this program knows: upgrade it",
 		    (long long)schema.have, (long long)schema.want);
+	if (e == ERR_OK)
+		e = store_check_server(s, info);
 	if (e == ERR_OK)
 		atomic_store(&s->is_checked, true);
 	return e;
@@ -129,7 +189,8 @@ store_open(
 	gate_init(&s->writer, 1);
 	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
 	    .db = {.target = s->target.target,
-		.timeout_ms = settings->db_timeout * 1000},
+		.timeout_ms = settings->db_timeout * 1000,
+		.can_prepare = &s->can_prepare},
 	    .size = settings->db_pool_size,
 	    .overflow = settings->db_pool_max_overflow,
 	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000)});
@@ -195,7 +256,7 @@ store_note(struct store *store, enum err e, const struct err_info *info)
 
 /* is_lost: the connection went away before COMMIT was sent. */
 static enum err
-store_tx_run(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+store_tx_run(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     bool *is_lost, struct err_info *info)
 {
 	struct db *db = NULL;
@@ -204,7 +265,7 @@ store_tx_run(struct store *store, bool is_write, store_tx_fn fn, void *arg,
 	if (e != ERR_OK)
 		return e;
 	db->info = (struct err_info){0};
-	e = db_begin(db, is_write);
+	e = db_begin(db, kind);
 	if (e == ERR_OK)
 		e = fn(db, arg);
 	if (e == ERR_OK)
@@ -217,10 +278,11 @@ store_tx_run(struct store *store, bool is_write, store_tx_fn fn, void *arg,
 }
 
 static enum err
-store_tx_once(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+store_tx_once(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     bool *is_lost, struct err_info *info)
 {
-	bool is_serial = is_write && store->target.driver->is_single_writer;
+	bool is_serial =
+	    kind == DB_WRITE && store->target.driver->is_single_writer;
 
 	*is_lost = false;
 	/* In line before a connection is taken: those who wait to write must
@@ -229,21 +291,21 @@ store_tx_once(struct store *store, bool is_write, store_tx_fn fn, void *arg,
 	    !gate_enter(&store->writer, store->settings->db_timeout * 1000))
 		return err_set(
 		    info, ERR_BUSY, "", "the database is being written to");
-	enum err e = store_tx_run(store, is_write, fn, arg, is_lost, info);
+	enum err e = store_tx_run(store, kind, fn, arg, is_lost, info);
 	if (is_serial)
 		gate_leave(&store->writer);
 	return e;
 }
 
 static enum err
-store_tx_tries(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+store_tx_tries(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     struct err_info *info)
 {
 	for (int try = 0;;) {
 		bool is_lost;
 		*info = (struct err_info){0};
 		enum err e =
-		    store_tx_once(store, is_write, fn, arg, &is_lost, info);
+		    store_tx_once(store, kind, fn, arg, &is_lost, info);
 		if ((e != ERR_RETRY && !is_lost) || ++try == STORE_TX_TRIES)
 			return e == ERR_RETRY ? ERR_BUSY : e;
 		store_tx_pause(try);
@@ -251,7 +313,7 @@ store_tx_tries(struct store *store, bool is_write, store_tx_fn fn, void *arg,
 }
 
 enum err
-store_tx(struct store *store, bool is_write, store_tx_fn fn, void *arg,
+store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     struct err_info *info)
 {
 	struct err_info unread;
@@ -260,7 +322,7 @@ store_tx(struct store *store, bool is_write, store_tx_fn fn, void *arg,
 		info = &unread;
 	enum err e = store_check(store, info);
 	if (e == ERR_OK)
-		e = store_tx_tries(store, is_write, fn, arg, info);
+		e = store_tx_tries(store, kind, fn, arg, info);
 	store_note(store, e, info);
 	return e;
 }
@@ -314,7 +376,7 @@ enum err
 store_ping(struct store *store)
 {
 	struct arena *a = arena_new(0);
-	enum err e = store_tx(store, false, store_ping_tx, a, NULL);
+	enum err e = store_tx(store, DB_READ_ONE, store_ping_tx, a, NULL);
 
 	arena_free(&a);
 	return e;

@@ -150,10 +150,9 @@ struct store_event {
 	int64_t created_us; /* set by the store */
 	const char *data;   /* JSON object */
 };
-/* seq > since, ascending, at most limit. No tenant: the caller has checked
- * the debate first. */
+/* seq > since, ascending, at most limit. */
 enum err store_event_list(struct store *store, struct arena *a,
-    const char *debate_id, int64_t since, int64_t limit,
+    const char *tenant, const char *debate_id, int64_t since, int64_t limit,
     struct store_event **rows, size_t *n) MUST_CHECK;
 /* last_seq of many debates in one query; -1 = unknown debate. */
 enum err store_event_heads(struct store *store, struct arena *a,
@@ -184,13 +183,15 @@ struct store_turn {
 };
 /* In order of seq, then step_key. */
 enum err store_turn_list(struct store *store, struct arena *a,
-    const char *debate_id, struct store_turn **rows, size_t *n) MUST_CHECK;
+    const char *tenant, const char *debate_id, struct store_turn **rows,
+    size_t *n) MUST_CHECK;
 
 /* ---- the runner's writes ---- */
 
 /* Everything one step of one debate changes, applied wholly or not at all.
  * Accepted only while lease_epoch is still the debate's. */
 struct store_transition {
+	const char *tenant;
 	const char *debate_id;
 	int64_t lease_epoch;
 	struct store_turn *turns; /* upserted by step_key */
@@ -237,8 +238,8 @@ enum err store_heartbeat(struct store *store, const char *const *debate_ids,
     const int64_t *lease_epochs, size_t n, int64_t lease_us, bool *lost)
     MUST_CHECK;
 /* Give a lease back (drain): at once claimable by another runner. */
-enum err store_release(
-    struct store *store, const char *debate_id, int64_t lease_epoch) MUST_CHECK;
+enum err store_release(struct store *store, const char *tenant,
+    const char *debate_id, int64_t lease_epoch) MUST_CHECK;
 
 /* Cancel from the API: takes the lease over (epoch + 1, so that the runner's
  * next write is fenced), status cancelled, and inserts the given debate_end

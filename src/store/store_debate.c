@@ -110,10 +110,13 @@ store_create_tx(struct db *db, void *arg)
 {
 	struct store_create *c = arg;
 	const struct store_debate *d = c->d;
-	struct db_result r;
+	struct db_result r, pending;
 	enum err e;
 
 	c->existing_id = NULL;
+	e = db_queue(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &pending);
+	if (e != ERR_OK)
+		return e;
 	if (c->is_uncertain) {
 		e = DB_RUN(db, STMT_DEBATE_GET, c->a, &r, DB_TEXT(d->tenant),
 		    DB_TEXT(d->id));
@@ -125,15 +128,15 @@ store_create_tx(struct db *db, void *arg)
 		if (e != ERR_OK || c->existing_id != NULL)
 			return e;
 	}
-	e = db_run(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &r);
+	e = db_sync(db);
 	if (e != ERR_OK)
 		return e;
-	if (db_int(&r, 0, 0) >= c->max_queued)
+	if (db_int(&pending, 0, 0) >= c->max_queued)
 		return err_set(c->info, ERR_BUSY, "queue",
 		    "%lld debates are waiting already",
-		    (long long)db_int(&r, 0, 0));
-	return DB_RUN(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->id),
-	    DB_TEXT(d->tenant), DB_TEXT(d->owner), DB_TEXT(d->task),
+		    (long long)db_int(&pending, 0, 0));
+	return DB_QUEUE(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->tenant),
+	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
 	    DB_TEXT(d->config), DB_INT(d->total_rounds), DB_INT(d->priority),
 	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()));
 }
@@ -153,7 +156,7 @@ store_debate_create(struct store *store, struct arena *a,
 
 	enum err e = ERR_OK;
 	for (int i = 0; i < STORE_CREATE_TRIES; i++) {
-		e = store_tx(store, true, store_create_tx, &c, info);
+		e = store_tx(store, DB_WRITE, store_create_tx, &c, info);
 		if (e == ERR_UNCERTAIN)
 			c.is_uncertain = true;
 		/* The row that is in the way came from a parallel request with
@@ -174,6 +177,7 @@ struct store_get {
 	struct arena *a;
 	const char *tenant;
 	const char *id;
+	enum stmt stmt;
 	struct store_debate *out;
 };
 
@@ -183,11 +187,8 @@ store_get_tx(struct db *db, void *arg)
 	struct store_get *g = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(
-	    db, STMT_DEBATE_GET, g->a, &r, DB_TEXT(g->tenant), DB_TEXT(g->id));
-	if (e == ERR_OK && r.rows == 0)
-		e = DB_RUN(db, STMT_DEBATE_BY_SLUG, g->a, &r,
-		    DB_TEXT(g->tenant), DB_TEXT(g->id));
+	enum err e =
+	    DB_RUN(db, g->stmt, g->a, &r, DB_TEXT(g->tenant), DB_TEXT(g->id));
 	if (e != ERR_OK)
 		return e;
 	if (r.rows == 0)
@@ -200,8 +201,17 @@ enum err
 store_debate_get(struct store *store, struct arena *a, const char *tenant,
     const char *id, struct store_debate *out)
 {
-	struct store_get g = {.a = a, .tenant = tenant, .id = id, .out = out};
-	return store_tx(store, false, store_get_tx, &g, NULL);
+	struct store_get g = {.a = a,
+	    .tenant = tenant,
+	    .id = id,
+	    .stmt = STMT_DEBATE_GET,
+	    .out = out};
+
+	enum err e = store_tx(store, DB_READ_ONE, store_get_tx, &g, NULL);
+	if (e != ERR_NOT_FOUND)
+		return e;
+	g.stmt = STMT_DEBATE_BY_SLUG;
+	return store_tx(store, DB_READ_ONE, store_get_tx, &g, NULL);
 }
 
 struct store_list {
@@ -243,18 +253,19 @@ store_list_tx(struct db *db, void *arg)
 	    : store_status_name((enum store_status)f->status);
 	const char *like = store_like(l->a, f->query);
 	int64_t until = f->until_us > 0 ? f->until_us : INT64_MAX;
-	struct db_result r;
+	struct db_result count, r;
 
-	enum err e = DB_RUN(db, STMT_DEBATE_COUNT, l->a, &r, DB_TEXT(f->tenant),
-	    DB_TEXT(status), DB_TEXT(like), DB_INT(f->since_us), DB_INT(until));
+	enum err e = DB_QUEUE(db, STMT_DEBATE_COUNT, l->a, &count,
+	    DB_TEXT(f->tenant), DB_TEXT(status), DB_TEXT(like),
+	    DB_INT(f->since_us), DB_INT(until));
 	if (e != ERR_OK)
 		return e;
-	l->total = db_int(&r, 0, 0);
 	e = DB_RUN(db, STMT_DEBATE_LIST, l->a, &r, DB_TEXT(f->tenant),
 	    DB_TEXT(status), DB_TEXT(like), DB_INT(f->since_us), DB_INT(until),
 	    DB_INT(f->limit), DB_INT(f->offset));
 	if (e != ERR_OK)
 		return e;
+	l->total = db_int(&count, 0, 0);
 	l->n = r.rows;
 	l->rows = ARENA_ARRAY(l->a, r.rows + 1, struct store_debate);
 	for (size_t i = 0; i < r.rows; i++)
@@ -268,7 +279,7 @@ store_debate_list(struct store *store, struct arena *a,
     int64_t *total)
 {
 	struct store_list l = {.a = a, .f = f};
-	enum err e = store_tx(store, false, store_list_tx, &l, NULL);
+	enum err e = store_tx(store, DB_READ, store_list_tx, &l, NULL);
 
 	*rows = l.rows;
 	*n = e == ERR_OK ? l.n : 0;
@@ -303,7 +314,7 @@ store_debate_queue_position(
     struct store *store, const char *tenant, const char *id, int64_t *position)
 {
 	struct store_count c = {.tenant = tenant, .id = id, .a = arena_new(0)};
-	enum err e = store_tx(store, false, store_position_tx, &c, NULL);
+	enum err e = store_tx(store, DB_READ_ONE, store_position_tx, &c, NULL);
 
 	arena_free(&c.a);
 	*position = c.position;
@@ -314,15 +325,15 @@ static enum err
 store_counts_tx(struct db *db, void *arg)
 {
 	struct store_count *c = arg;
-	struct db_result r;
+	struct db_result pending, r;
 	int64_t now;
 
-	enum err e = store_clock(db, c->a, &now);
+	enum err e = db_queue(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &pending);
 	if (e == ERR_OK)
-		e = db_run(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &r);
+		e = store_clock(db, c->a, &now);
 	if (e != ERR_OK)
 		return e;
-	c->pending = db_int(&r, 0, 0);
+	c->pending = db_int(&pending, 0, 0);
 	e = DB_RUN(db, STMT_DEBATE_ACTIVE, c->a, &r, DB_INT(now));
 	if (e == ERR_OK)
 		c->active = db_int(&r, 0, 0);
@@ -333,7 +344,7 @@ enum err
 store_debate_counts(struct store *store, int64_t *pending, int64_t *active)
 {
 	struct store_count c = {.a = arena_new(0)};
-	enum err e = store_tx(store, false, store_counts_tx, &c, NULL);
+	enum err e = store_tx(store, DB_READ, store_counts_tx, &c, NULL);
 
 	arena_free(&c.a);
 	*pending = c.pending;
@@ -361,7 +372,8 @@ store_cancel_tx(struct db *db, void *arg)
 	enum err e = ERR_OK;
 
 	if (c->is_uncertain)
-		e = store_event_landed(db, c->a, c->id, c->event, &is_landed);
+		e = store_event_landed(
+		    db, c->a, c->tenant, c->id, c->event, &is_landed);
 	if (e != ERR_OK || is_landed)
 		return e;
 	e = DB_RUN(db, STMT_DEBATE_CANCEL, c->a, &r, DB_TEXT(c->tenant),
@@ -378,7 +390,7 @@ store_cancel_tx(struct db *db, void *arg)
 	c->is_uncertain = false;
 	c->event->seq = db_int(&r, 0, 0);
 	c->event->created_us = now;
-	return store_event_put(db, c->a, c->id, c->event);
+	return store_event_put(db, c->a, c->tenant, c->id, c->event);
 }
 
 enum err
@@ -387,11 +399,11 @@ store_debate_cancel(struct store *store, const char *tenant, const char *id,
 {
 	struct store_cancel c = {
 	    .a = arena_new(0), .tenant = tenant, .id = id, .event = event};
-	enum err e = store_tx(store, true, store_cancel_tx, &c, NULL);
+	enum err e = store_tx(store, DB_WRITE, store_cancel_tx, &c, NULL);
 
 	if (e == ERR_UNCERTAIN) {
 		c.is_uncertain = true;
-		e = store_tx(store, true, store_cancel_tx, &c, NULL);
+		e = store_tx(store, DB_WRITE, store_cancel_tx, &c, NULL);
 		if (e != ERR_OK && c.is_uncertain)
 			e = ERR_UNCERTAIN;
 	}

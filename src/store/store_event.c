@@ -6,27 +6,28 @@
 #include "store/store_tx.h"
 
 enum err
-store_event_put(struct db *db, struct arena *a, const char *debate_id,
-    const struct store_event *e)
+store_event_put(struct db *db, struct arena *a, const char *tenant,
+    const char *debate_id, const struct store_event *e)
 {
-	return DB_RUN(db, STMT_EVENT_INSERT, a, NULL, DB_TEXT(debate_id),
-	    DB_INT(e->seq), DB_TEXT(e->type), DB_INT(e->round),
-	    DB_TEXT(e->agent), DB_INT(e->created_us), DB_TEXT(e->data));
+	return DB_QUEUE(db, STMT_EVENT_INSERT, a, NULL, DB_TEXT(tenant),
+	    DB_TEXT(debate_id), DB_INT(e->seq), DB_TEXT(e->type),
+	    DB_INT(e->round), DB_TEXT(e->agent), DB_INT(e->created_us),
+	    DB_TEXT(e->data));
 }
 
 enum err
-store_event_landed(struct db *db, struct arena *a, const char *debate_id,
-    const struct store_event *e, bool *is_landed)
+store_event_landed(struct db *db, struct arena *a, const char *tenant,
+    const char *debate_id, const struct store_event *e, bool *is_landed)
 {
 	struct db_result r;
 
 	/* Whoever sent the first try still holds the row while it runs; after
 	 * this, that try is either in the table or will never be. */
-	enum err err =
-	    DB_RUN(db, STMT_DEBATE_LOCK, a, NULL, DB_TEXT(debate_id));
+	enum err err = DB_RUN(
+	    db, STMT_DEBATE_LOCK, a, NULL, DB_TEXT(tenant), DB_TEXT(debate_id));
 	if (err == ERR_OK)
-		err = DB_RUN(db, STMT_EVENT_LIST, a, &r, DB_TEXT(debate_id),
-		    DB_INT(e->seq - 1), DB_INT(1));
+		err = DB_RUN(db, STMT_EVENT_LIST, a, &r, DB_TEXT(tenant),
+		    DB_TEXT(debate_id), DB_INT(e->seq - 1), DB_INT(1));
 	*is_landed = err == ERR_OK && r.rows == 1 &&
 	    db_int(&r, 0, 0) == e->seq && str_eq(db_text(&r, 0, 1), e->type) &&
 	    db_int(&r, 0, 4) == e->created_us;
@@ -35,6 +36,7 @@ store_event_landed(struct db *db, struct arena *a, const char *debate_id,
 
 struct store_events {
 	struct arena *a;
+	const char *tenant;
 	const char *id;
 	int64_t since, limit;
 	struct store_event *rows;
@@ -49,8 +51,8 @@ store_event_list_tx(struct db *db, void *arg)
 	struct store_events *q = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_EVENT_LIST, q->a, &r, DB_TEXT(q->id),
-	    DB_INT(q->since), DB_INT(q->limit));
+	enum err e = DB_RUN(db, STMT_EVENT_LIST, q->a, &r, DB_TEXT(q->tenant),
+	    DB_TEXT(q->id), DB_INT(q->since), DB_INT(q->limit));
 	if (e != ERR_OK)
 		return e;
 	q->n = r.rows;
@@ -66,12 +68,17 @@ store_event_list_tx(struct db *db, void *arg)
 }
 
 enum err
-store_event_list(struct store *store, struct arena *a, const char *debate_id,
-    int64_t since, int64_t limit, struct store_event **rows, size_t *n)
+store_event_list(struct store *store, struct arena *a, const char *tenant,
+    const char *debate_id, int64_t since, int64_t limit,
+    struct store_event **rows, size_t *n)
 {
-	struct store_events q = {
-	    .a = a, .id = debate_id, .since = since, .limit = limit};
-	enum err e = store_tx(store, false, store_event_list_tx, &q, NULL);
+	struct store_events q = {.a = a,
+	    .tenant = tenant,
+	    .id = debate_id,
+	    .since = since,
+	    .limit = limit};
+	enum err e =
+	    store_tx(store, DB_READ_ONE, store_event_list_tx, &q, NULL);
 
 	*rows = q.rows;
 	*n = e == ERR_OK ? q.n : 0;
@@ -102,5 +109,5 @@ store_event_heads(struct store *store, struct arena *a,
 	    .ids = store_id_list(a, debate_ids, NULL, n),
 	    .n = n,
 	    .heads = heads};
-	return store_tx(store, false, store_event_heads_tx, &q, NULL);
+	return store_tx(store, DB_READ_ONE, store_event_heads_tx, &q, NULL);
 }

@@ -30,6 +30,31 @@ store_claim_order(const void *x, const void *y)
 	    (a->created_us < b->created_us);
 }
 
+/* What was claimed, each row as its tenant's: one round trip for all. */
+static enum err
+store_claim_read(
+    struct db *db, struct store_claiming *c, const struct db_result *claimed)
+{
+	size_t n = claimed->rows;
+	struct db_result *rows = ARENA_ARRAY(c->a, n + 1, struct db_result);
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < n; i++)
+		e = DB_QUEUE(db, STMT_DEBATE_GET, c->a, &rows[i],
+		    DB_TEXT(db_text(claimed, i, 1)),
+		    DB_TEXT(db_text(claimed, i, 0)));
+	if (e == ERR_OK)
+		e = db_sync(db);
+	if (e != ERR_OK)
+		return e;
+	c->n = n;
+	c->rows = ARENA_ARRAY(c->a, n + 1, struct store_debate);
+	for (size_t i = 0; i < n; i++)
+		store_debate_from(&rows[i], 0, &c->rows[i]);
+	qsort(c->rows, n, sizeof(*c->rows), store_claim_order);
+	return ERR_OK;
+}
+
 static enum err
 store_claim_tx(struct db *db, void *arg)
 {
@@ -49,12 +74,7 @@ store_claim_tx(struct db *db, void *arg)
 		    DB_INT(now), DB_INT(now + c->lease_us), DB_INT(c->max));
 	if (e != ERR_OK)
 		return e;
-	c->n = r.rows;
-	c->rows = ARENA_ARRAY(c->a, r.rows + 1, struct store_debate);
-	for (size_t i = 0; i < r.rows; i++)
-		store_debate_from(&r, i, &c->rows[i]);
-	qsort(c->rows, c->n, sizeof(*c->rows), store_claim_order);
-	return ERR_OK;
+	return store_claim_read(db, c, &r);
 }
 
 enum err
@@ -63,8 +83,9 @@ store_claim(struct store *store, struct arena *a, const char *runner,
 {
 	struct store_claiming c = {
 	    .a = a, .runner = runner, .lease_us = lease_us, .max = max};
-	enum err e =
-	    max > 0 ? store_tx(store, true, store_claim_tx, &c, NULL) : ERR_OK;
+	enum err e = max > 0
+	    ? store_tx(store, DB_WRITE, store_claim_tx, &c, NULL)
+	    : ERR_OK;
 
 	*rows = c.rows;
 	*n = e == ERR_OK ? c.n : 0;
@@ -77,7 +98,7 @@ store_claim_one(struct store *store, struct arena *a, const char *runner,
 {
 	struct store_claiming c = {
 	    .a = a, .runner = runner, .lease_us = lease_us, .id = debate_id};
-	enum err e = store_tx(store, true, store_claim_tx, &c, NULL);
+	enum err e = store_tx(store, DB_WRITE, store_claim_tx, &c, NULL);
 
 	if (e == ERR_OK && c.n == 0)
 		e = ERR_NOT_FOUND;
@@ -88,6 +109,7 @@ store_claim_one(struct store *store, struct arena *a, const char *runner,
 
 struct store_leases {
 	struct arena *a;
+	const char *tenant;
 	const char *const *ids;
 	const int64_t *epochs;
 	size_t n;
@@ -136,7 +158,7 @@ store_heartbeat(struct store *store, const char *const *debate_ids,
 	    .json = store_id_list(a, debate_ids, lease_epochs, n),
 	    .lease_us = lease_us,
 	    .lost = lost};
-	enum err e = store_tx(store, true, store_heartbeat_tx, &h, NULL);
+	enum err e = store_tx(store, DB_WRITE, store_heartbeat_tx, &h, NULL);
 	if (e != ERR_OK) /* nothing was learnt */
 		for (size_t i = 0; i < n; i++)
 			lost[i] = false;
@@ -149,16 +171,19 @@ store_release_tx(struct db *db, void *arg)
 {
 	struct store_leases *h = arg;
 
-	return DB_RUN(db, STMT_DEBATE_UNLEASE, h->a, NULL, DB_TEXT(h->ids[0]),
-	    DB_INT(h->epochs[0]));
+	return DB_RUN(db, STMT_DEBATE_UNLEASE, h->a, NULL, DB_TEXT(h->tenant),
+	    DB_TEXT(h->ids[0]), DB_INT(h->epochs[0]));
 }
 
 enum err
-store_release(struct store *store, const char *debate_id, int64_t lease_epoch)
+store_release(struct store *store, const char *tenant, const char *debate_id,
+    int64_t lease_epoch)
 {
-	struct store_leases h = {
-	    .a = arena_new(0), .ids = &debate_id, .epochs = &lease_epoch};
-	enum err e = store_tx(store, true, store_release_tx, &h, NULL);
+	struct store_leases h = {.a = arena_new(0),
+	    .tenant = tenant,
+	    .ids = &debate_id,
+	    .epochs = &lease_epoch};
+	enum err e = store_tx(store, DB_WRITE, store_release_tx, &h, NULL);
 
 	arena_free(&h.a);
 	return e;

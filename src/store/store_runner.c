@@ -33,7 +33,7 @@ enum err
 store_runner_seen(struct store *store, const struct store_runner *r)
 {
 	struct store_runners q = {.a = arena_new(0), .runner = r};
-	enum err e = store_tx(store, true, store_runner_seen_tx, &q, NULL);
+	enum err e = store_tx(store, DB_WRITE, store_runner_seen_tx, &q, NULL);
 
 	arena_free(&q.a);
 	return e;
@@ -51,7 +51,7 @@ enum err
 store_runner_gone(struct store *store, const char *id)
 {
 	struct store_runners q = {.a = arena_new(0), .id = id};
-	enum err e = store_tx(store, true, store_runner_gone_tx, &q, NULL);
+	enum err e = store_tx(store, DB_WRITE, store_runner_gone_tx, &q, NULL);
 
 	arena_free(&q.a);
 	return e;
@@ -87,7 +87,7 @@ store_runner_list(struct store *store, struct arena *a, int64_t max_age_us,
     struct store_runner **rows, size_t *n)
 {
 	struct store_runners q = {.a = a, .max_age_us = max_age_us};
-	enum err e = store_tx(store, false, store_runner_list_tx, &q, NULL);
+	enum err e = store_tx(store, DB_READ, store_runner_list_tx, &q, NULL);
 
 	*rows = q.rows;
 	*n = e == ERR_OK ? q.n : 0;

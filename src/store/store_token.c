@@ -38,8 +38,8 @@ store_token_create_tx(struct db *db, void *arg)
 	struct store_tokens *q = arg;
 	const struct store_token *t = q->token;
 
-	return DB_RUN(db, STMT_TOKEN_INSERT, q->a, NULL, DB_TEXT(t->id),
-	    DB_TEXT(t->tenant), DB_TEXT(t->name), DB_TEXT(t->prefix),
+	return DB_RUN(db, STMT_TOKEN_INSERT, q->a, NULL, DB_TEXT(t->tenant),
+	    DB_TEXT(t->id), DB_TEXT(t->name), DB_TEXT(t->prefix),
 	    DB_TEXT(t->hash), DB_TEXT(t->tier), DB_INT(clock_wall_us()),
 	    DB_INT(t->expires_us));
 }
@@ -48,7 +48,7 @@ enum err
 store_token_create(struct store *store, const struct store_token *t)
 {
 	struct store_tokens q = {.a = arena_new(0), .token = t};
-	enum err e = store_tx(store, true, store_token_create_tx, &q, NULL);
+	enum err e = store_tx(store, DB_WRITE, store_token_create_tx, &q, NULL);
 
 	arena_free(&q.a);
 	return e;
@@ -75,7 +75,8 @@ store_token_list(struct store *store, struct arena *a, const char *tenant,
     struct store_token **rows, size_t *n)
 {
 	struct store_tokens q = {.a = a, .tenant = tenant};
-	enum err e = store_tx(store, false, store_token_list_tx, &q, NULL);
+	enum err e =
+	    store_tx(store, DB_READ_ONE, store_token_list_tx, &q, NULL);
 
 	*rows = q.rows;
 	*n = e == ERR_OK ? q.n : 0;
@@ -103,7 +104,8 @@ store_token_touch_tx(struct db *db, void *arg)
 {
 	struct store_tokens *q = arg;
 
-	return DB_RUN(db, STMT_TOKEN_TOUCH, q->a, NULL, DB_TEXT(q->rows->id),
+	return DB_RUN(db, STMT_TOKEN_TOUCH, q->a, NULL,
+	    DB_TEXT(q->rows->tenant), DB_TEXT(q->rows->id),
 	    DB_INT(clock_wall_us()));
 }
 
@@ -113,13 +115,15 @@ store_token_find(struct store *store, struct arena *a, const char *hash,
 {
 	struct store_tokens q = {.a = a, .key = hash, .rows = out};
 
-	enum err e = store_tx(store, false, store_token_find_tx, &q, NULL);
+	enum err e =
+	    store_tx(store, DB_READ_ONE, store_token_find_tx, &q, NULL);
 	if (e != ERR_OK)
 		return e;
 	/* When it was used last is a courtesy: a failure to note it must not
 	 * refuse the caller. */
 	if (clock_wall_us() - out->last_used_us > STORE_TOUCH_US)
-		(void)!store_tx(store, true, store_token_touch_tx, &q, NULL);
+		(void)!store_tx(
+		    store, DB_WRITE, store_token_touch_tx, &q, NULL);
 	return ERR_OK;
 }
 
@@ -139,7 +143,7 @@ store_token_revoke(struct store *store, const char *tenant, const char *id)
 {
 	struct store_tokens q = {
 	    .a = arena_new(0), .tenant = tenant, .key = id};
-	enum err e = store_tx(store, true, store_token_revoke_tx, &q, NULL);
+	enum err e = store_tx(store, DB_WRITE, store_token_revoke_tx, &q, NULL);
 
 	arena_free(&q.a);
 	return e;
@@ -161,7 +165,7 @@ enum err
 store_token_any(struct store *store, bool *any)
 {
 	struct store_tokens q = {.a = arena_new(0)};
-	enum err e = store_tx(store, false, store_token_any_tx, &q, NULL);
+	enum err e = store_tx(store, DB_READ_ONE, store_token_any_tx, &q, NULL);
 
 	arena_free(&q.a);
 	*any = q.is_any;

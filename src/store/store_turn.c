@@ -8,20 +8,21 @@
 #include "store/store_tx.h"
 
 enum err
-store_turn_put(struct db *db, struct arena *a, const char *debate_id,
-    const struct store_turn *t)
+store_turn_put(struct db *db, struct arena *a, const char *tenant,
+    const char *debate_id, const struct store_turn *t)
 {
-	return DB_RUN(db, STMT_TURN_UPSERT, a, NULL, DB_TEXT(debate_id),
-	    DB_TEXT(t->step_key), DB_INT(t->round), DB_TEXT(t->phase),
-	    DB_TEXT(t->agent), DB_TEXT(t->target), DB_TEXT(t->role),
-	    DB_INT(t->state), DB_INT(t->attempt), DB_TEXT(t->content),
-	    DB_TEXT(t->parsed), DB_TEXT(t->error), DB_INT(t->tokens_in),
-	    DB_INT(t->tokens_out), DB_INT(t->seq), DB_INT(t->started_us),
-	    DB_INT(t->finished_us));
+	return DB_QUEUE(db, STMT_TURN_UPSERT, a, NULL, DB_TEXT(tenant),
+	    DB_TEXT(debate_id), DB_TEXT(t->step_key), DB_INT(t->round),
+	    DB_TEXT(t->phase), DB_TEXT(t->agent), DB_TEXT(t->target),
+	    DB_TEXT(t->role), DB_INT(t->state), DB_INT(t->attempt),
+	    DB_TEXT(t->content), DB_TEXT(t->parsed), DB_TEXT(t->error),
+	    DB_INT(t->tokens_in), DB_INT(t->tokens_out), DB_INT(t->seq),
+	    DB_INT(t->started_us), DB_INT(t->finished_us));
 }
 
 struct store_turns {
 	struct arena *a;
+	const char *tenant;
 	const char *id;
 	struct store_turn *rows;
 	size_t n;
@@ -45,7 +46,8 @@ store_turn_list_tx(struct db *db, void *arg)
 	struct store_turns *q = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_TURN_LIST, q->a, &r, DB_TEXT(q->id));
+	enum err e = DB_RUN(
+	    db, STMT_TURN_LIST, q->a, &r, DB_TEXT(q->tenant), DB_TEXT(q->id));
 	if (e != ERR_OK)
 		return e;
 	q->n = r.rows;
@@ -72,11 +74,11 @@ store_turn_list_tx(struct db *db, void *arg)
 }
 
 enum err
-store_turn_list(struct store *store, struct arena *a, const char *debate_id,
-    struct store_turn **rows, size_t *n)
+store_turn_list(struct store *store, struct arena *a, const char *tenant,
+    const char *debate_id, struct store_turn **rows, size_t *n)
 {
-	struct store_turns q = {.a = a, .id = debate_id};
-	enum err e = store_tx(store, false, store_turn_list_tx, &q, NULL);
+	struct store_turns q = {.a = a, .tenant = tenant, .id = debate_id};
+	enum err e = store_tx(store, DB_READ_ONE, store_turn_list_tx, &q, NULL);
 
 	*rows = q.rows;
 	*n = e == ERR_OK ? q.n : 0;

@@ -22,8 +22,8 @@ typedef enum err (*store_tx_fn)(struct db *db, void *arg);
 /* ERR_RETRY and connections lost before COMMIT are tried again, at most five
  * times with full jitter; any error of fn rolls back. info (may be NULL) is
  * cleared before each try. */
-enum err store_tx(struct store *store, bool is_write, store_tx_fn fn, void *arg,
-    struct err_info *info) MUST_CHECK;
+enum err store_tx(struct store *store, enum db_tx kind, store_tx_fn fn,
+    void *arg, struct err_info *info) MUST_CHECK;
 
 /* ["id", ...], or [["id", epoch], ...] with epochs, on the arena. */
 const char *store_id_list(
@@ -35,12 +35,14 @@ enum err store_clock(struct db *db, struct arena *a, int64_t *now_us)
 /* A row of STMT_DEBATE_COLUMNS. */
 void store_debate_from(
     const struct db_result *r, size_t row, struct store_debate *out);
-enum err store_event_put(struct db *db, struct arena *a, const char *debate_id,
-    const struct store_event *e) MUST_CHECK;
+/* Queued: the transaction's commit waits for them. */
+enum err store_event_put(struct db *db, struct arena *a, const char *tenant,
+    const char *debate_id, const struct store_event *e) MUST_CHECK;
 /* After an uncertain COMMIT: is this event, with the seq and the time it was
  * given then, in the table? The answer is final; for write transactions. */
-enum err store_event_landed(struct db *db, struct arena *a,
+enum err store_event_landed(struct db *db, struct arena *a, const char *tenant,
     const char *debate_id, const struct store_event *e, bool *is_landed)
     MUST_CHECK;
-enum err store_turn_put(struct db *db, struct arena *a, const char *debate_id,
-    const struct store_turn *t) MUST_CHECK;
+/* Queued. */
+enum err store_turn_put(struct db *db, struct arena *a, const char *tenant,
+    const char *debate_id, const struct store_turn *t) MUST_CHECK;

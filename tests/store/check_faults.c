@@ -32,11 +32,11 @@ START_TEST(test_retry)
 	struct fault f = {.failures = 4};
 
 	ck_assert_int_eq(
-	    store_tx(kit.store, true, fault_retry, &f, NULL), ERR_OK);
+	    store_tx(kit.store, DB_WRITE, fault_retry, &f, NULL), ERR_OK);
 	ck_assert_int_eq(f.calls, 5);
 	f = (struct fault){.failures = 100};
 	ck_assert_int_eq(
-	    store_tx(kit.store, true, fault_retry, &f, NULL), ERR_BUSY);
+	    store_tx(kit.store, DB_WRITE, fault_retry, &f, NULL), ERR_BUSY);
 	ck_assert_int_eq(f.calls, 5);
 }
 END_TEST
@@ -47,9 +47,9 @@ fault_twice(struct db *db, void *arg UNUSED)
 	enum err e = ERR_OK;
 
 	for (int i = 0; e == ERR_OK && i < 2; i++)
-		e = DB_RUN(db, STMT_TOKEN_INSERT, kit.arena, NULL,
-		    DB_TEXT("tok_1"), DB_TEXT("t"), DB_TEXT("n"), DB_TEXT("p"),
-		    DB_TEXT("h"), DB_TEXT("premium"), DB_INT(1), DB_INT(0));
+		e = DB_RUN(db, STMT_TOKEN_INSERT, kit.arena, NULL, DB_TEXT("t"),
+		    DB_TEXT("tok_1"), DB_TEXT("n"), DB_TEXT("p"), DB_TEXT("h"),
+		    DB_TEXT("premium"), DB_INT(1), DB_INT(0));
 	return e;
 }
 
@@ -60,7 +60,8 @@ START_TEST(test_failed_statement)
 	bool any = true;
 
 	ck_assert_int_eq(
-	    store_tx(kit.store, true, fault_twice, NULL, &info), ERR_EXISTS);
+	    store_tx(kit.store, DB_WRITE, fault_twice, NULL, &info),
+	    ERR_EXISTS);
 	ck_assert_str_ne(info.text, "");
 	ck_assert_int_eq(store_token_any(kit.store, &any), ERR_OK);
 	ck_assert(!any);
@@ -85,7 +86,7 @@ START_TEST(test_pool_exhausted)
 	setenv("ARAGORA_DB_POOL_TIMEOUT", "0.02", 1);
 	ck_assert_int_eq(kit_reopen(&info), ERR_OK);
 	ck_assert_int_eq(
-	    store_tx(kit.store, false, fault_nested, &inner, NULL), ERR_OK);
+	    store_tx(kit.store, DB_READ, fault_nested, &inner, NULL), ERR_OK);
 	ck_assert_int_eq(inner, ERR_BUSY);
 	ck_assert_int_eq(metric_read(METRIC_DB_POOL_TIMEOUTS), timeouts + 1);
 	ck_assert_int_eq(store_ping(kit.store), ERR_OK);
@@ -93,7 +94,7 @@ START_TEST(test_pool_exhausted)
 	setenv("ARAGORA_DB_POOL_MAX_OVERFLOW", "1", 1);
 	ck_assert_int_eq(kit_reopen(&info), ERR_OK);
 	ck_assert_int_eq(
-	    store_tx(kit.store, false, fault_nested, &inner, NULL), ERR_OK);
+	    store_tx(kit.store, DB_READ, fault_nested, &inner, NULL), ERR_OK);
 	ck_assert_int_eq(inner, ERR_OK);
 }
 END_TEST
@@ -109,9 +110,10 @@ START_TEST(test_write_lock_busy)
 	struct db *other = kit_connect();
 	setenv("ARAGORA_DB_TIMEOUT", KIT_BUSY_SECOND, 1);
 	ck_assert_int_eq(kit_reopen(&info), ERR_OK);
-	ck_assert_int_eq(db_begin(other, true), ERR_OK);
-	ck_assert_int_eq(
-	    DB_RUN(other, STMT_DEBATE_LOCK, a, NULL, DB_TEXT(id)), ERR_OK);
+	ck_assert_int_eq(db_begin(other, DB_WRITE), ERR_OK);
+	ck_assert_int_eq(DB_RUN(other, STMT_DEBATE_LOCK, a, NULL,
+			     DB_TEXT(STORE_TENANT_DEFAULT), DB_TEXT(id)),
+	    ERR_OK);
 	ck_assert_int_eq(
 	    store_debate_cancel(kit.store, STORE_TENANT_DEFAULT, id, &end),
 	    ERR_BUSY);

@@ -7,6 +7,7 @@
 #include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -86,6 +87,25 @@ plan_pgsql(PGconn *db, const struct stmt_row *row)
 	buf_release(&b);
 }
 
+/* What the functions of SYSTEM statements do inside: their bodies as plans. */
+static void
+plan_functions(PGconn *db)
+{
+	PGresult *res = plan_exec(db,
+	    "SELECT proname, prosrc, pronargs FROM pg_proc WHERE proname LIKE "
+	    "'aragora\\_%' AND prosecdef AND proname <> 'aragora_tokens'");
+
+	ck_assert_int_gt(PQntuples(res), 0);
+	for (int i = 0; i < PQntuples(res); i++) {
+		const struct stmt_row row = {.name = PQgetvalue(res, i, 0),
+		    .params = "tttttttt" + strlen("tttttttt") -
+			(size_t)strtol(PQgetvalue(res, i, 2), NULL, 10),
+		    .sql = PQgetvalue(res, i, 1)};
+		plan_pgsql(db, &row);
+	}
+	PQclear(res);
+}
+
 START_TEST(test_plans)
 {
 	char path[128];
@@ -110,6 +130,8 @@ START_TEST(test_plans)
 		else
 			plan_sqlite(lite, row);
 	}
+	if (pg != NULL)
+		plan_functions(pg);
 	PQfinish(pg);
 	sqlite3_close(lite);
 }

@@ -171,8 +171,8 @@ START_TEST(test_cancel_race)
 		ck_assert_int_eq(outcome, ERR_FENCED);
 		kit_check_events(race_shared.id, (size_t)end.seq);
 		ck_assert_int_eq(
-		    store_event_list(kit.store, kit.arena, race_shared.id,
-			end.seq - 1, 10, &rows, &n),
+		    store_event_list(kit.store, kit.arena, STORE_TENANT_DEFAULT,
+			race_shared.id, end.seq - 1, 10, &rows, &n),
 		    ERR_OK);
 		ck_assert_uint_eq(n, 1);
 		ck_assert_str_eq(rows[0].type, "debate_end");
@@ -238,6 +238,7 @@ START_TEST(test_migrate_race)
 	int64_t sum = 0;
 
 	store_close(&kit.store);
+	kit_become(true);
 	kit_empty();
 	race(race_migrate, m, sizeof(m[0]));
 	ck_assert_int_eq(store_schema(kit.settings, &schema, &info), ERR_OK);
@@ -247,6 +248,7 @@ START_TEST(test_migrate_race)
 	}
 	ck_assert_int_eq(schema.have, schema.want);
 	ck_assert_int_eq(sum, schema.want);
+	kit_become(false);
 	ck_assert_int_eq(kit_reopen(&info), ERR_OK);
 }
 END_TEST

@@ -25,8 +25,8 @@ relay_setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(relay_folder));
 	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", relay_folder);
 	relay = relay_start(path, kit.pg_socket);
-	snprintf(url, sizeof(url), "postgresql://aragora@/postgres?host=%s",
-	    relay_folder);
+	snprintf(url, sizeof(url), "postgresql://%s@/aragora?host=%s",
+	    kit.pg_user, relay_folder);
 	setenv("ARAGORA_DATABASE_URL", url, 1);
 	ck_assert_msg(kit_reopen(&info) == ERR_OK, "%s", info.text);
 }
@@ -95,7 +95,8 @@ START_TEST(test_lost_group)
 		struct store_debate d = kit_claim("r1");
 		events[i] =
 		    (struct store_event){.type = "agent_message", .data = "{}"};
-		t[i] = (struct store_transition){.debate_id = d.id,
+		t[i] = (struct store_transition){.tenant = STORE_TENANT_DEFAULT,
+		    .debate_id = d.id,
 		    .lease_epoch = d.lease_epoch - (i == 1),
 		    .events = &events[i],
 		    .n_events = 1,
@@ -122,7 +123,8 @@ START_TEST(test_uncertain)
 	relay_setup();
 	kit_create("l", 0);
 	struct store_debate d = kit_claim("r1");
-	struct store_transition t = {.debate_id = d.id,
+	struct store_transition t = {.tenant = STORE_TENANT_DEFAULT,
+	    .debate_id = d.id,
 	    .lease_epoch = d.lease_epoch,
 	    .events = &event,
 	    .n_events = 1,

@@ -296,12 +296,14 @@ START_TEST(test_lease_and_fence)
 	ck_assert(lost[0]);
 	ck_assert(!lost[1]);
 
-	ck_assert_int_eq(
-	    store_release(kit.store, old.id, old.lease_epoch), ERR_OK);
+	ck_assert_int_eq(store_release(kit.store, STORE_TENANT_DEFAULT, old.id,
+			     old.lease_epoch),
+	    ERR_OK);
 	ck_assert_str_eq(
 	    kit_get(old.id).runner, "r2"); /* not ours to release */
-	ck_assert_int_eq(
-	    store_release(kit.store, fresh.id, fresh.lease_epoch), ERR_OK);
+	ck_assert_int_eq(store_release(kit.store, STORE_TENANT_DEFAULT,
+			     fresh.id, fresh.lease_epoch),
+	    ERR_OK);
 	ck_assert_int_eq(kit_claim("r3").lease_epoch, fresh.lease_epoch + 1);
 }
 END_TEST
@@ -336,7 +338,8 @@ START_TEST(test_commit_group)
 			    .round = 1,
 			    .agent = k == 0 ? NULL : "demo",
 			    .data = "{\"a\":1}"};
-		t[i] = (struct store_transition){.debate_id = d[i].id,
+		t[i] = (struct store_transition){.tenant = STORE_TENANT_DEFAULT,
+		    .debate_id = d[i].id,
 		    .lease_epoch = d[i].lease_epoch + (i == 1),
 		    .events = events[i],
 		    .n_events = 2,
@@ -356,19 +359,20 @@ START_TEST(test_commit_group)
 	ck_assert_int_eq(t[1].outcome, ERR_FENCED);
 	ck_assert_int_eq(t[2].outcome, ERR_OK);
 
-	ck_assert_int_eq(
-	    store_turn_list(kit.store, kit.arena, d[0].id, &turns, &n), ERR_OK);
+	ck_assert_int_eq(store_turn_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, d[0].id, &turns, &n),
+	    ERR_OK);
 	ck_assert_uint_eq(n, 1);
 	ck_assert_str_eq(turns[0].content, "text");
 	ck_assert_int_eq(turns[0].seq, 2);
-	ck_assert_int_eq(
-	    store_event_list(kit.store, kit.arena, d[0].id, 1, 10, &rows, &n),
+	ck_assert_int_eq(store_event_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, d[0].id, 1, 10, &rows, &n),
 	    ERR_OK);
 	ck_assert_uint_eq(n, 1);
 	ck_assert_int_eq(rows[0].seq, 2);
 	ck_assert_str_eq(rows[0].agent, "demo");
-	ck_assert_int_eq(
-	    store_event_list(kit.store, kit.arena, d[1].id, 0, 10, &rows, &n),
+	ck_assert_int_eq(store_event_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, d[1].id, 0, 10, &rows, &n),
 	    ERR_OK);
 	ck_assert_uint_eq(n, 0);
 
@@ -408,7 +412,8 @@ START_TEST(test_commit_release)
 		    .role = "proposer",
 		    .state = STORE_TURN_STARTED,
 		    .attempt = 1};
-	struct store_transition t = {.debate_id = d.id,
+	struct store_transition t = {.tenant = STORE_TENANT_DEFAULT,
+	    .debate_id = d.id,
 	    .lease_epoch = d.lease_epoch,
 	    .turns = turns,
 	    .n_turns = 4,
@@ -421,8 +426,9 @@ START_TEST(test_commit_release)
 	ck_assert_int_eq(t.outcome, ERR_OK);
 	ck_assert_ptr_null(kit_get(d.id).runner);
 	ck_assert_str_eq(kit_get(d.id).error, "a first error");
-	ck_assert_int_eq(
-	    store_turn_list(kit.store, kit.arena, d.id, &rows, &n), ERR_OK);
+	ck_assert_int_eq(store_turn_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, d.id, &rows, &n),
+	    ERR_OK);
 	ck_assert_uint_eq(n, 4);
 	for (size_t i = 0; i < n; i++) {
 		ck_assert_str_eq(rows[i].step_key, sorted[i]);
@@ -444,8 +450,9 @@ START_TEST(test_commit_release)
 	t.error = NULL;
 	ck_assert_int_eq(store_commit(kit.store, &one, 1), ERR_OK);
 	ck_assert_int_eq(t.outcome, ERR_OK);
-	ck_assert_int_eq(
-	    store_turn_list(kit.store, kit.arena, d.id, &rows, &n), ERR_OK);
+	ck_assert_int_eq(store_turn_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, d.id, &rows, &n),
+	    ERR_OK);
 	ck_assert_uint_eq(n, 4);
 	ck_assert_int_eq(rows[3].attempt, 2);
 	ck_assert_int_eq(rows[3].started_us, started);

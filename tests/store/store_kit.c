@@ -35,6 +35,27 @@ kit_reopen(struct err_info *info)
 	return store_open(&kit.store, kit.settings, info);
 }
 
+void
+kit_become(bool is_owner)
+{
+	const char *url =
+	    is_owner && kit.pg_owner != NULL ? kit.pg_owner : kit.pg_url;
+	if (url != NULL)
+		setenv("ARAGORA_DATABASE_URL", url, 1);
+	else
+		unsetenv("ARAGORA_DATABASE_URL");
+	kit_reload();
+}
+
+static const char *
+kit_owner_target(struct store_target *t)
+{
+	struct err_info info = {0};
+
+	ck_assert_int_eq(store_target(kit.settings, t, &info), ERR_OK);
+	return kit.pg_owner != NULL ? kit.pg_owner : t->target;
+}
+
 struct db *
 kit_connect(void)
 {
@@ -42,10 +63,10 @@ kit_connect(void)
 	struct store_target t;
 	struct db *db = NULL;
 
-	ck_assert_int_eq(store_target(kit.settings, &t, &info), ERR_OK);
+	const char *target = kit_owner_target(&t);
 	ck_assert_msg(t.driver->open(&db,
 			  &(struct db_options){
-			      .target = t.target, .timeout_ms = KIT_TIMEOUT_MS},
+			      .target = target, .timeout_ms = KIT_TIMEOUT_MS},
 			  &info) == ERR_OK,
 	    "%s", info.text);
 	free(t.target);
@@ -70,7 +91,8 @@ kit_empty(void)
 	char path[128];
 
 	if (kit.pg_url != NULL)
-		kit_script("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+		kit_script("DROP SCHEMA public CASCADE; CREATE SCHEMA public; "
+			   "GRANT USAGE ON SCHEMA public TO PUBLIC");
 	else
 		for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
 			snprintf(path, sizeof(path), "%s/aragora.db%s",
@@ -91,15 +113,12 @@ kit_setup(void)
 	setenv("ARAGORA_DB_POOL_SIZE", "4", 1);
 	setenv("ARAGORA_DB_POOL_MAX_OVERFLOW", "2", 1);
 	setenv("ARAGORA_DB_TIMEOUT", "30", 1);
-	if (kit.pg_url != NULL)
-		setenv("ARAGORA_DATABASE_URL", kit.pg_url, 1);
-	else
-		unsetenv("ARAGORA_DATABASE_URL");
-	kit_reload();
+	kit_become(true);
 	kit_empty();
 	ck_assert_msg(store_migrate(kit.settings, &applied, &info) == ERR_OK,
 	    "%s", info.text);
 	ck_assert_int_ge(applied, 1);
+	kit_become(false);
 	ck_assert_msg(kit_reopen(&info) == ERR_OK, "%s", info.text);
 	kit.arena = arena_new(0);
 }
@@ -164,7 +183,8 @@ kit_commit(const struct store_debate *d, size_t n_events,
     enum store_status status, enum err *outcome)
 {
 	struct store_event events[KIT_EVENTS_MAX];
-	struct store_transition t = {.debate_id = d->id,
+	struct store_transition t = {.tenant = STORE_TENANT_DEFAULT,
+	    .debate_id = d->id,
 	    .lease_epoch = d->lease_epoch,
 	    .events = events,
 	    .n_events = n_events,
@@ -197,8 +217,9 @@ kit_check_events(const char *id, size_t n)
 	struct store_event *rows;
 	size_t found;
 
-	ck_assert_int_eq(store_event_list(kit.store, kit.arena, id, 0, 100000,
-			     &rows, &found),
+	ck_assert_int_eq(
+	    store_event_list(kit.store, kit.arena, STORE_TENANT_DEFAULT, id, 0,
+		100000, &rows, &found),
 	    ERR_OK);
 	ck_assert_uint_eq(found, n);
 	for (size_t i = 0; i < n; i++)
@@ -228,12 +249,20 @@ main(void)
 	int failed = 0;
 
 	kit.pg_url = getenv("STORE_TEST_PGURL");
+	kit.pg_owner = getenv("STORE_TEST_PGOWNER");
+	kit.pg_user = getenv("STORE_TEST_PGUSER");
+	kit.is_pooled = getenv("STORE_TEST_POOLED") != NULL;
 	kit.pg_socket = getenv("STORE_TEST_PGSOCKET");
 	kit.pg_ctl = getenv("STORE_TEST_PGCTL");
-	kit_run(add_schema, "schema", &failed);
+	if (kit.pg_owner == NULL) {
+		kit_run(add_schema, "schema", &failed);
+		kit_run(add_plans, "plans", &failed);
+	}
+	kit_run(add_tenancy, "tenancy", &failed);
 	kit_run(add_verbs, "verbs", &failed);
-	kit_run(add_plans, "plans", &failed);
 	kit_run(add_races, "races", &failed);
+	if (kit.is_pooled) /* the rest breaks the server's own connections */
+		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	kit_run(add_faults, "faults", &failed);
 	if (kit.pg_url != NULL)
 		kit_run(add_relay, "relay", &failed);

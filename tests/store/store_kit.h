@@ -21,7 +21,10 @@
 #define KIT_BUSY_SECOND "1" /* where a case waits for ERR_BUSY */
 
 struct kit {
-	const char *pg_url;    /* NULL = SQLite */
+	const char *pg_url;   /* the service's, maybe a pooler; NULL = SQLite */
+	const char *pg_owner; /* who owns the tables, direct; NULL = pg_url */
+	const char *pg_user;  /* of pg_url */
+	bool is_pooled;	      /* pg_url is a pooler in transaction mode */
 	const char *pg_socket; /* the server's own */
 	const char *pg_ctl;    /* command prefix of pg_ctl */
 	char folder[64];
@@ -36,10 +39,12 @@ void kit_run(void (*add)(TCase *t), const char *name, int *failed);
 void kit_setup(void);
 void kit_teardown(void);
 
+/* Settings for the owner of the tables, or for the service. */
+void kit_become(bool is_owner);
 /* Settings again from the environment, the store opened on them. */
 void kit_reload(void);
 enum err kit_reopen(struct err_info *info);
-/* A connection of one's own. */
+/* A connection of one's own, past any pooler, as the owner. */
 struct db *kit_connect(void);
 /* Statements of the test itself, on a connection of their own. */
 void kit_script(const char *sql);
@@ -59,6 +64,7 @@ enum err kit_step(
 void kit_check_events(const char *id, size_t n);
 
 void add_schema(TCase *t);
+void add_tenancy(TCase *t);
 void add_verbs(TCase *t);
 void add_plans(TCase *t);
 void add_races(TCase *t);

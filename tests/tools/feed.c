@@ -124,7 +124,8 @@ feed_transition(struct feed *f, const char *id, struct store_event *event,
     enum store_status status)
 {
 	const struct feed_debate *d = feed_find(f, id);
-	struct store_transition t = {.debate_id = id,
+	struct store_transition t = {.tenant = STORE_TENANT_DEFAULT,
+	    .debate_id = id,
 	    .events = event,
 	    .n_events = 1,
 	    .status = status,
@@ -199,8 +200,8 @@ feed_publish(
 
 	enum err e = str_to_i64(rest, 1, INT64_MAX, &seq);
 	if (e == ERR_OK)
-		e = store_event_list(
-		    f->store, f->arena, id, seq - 1, 1, &rows, &n);
+		e = store_event_list(f->store, f->arena, STORE_TENANT_DEFAULT,
+		    id, seq - 1, 1, &rows, &n);
 	if (e != ERR_OK || n == 0)
 		return e != ERR_OK ? e : ERR_NOT_FOUND;
 	return feed_send(f,

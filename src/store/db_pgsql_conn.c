@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * PostgreSQL connections: opening, errors, and what can be known of the
+ * server behind a pooler.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "store/db_pgsql.h"
+
+#define DB_PGSQL_CONNECT_MS 5000
+#define DB_PGSQL_PROBE_MS   2000
+
+struct db_pgsql_conn *
+db_pgsql_conn(struct db *db)
+{
+	struct db_pgsql_conn *c = CONTAINER_OF(db, struct db_pgsql_conn, base);
+	assert(c->owner == getpid());
+	return c;
+}
+
+/* SQLSTATE class by class; the table of operations.md 2.1. */
+static enum err
+db_pgsql_state(const char *state)
+{
+	static const struct {
+		const char *prefix;
+		enum err e;
+	} map[] = {
+	    {"23505", ERR_EXISTS},
+	    {"26000", ERR_RETRY}, /* not prepared here */
+	    {"42P05", ERR_RETRY}, /* prepared here by another */
+	    {"40001", ERR_RETRY},
+	    {"40P01", ERR_RETRY},
+	    {"55P03", ERR_BUSY},
+	    {"57014", ERR_BUSY},
+	    {"53100", ERR_FULL},
+	    {"08", ERR_DOWN},
+	    {"57P", ERR_DOWN},
+	    {"53", ERR_DOWN},
+	    {"25006", ERR_DOWN},
+	    {"28", ERR_DOWN},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(map); i++)
+		if (str_starts(state, map[i].prefix))
+			return map[i].e;
+	return ERR_INTERNAL;
+}
+
+/* First line of the server's words. */
+enum err
+db_pgsql_error(
+    struct db_pgsql_conn *c, const PGresult *res, struct err_info *info)
+{
+	const char *state =
+	    res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
+	const char *text = res != NULL
+	    ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY)
+	    : PQerrorMessage(c->handle);
+	enum err e = state != NULL ? db_pgsql_state(state) : ERR_INTERNAL;
+
+	if (PQstatus(c->handle) == CONNECTION_BAD || state == NULL)
+		e = ERR_DOWN;
+	if (text == NULL)
+		text = "connection lost";
+	return err_set(info, e, "", "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+enum err
+db_pgsql_exec(struct db_pgsql_conn *c, const char *sql, struct err_info *info)
+{
+	PGresult *res = PQexec(c->handle, sql);
+	ExecStatusType status = PQresultStatus(res);
+	enum err e = ERR_OK;
+
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+		e = db_pgsql_error(c, res, info);
+	PQclear(res);
+	return e;
+}
+
+void
+db_pgsql_close(struct db *db)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+
+	PQfinish(c->handle);
+	free(c->tenant);
+	free(c->sent);
+	free(c);
+}
+
+/* Drive PQconnectPoll to its end with our own deadline: connect_timeout
+ * counts whole seconds and per host. */
+static enum err
+db_pgsql_wait_connect(PGconn *handle)
+{
+	int64_t deadline = clock_mono_ms() + DB_PGSQL_CONNECT_MS;
+	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+
+	while (state != PGRES_POLLING_OK) {
+		int64_t left = deadline - clock_mono_ms();
+		if (left <= 0)
+			return ERR_TIMEOUT;
+		struct pollfd p = {.fd = PQsocket(handle),
+		    .events =
+			state == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+		int n = poll(&p, 1, (int)left);
+		if (n == 0)
+			return ERR_TIMEOUT;
+		if (n < 0 && errno != EINTR)
+			return ERR_DOWN;
+		if (n < 0)
+			continue; /* asked too early, libpq takes it for done */
+		state = PQconnectPoll(handle);
+		if (state == PGRES_POLLING_FAILED)
+			return ERR_DOWN;
+	}
+	return ERR_OK;
+}
+
+static void
+db_pgsql_quiet(void *arg UNUSED, const char *message UNUSED)
+{
+}
+
+/* libpq's words about a malformed conninfo quote it, password and all, so they
+ * go nowhere. */
+static enum err
+db_pgsql_check(const char *conninfo, struct err_info *info)
+{
+	char *text = NULL;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &text);
+
+	PQconninfoFree(parsed);
+	PQfreemem(text);
+	if (parsed != NULL)
+		return ERR_OK;
+	return err_set(info, ERR_INVALID, "ARAGORA_DATABASE_URL",
+	    "is not a connection string that PostgreSQL understands");
+}
+
+enum err
+db_pgsql_open(
+    struct db **out, const struct db_options *o, struct err_info *info)
+{
+	static const char *const keys[] = {"dbname", "application_name",
+	    "keepalives_idle", "keepalives_interval", "keepalives_count",
+	    "tcp_user_timeout", "client_encoding", NULL};
+	const char *const values[] = {
+	    o->target, "aragora", "30", "10", "3", "15000", "UTF8", NULL};
+	enum err e = db_pgsql_check(o->target, info);
+	if (e != ERR_OK)
+		return e;
+	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
+	c->base.driver = &db_pgsql;
+	c->owner = getpid();
+	c->timeout_ms = o->timeout_ms;
+	c->can_prepare = o->can_prepare;
+	c->handle = PQconnectStartParams(keys, values, 1);
+	if (c->handle == NULL)
+		mem_exhausted(0);
+	e = PQstatus(c->handle) == CONNECTION_BAD
+	    ? ERR_DOWN
+	    : db_pgsql_wait_connect(c->handle);
+	if (e != ERR_OK) {
+		const char *text = PQerrorMessage(c->handle);
+		err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
+		    "cannot connect to PostgreSQL: %.*s",
+		    (int)strcspn(text, "\n"),
+		    e == ERR_TIMEOUT ? "no answer in time" : text);
+		db_pgsql_close(&c->base);
+		return ERR_DOWN;
+	}
+	PQsetNoticeProcessor(c->handle, db_pgsql_quiet, NULL);
+	*out = &c->base;
+	return ERR_OK;
+}
+
+bool
+db_pgsql_is_dead(struct db *db)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	struct pollfd p = {.fd = PQsocket(c->handle), .events = POLLIN};
+
+	if (PQstatus(c->handle) != CONNECTION_OK ||
+	    PQtransactionStatus(c->handle) != PQTRANS_IDLE)
+		return true;
+	/* An idle connection has nothing to say but farewell. */
+	if (poll(&p, 1, 0) <= 0)
+		return false;
+	return PQconsumeInput(c->handle) == 0 ||
+	    PQstatus(c->handle) != CONNECTION_OK || (p.revents & POLLHUP) != 0;
+}
+
+/* The answer to what was sent, if it comes in time: true when it is good. */
+static bool
+db_pgsql_probe_answer(PGconn *handle)
+{
+	int64_t deadline = clock_mono_ms() + DB_PGSQL_PROBE_MS;
+	bool is_good = true;
+	PGresult *res;
+
+	while (PQisBusy(handle) != 0) {
+		struct pollfd p = {.fd = PQsocket(handle), .events = POLLIN};
+		int64_t left = deadline - clock_mono_ms();
+		if (left <= 0)
+			return false;
+		if (poll(&p, 1, (int)left) > 0 && PQconsumeInput(handle) == 0)
+			return false;
+	}
+	while ((res = PQgetResult(handle)) != NULL) {
+		is_good = is_good && PQresultStatus(res) == PGRES_TUPLES_OK;
+		PQclear(res);
+	}
+	return is_good;
+}
+
+/* A pooler in transaction mode gives its server connection to whoever asks
+ * next: while `other` holds the one on which `one` prepared, `one` gets another
+ * or none. */
+static bool
+db_pgsql_probe(struct db_pgsql_conn *one, struct db_pgsql_conn *other)
+{
+	static const char name[] = "aragora_probe";
+	PGresult *res = PQprepare(one->handle, name, "SELECT 1", 0, NULL);
+	bool is_kept = PQresultStatus(res) == PGRES_COMMAND_OK &&
+	    db_pgsql_exec(other, "BEGIN; SELECT 1", NULL) == ERR_OK &&
+	    PQsendQueryPrepared(one->handle, name, 0, NULL, NULL, NULL, 0) ==
+		1 &&
+	    db_pgsql_probe_answer(one->handle);
+
+	PQclear(res);
+	return is_kept;
+}
+
+bool
+db_pgsql_keeps_prepared(const struct db_options *o)
+{
+	struct db *one = NULL;
+	struct db *other = NULL;
+
+	bool is_kept = db_pgsql_open(&one, o, NULL) == ERR_OK &&
+	    db_pgsql_open(&other, o, NULL) == ERR_OK &&
+	    db_pgsql_probe(db_pgsql_conn(one), db_pgsql_conn(other));
+	if (one != NULL)
+		db_pgsql_close(one);
+	if (other != NULL)
+		db_pgsql_close(other);
+	return is_kept;
+}
