@@ -64,6 +64,28 @@ CASES = [
      SPDX + "int x;\n"),
     ("shell", "scripts/a.sh", "#!/bin/sh\nrm -rf $UNSET_/$1/*\ncd x\n",
      "shellcheck objects", '#!/bin/sh\nrm -f "$1"\n'),
+    ("tenancy", "src/store/stmt.def",
+     'STMT(GET, TENANT, "tt", 1, "SELECT a FROM rows WHERE id = $2", NULL)\n',
+     "1 tables of tenants, 0 times tenant",
+     'STMT(GET, TENANT, "tt", 1, "SELECT a FROM rows WHERE tenant = $1 "\n'
+     '    "AND id = $2", NULL)\n'),
+    ("tenancy", "src/store/stmt.def",
+     'STMT(ALL, SYSTEM, "", 1, "SELECT a FROM rows", NULL)\n',
+     "past row level security",
+     'STMT(ALL, SYSTEM, "", 1, "SELECT a FROM rows", "SELECT aragora_a()")\n'),
+    ("tenancy", "src/store/stmt.def",
+     'STMT(ALL, NONE, "", 1, "SELECT a FROM rows", NULL)\n',
+     "touches a table of tenants",
+     'STMT(ALL, NONE, "", 1, "SELECT 1", NULL)\n'),
+    ("tenancy", "src/store/stmt.def",
+     'STMT(PUT, TENANT, "ttt", 0, "INSERT INTO rows (tenant, id) VALUES "\n'
+     '    "($2, $1)", NULL)\n', "0 times tenant",
+     'STMT(PUT, TENANT, "ttt", 0, "INSERT INTO rows (tenant, id) VALUES "\n'
+     '    "($1, $2)", NULL)\n'),
+    ("tenancy", "src/store/sql/0002_more.sql",
+     "CREATE TABLE more (\n\ttenant TEXT NOT NULL\n);\n",
+     "more has no row level security",
+     "CREATE TABLE more (\n\ttenant TEXT\n);\n"),
     ("tables", "src/use.c", "x = settings->one;\n", "two (ARAGORA_TWO) is",
      "x = settings->one + s->two;\n"),
     ("tables", "tests/lint/settings_unused.txt", "one a topic\n",
@@ -101,6 +123,14 @@ TABLES = {
     "tests/lint/settings_unused.txt": "",
 }
 
+# Where a statement and its tables are.
+TENANCY = {
+    "src/store/stmt.def": 'STMT(PING, NONE, "", 1, "SELECT 1", NULL)\n',
+    "src/store/sql/0001_init.sql":
+        "CREATE TABLE rows (\n\ttenant TEXT NOT NULL,\n\ta TEXT\n);\n"
+        "FOREACH t IN ARRAY ARRAY['rows']\n",
+}
+
 
 def write(root, path, text):
     full = os.path.join(root, path)
@@ -117,6 +147,9 @@ def run(lint, path, text):
                 write(root, name, content)
             if path == "src/use.c":
                 text += "EVENT_VOTE; METRIC_SEEN; STMT_PING;\n"
+        elif lint == "tenancy":
+            for name, content in TENANCY.items():
+                write(root, name, content)
         elif lint == "size":
             write(root, "src/base/other.c", "static int\nf(void)\n{\n}\n")
         write(root, path, text)

@@ -26,12 +26,15 @@ BEGIN
 	END LOOP;
 END $$;
 
-CREATE FUNCTION aragora_place(BIGINT, BIGINT, TEXT) RETURNS BIGINT
+CREATE FUNCTION aragora_place(TEXT, TEXT) RETURNS TABLE (place BIGINT)
 	LANGUAGE sql STABLE SECURITY DEFINER AS $$
-	SELECT count(*) FROM debates q WHERE status IN ('pending', 'running')
-	    AND q.status = 'pending' AND (q.priority > $1 OR
-	    (q.priority = $1 AND (q.created_us < $2 OR
-	    (q.created_us = $2 AND q.id <= $3)))) $$;
+	SELECT (SELECT count(*) FROM debates q
+	    WHERE q.status IN ('pending', 'running') AND
+	    q.status = 'pending' AND (q.priority > d.priority OR
+	    (q.priority = d.priority AND (q.created_us < d.created_us OR
+	    (q.created_us = d.created_us AND q.id <= d.id)))))
+	FROM debates d WHERE d.tenant = $1 AND d.id = $2 AND
+	    d.status = 'pending' $$;
 
 CREATE FUNCTION aragora_pending() RETURNS BIGINT
 	LANGUAGE sql STABLE SECURITY DEFINER AS $$
