@@ -63,8 +63,8 @@ debate_cancel(struct req *req, struct res *res)
 		return status;
 	if (store_status_is_final(row.status))
 		return debate_is_over(res, row.id);
-	enum err e = store_turn_list(
-	    store, req->arena, row.tenant, row.id, &turns, &n);
+	enum err e =
+	    store_turn_list(store, req->arena, row.tenant, row.id, &turns, &n);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	const char *cancelled = store_status_name(STORE_CANCELLED);

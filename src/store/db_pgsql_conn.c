@@ -67,7 +67,12 @@ db_pgsql_error(
 	    : PQerrorMessage(c->handle);
 	enum err e = state != NULL ? db_pgsql_state(state) : ERR_INTERNAL;
 
-	if (PQstatus(c->handle) == CONNECTION_BAD || state == NULL)
+	/* After these words the server closes the connection. */
+	const char *severity = res != NULL
+	    ? PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED)
+	    : NULL;
+	bool is_last = str_eq(severity, "FATAL") || str_eq(severity, "PANIC");
+	if (PQstatus(c->handle) == CONNECTION_BAD || state == NULL || is_last)
 		e = ERR_DOWN;
 	if (text == NULL)
 		text = "connection lost";
