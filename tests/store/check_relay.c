@@ -34,6 +34,7 @@ relay_setup(void)
 static void
 relay_teardown(void)
 {
+	ck_assert_int_eq(relay_left(relay), 0);
 	store_close(&kit.store);
 	relay_stop(&relay);
 	ck_assert_int_eq(rmdir(relay_folder), 0);
@@ -46,12 +47,27 @@ START_TEST(test_lost_before_commit)
 	struct store_debate d = kit_claim("r1");
 	relay_arm(relay, "INSERT INTO events", RELAY_CUT_BEFORE, 2);
 	ck_assert_int_eq(kit_step(&d, 2, STORE_RUNNING), ERR_OK);
-	relay_arm(relay, "INSERT INTO events", RELAY_CUT_AFTER, 2);
+	relay_arm(relay, "UPDATE debates", RELAY_CUT_AFTER, 2);
 	ck_assert_int_eq(kit_step(&d, 2, STORE_RUNNING), ERR_OK);
 	kit_check_events(d.id, 4);
 	relay_teardown();
 }
 END_TEST
+
+static int64_t
+relay_count(void)
+{
+	struct store_debate_filter all = {
+	    .tenant = STORE_TENANT_DEFAULT, .status = -1, .limit = 10};
+	struct store_debate *rows;
+	int64_t total;
+	size_t n;
+
+	ck_assert_int_eq(
+	    store_debate_list(kit.store, kit.arena, &all, &rows, &n, &total),
+	    ERR_OK);
+	return total;
+}
 
 /* Reads that lose their connection anywhere, the end included, are repeated. */
 START_TEST(test_lost_read)
@@ -61,7 +77,54 @@ START_TEST(test_lost_read)
 	relay_arm(relay, "FROM debates", RELAY_CUT_AFTER, 1);
 	ck_assert_str_eq(kit_get(id).task, "l");
 	relay_arm(relay, "COMMIT", RELAY_CUT_BEFORE, 1);
-	ck_assert_str_eq(kit_get(id).task, "l");
+	ck_assert_int_eq(relay_count(), 1);
+	relay_teardown();
+}
+END_TEST
+
+/* How often each verb waits for the server, on a connection that is open. */
+START_TEST(test_round_trips)
+{
+	struct store_debate d[KIT_THREADS];
+	struct store_transition t[KIT_THREADS];
+	struct store_event events[KIT_THREADS][2];
+	struct store_transition *all[KIT_THREADS];
+	struct store_event *rows;
+	size_t n;
+
+	relay_setup();
+	kit_create("first", 0);
+	(void)relay_trips(relay);
+	for (size_t i = 0; i < KIT_THREADS; i++)
+		kit_create("more", 0);
+	/* Look and count; insert and commit. */
+	ck_assert_int_eq(relay_trips(relay), 2 * KIT_THREADS);
+	for (size_t i = 0; i < KIT_THREADS; i++) {
+		d[i] = kit_claim("r1");
+		for (size_t j = 0; j < ARRAY_LEN(events[i]); j++)
+			events[i][j] = (struct store_event){
+			    .type = "agent_message", .data = "{}"};
+		t[i] = (struct store_transition){.tenant = d[i].tenant,
+		    .debate_id = d[i].id,
+		    .lease_epoch = d[i].lease_epoch,
+		    .events = events[i],
+		    .n_events = ARRAY_LEN(events[i]),
+		    .status = STORE_RUNNING,
+		    .phase = "propose"};
+		all[i] = &t[i];
+	}
+	(void)relay_trips(relay);
+	ck_assert_int_eq(store_commit(kit.store, all, KIT_THREADS), ERR_OK);
+	ck_assert_int_eq(relay_trips(relay), 2);
+	kit_get(d[0].id);
+	ck_assert_int_eq(relay_trips(relay), 1);
+	ck_assert_int_eq(store_event_list(kit.store, kit.arena, d[0].tenant,
+			     d[0].id, 0, 10, &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, ARRAY_LEN(events[0]));
+	ck_assert_int_eq(relay_trips(relay), 1);
+	ck_assert_int_eq(relay_count(), 1 + KIT_THREADS);
+	ck_assert_int_eq(relay_trips(relay), 2);
 	relay_teardown();
 }
 END_TEST
@@ -207,6 +270,7 @@ add_relay(TCase *t)
 
 	tcase_add_test(t, test_lost_before_commit);
 	tcase_add_test(t, test_lost_read);
+	tcase_add_test(t, test_round_trips);
 	tcase_add_loop_test(t, test_lost_in_commit, 0, cuts);
 	tcase_add_loop_test(t, test_lost_group, 0, cuts);
 	tcase_add_loop_test(t, test_uncertain, 0, cuts);

@@ -23,6 +23,7 @@
 
 struct relay_pair {
 	int client, server; /* -1 = none */
+	bool is_asking;	    /* the client spoke last */
 };
 
 struct relay {
@@ -34,6 +35,7 @@ struct relay {
 	const char *text;
 	enum relay_cut cut;
 	int times;
+	int trips;
 	bool refuses;
 	struct relay_pair pairs[RELAY_PAIRS];
 };
@@ -64,7 +66,7 @@ relay_close(struct relay_pair *p)
 {
 	close(p->client);
 	close(p->server);
-	*p = (struct relay_pair){-1, -1};
+	*p = (struct relay_pair){.client = -1, .server = -1};
 }
 
 static void
@@ -150,7 +152,7 @@ relay_cut(struct relay *r, struct relay_pair *p, const char *data, size_t n)
 	close(p->client);
 	if (p->server >= 0)
 		close(p->server);
-	*p = (struct relay_pair){-1, -1};
+	*p = (struct relay_pair){.client = -1, .server = -1};
 }
 
 static void
@@ -164,6 +166,9 @@ relay_pass(struct relay *r, struct relay_pair *p, bool is_client)
 		relay_close(p);
 		return;
 	}
+	if (is_client && !p->is_asking)
+		r->trips++;
+	p->is_asking = is_client;
 	const char *text = r->times > 0 ? r->text : none;
 	if (is_client && *text != '\0' &&
 	    memmem(data, (size_t)n, text, strlen(text)) != NULL) {
@@ -219,7 +224,7 @@ relay_start(const char *path, const char *server)
 	snprintf(r->path, sizeof(r->path), "%s", path);
 	snprintf(r->server, sizeof(r->server), "%s", server);
 	for (int i = 0; i < RELAY_PAIRS; i++)
-		r->pairs[i] = (struct relay_pair){-1, -1};
+		r->pairs[i] = (struct relay_pair){.client = -1, .server = -1};
 	r->listener = relay_socket(path, true);
 	ck_assert_int_eq(pipe(r->stop), 0);
 	pthread_mutex_init(&r->lock, NULL);
@@ -235,6 +240,25 @@ relay_arm(struct relay *r, const char *text, enum relay_cut cut, int times)
 	r->cut = cut;
 	r->times = times;
 	pthread_mutex_unlock(&r->lock);
+}
+
+int
+relay_left(struct relay *r)
+{
+	pthread_mutex_lock(&r->lock);
+	int left = r->times;
+	pthread_mutex_unlock(&r->lock);
+	return left;
+}
+
+int
+relay_trips(struct relay *r)
+{
+	pthread_mutex_lock(&r->lock);
+	int trips = r->trips;
+	r->trips = 0;
+	pthread_mutex_unlock(&r->lock);
+	return trips;
 }
 
 void

@@ -18,6 +18,11 @@ struct relay *relay_start(const char *path, const char *server);
 /* Cut at the next `times` client messages that hold `text` (borrowed). */
 void relay_arm(
     struct relay *r, const char *text, enum relay_cut cut, int times);
+/* Cuts that have not happened yet. */
+int relay_left(struct relay *r);
+/* Questions asked since the last call: what the client says until the server
+ * answers is one. */
+int relay_trips(struct relay *r);
 /* After the next cut nobody is accepted until relay_accept. */
 void relay_refuse_after_cut(struct relay *r);
 void relay_accept(struct relay *r);

@@ -104,4 +104,4 @@ export STORE_TEST_POOLED STORE_TEST_PGURL
 echo "# through PgBouncer"
 ./tests/store/check_store
 echo "# through PgBouncer, which loses prepared statements"
-ARAGORA_DB_PREPARE=server ./tests/store/check_store
+CK_RUN_CASE=tenancy ARAGORA_DB_PREPARE=server ./tests/store/check_store
