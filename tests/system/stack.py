@@ -92,15 +92,79 @@ class Postgres:
         self.run("createdb", "-h", self.dir, "-U", "aragora", name)
         return f"postgresql://aragora@/{name}?host={self.dir}"
 
+    def sql(self, text, database="postgres"):
+        """As the superuser; the first cell as text."""
+        r = subprocess.run(
+            [os.path.join(self.bin, "psql"), "-qAtX", "-v", "ON_ERROR_STOP=1",
+             "-h", self.dir, "-U", "aragora", "-d", database, "-c", text],
+            check=True, capture_output=True, text=True)
+        return r.stdout.strip()
+
+    def roles(self):
+        """A new database as production has it: (URL of the owner of the
+        tables, URL of the service's role)."""
+        url = self.database()
+        name = url.split("/")[3].split("?")[0]
+        for role in ("aragora_owner", "aragora_app"):
+            if not self.sql(f"SELECT 1 FROM pg_roles WHERE rolname='{role}'"):
+                self.sql(f"CREATE ROLE {role} LOGIN")
+        self.sql(f"ALTER DATABASE {name} OWNER TO aragora_owner")
+        return tuple(url.replace("aragora@", f"{role}@")
+                     for role in ("aragora_owner", "aragora_app"))
+
     def close(self):
         with contextlib.suppress(subprocess.CalledProcessError):
             self.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+class Pooler:
+    """PgBouncer in transaction mode before a Postgres; every database and role
+    of it share at most `size` server connections each."""
+
+    def __init__(self, postgres, size=1):
+        self.dir = os.path.join(postgres.dir, f"pooler{id(self):x}")
+        os.makedirs(self.dir)
+        with open(os.path.join(self.dir, "users"), "w",
+                  encoding="ascii") as f:
+            f.write('"aragora_app" ""\n"aragora" ""\n')
+        ini = os.path.join(self.dir, "ini")
+        with open(ini, "w", encoding="ascii") as f:
+            f.write(f"""[databases]
+* = host={postgres.dir}
+[pgbouncer]
+unix_socket_dir = {self.dir}
+listen_port = 5432
+listen_addr =
+auth_type = trust
+auth_file = {self.dir}/users
+pool_mode = transaction
+default_pool_size = {size}
+server_login_retry = 1
+logfile = {self.dir}/log
+""")
+        if os.getuid() == 0:
+            for path in (self.dir, ini):
+                shutil.chown(path, "postgres")
+        self.process = subprocess.Popen(
+            [*postgres.prefix, shutil.which("pgbouncer", path=os.environ[
+                "PATH"] + ":/usr/sbin"), "-q", ini], cwd="/",
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        wait_for("pooler", lambda: os.path.exists(
+            os.path.join(self.dir, ".s.PGSQL.5432")))
+        self.behind = postgres.dir
+
+    def url(self, url):
+        return url.replace(f"host={self.behind}", f"host={self.dir}")
+
+    def close(self):
+        end(self.process)
+
+
 class Stack:
     def __init__(self, database_url=None, redis=False, protocol="fcgi",
-                 stub=False, runners=1, expected_errors=(), **env):
+                 stub=False, runners=1, expected_errors=(), owner_url=None, **env):
         self.dir = tempfile.mkdtemp(prefix="aragora-")
         self.data = os.path.join(self.dir, "data")
         self.run_dir = os.path.join(self.dir, "run")
@@ -127,8 +191,9 @@ class Stack:
                 self.start_redis()
             if stub:
                 self.start_stub()
-            subprocess.run([self.program("aragora"), "migrate"], env=self.env,
-                           check=True, stdout=subprocess.DEVNULL)
+            owner = {"ARAGORA_DATABASE_URL": owner_url} if owner_url else {}
+            subprocess.run([self.program("aragora"), "migrate"],
+                           env={**self.env, **owner}, check=True, stdout=subprocess.DEVNULL)
             self.start_bridge()
             self.start_workers()
             self.start_nginx()
