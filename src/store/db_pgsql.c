@@ -178,7 +178,8 @@ db_pgsql_take(struct db_pgsql_conn *c, const struct db_pgsql_sent *s,
 		return ERR_OK;
 	enum err e = db_pgsql_error(c, res, info);
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-	if (str_eq(state, "26000") || str_eq(state, "42P05")) {
+	if (c->can_prepare != NULL &&
+	    (str_eq(state, "26000") || str_eq(state, "42P05"))) {
 		log_warning("store.prepare",
 		    "the server loses prepared statements: none any more");
 		atomic_store(c->can_prepare, false);

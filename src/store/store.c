@@ -106,8 +106,8 @@ store_check_role(const struct db_result *r, struct err_info *info)
 		if (r->rows == 0 || db_int(r, 0, i) != 0)
 			return err_set(info, ERR_DENIED, "ARAGORA_DATABASE_URL",
 			    "the database role %s, so tenants are not kept "
-			    "apart: in production use a role of its own "
-			    "(conf/postgresql/roles.sql)",
+			    "apart: in production use a role that owns "
+			    "nothing",
 			    faults[i]);
 	return ERR_OK;
 }
@@ -321,6 +321,8 @@ store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 	if (info == NULL)
 		info = &unread;
 	enum err e = store_check(store, info);
+	if (e == ERR_DENIED) /* to us; no caller did anything wrong */
+		e = ERR_DOWN;
 	if (e == ERR_OK)
 		e = store_tx_tries(store, kind, fn, arg, info);
 	store_note(store, e, info);

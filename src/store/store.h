@@ -32,7 +32,8 @@ struct store;
 #define STORE_TENANT_DEFAULT "default"
 
 /* Opens the database that the settings name, checks the schema version.
- * ERR_SCHEMA: run `aragora migrate` (the text says which way). ERR_DOWN:
+ * ERR_SCHEMA: run `aragora migrate` (the text says which way). ERR_DENIED: in
+ * production, a role that row level security does not hold. ERR_DOWN:
  * unreachable; the store is given all the same and every verb reconnects.
  * settings are borrowed for the life of the store. */
 enum err store_open(struct store **out, const struct settings *settings,

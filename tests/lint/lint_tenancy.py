@@ -3,8 +3,8 @@
 `tenant = $1` as tables of tenants, and nothing but $1 goes into a tenant
 column. SYSTEM: on PostgreSQL no such table by name, only functions aragora_*.
 NONE: no such table at all. The tables of tenants are those of the migrations
-that have a column tenant; on PostgreSQL each of them has row level security.
-And no statement leaves a setting behind in its session."""
+that have a column tenant; on PostgreSQL each of them has row level
+security."""
 import re
 
 import tree
@@ -70,10 +70,6 @@ def check_row(report, row, defined, tables):
     name, scope, params = row[0], row[1], tree.unquote(row[2])
     sql = expand(row[4], defined)
     pgsql = sql if row[5] == "NULL" else expand(row[5], defined)
-    for text in {sql, pgsql}:
-        if re.search(r"\bSET (?!LOCAL)\w+ *(=|TO) *[^=]*$", text) and \
-                not re.search(r"\bUPDATE\b", text):
-            report.find(PATH, f"{name}: a setting outlives its transaction")
     if scope == "TENANT":
         for text in {sql, pgsql}:
             check_tenant(report, name, params, text, tables)

@@ -242,6 +242,26 @@ START_TEST(test_open_in_outage)
 }
 END_TEST
 
+/* The database comes back under a role that production refuses: for callers
+ * that is an outage, not something they are not allowed. */
+START_TEST(test_role_in_outage)
+{
+	struct err_info info = {0};
+	bool is_owner = kit.pg_url != NULL && kit.pg_owner == NULL;
+
+	store_close(&kit.store);
+	fault_stop();
+	fault_stand_in();
+	setenv("ARAGORA_ENV", "production", 1);
+	ck_assert_int_eq(kit_reopen(&info), ERR_DOWN);
+	fault_start();
+	ck_assert_int_eq(store_ping(kit.store), is_owner ? ERR_DOWN : ERR_OK);
+	unsetenv("ARAGORA_ENV");
+	ck_assert_int_eq(kit_reopen(&info), ERR_OK);
+	ck_assert_int_eq(store_ping(kit.store), ERR_OK);
+}
+END_TEST
+
 /* Connections that died while idle are not handed out. */
 START_TEST(test_idle_killed)
 {
@@ -357,6 +377,7 @@ add_faults(TCase *t)
 	tcase_add_test(t, test_write_lock_busy);
 	tcase_add_test(t, test_outage);
 	tcase_add_test(t, test_open_in_outage);
+	tcase_add_test(t, test_role_in_outage);
 	tcase_add_test(t, test_idle_killed);
 	tcase_add_test(t, test_url_secret);
 	tcase_add_test(t, test_url_sqlite);

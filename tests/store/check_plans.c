@@ -14,7 +14,8 @@
 #include "base/str.h"
 #include "tests/store/store_kit.h"
 
-#define PLAN_MAX 65536
+#define PLAN_MAX	65536
+#define PLAN_PARAMS_MAX 8
 
 /* Those that may: a count of all tokens, the list of runners (one row each)
  * and the migrations. */
@@ -97,9 +98,12 @@ plan_functions(PGconn *db)
 
 	ck_assert_int_gt(PQntuples(res), 0);
 	for (int i = 0; i < PQntuples(res); i++) {
+		char params[PLAN_PARAMS_MAX + 1] = "";
+		size_t n = strtoul(PQgetvalue(res, i, 2), NULL, 10);
+		ck_assert_uint_le(n, PLAN_PARAMS_MAX);
+		memset(params, 't', n);
 		const struct stmt_row row = {.name = PQgetvalue(res, i, 0),
-		    .params = "tttttttt" + strlen("tttttttt") -
-			(size_t)strtol(PQgetvalue(res, i, 2), NULL, 10),
+		    .params = params,
 		    .sql = PQgetvalue(res, i, 1)};
 		plan_pgsql(db, &row);
 	}

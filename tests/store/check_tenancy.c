@@ -16,24 +16,6 @@
 
 #define TENANCY_ROUNDS 20
 
-static const char *
-tenancy_create(const char *tenant, const char *task)
-{
-	char id[ID_SIZE];
-	const char *existing = NULL;
-
-	id_make(id, "adhoc_", 4);
-	struct store_debate d = {.id = arena_strdup(kit.arena, id),
-	    .tenant = tenant,
-	    .task = task,
-	    .config = "{}",
-	    .total_rounds = 1};
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 100000, &existing, NULL),
-	    ERR_OK);
-	return d.id;
-}
-
 static enum err
 tenancy_step(const char *tenant, const struct store_debate *d)
 {
@@ -97,7 +79,7 @@ START_TEST(test_other_tenant)
 	int64_t total, position;
 	size_t n;
 
-	const char *id = tenancy_create("us", "ours");
+	const char *id = kit_create_for("us", "ours", 0);
 	ck_assert_int_eq(
 	    store_debate_queue_position(kit.store, "us", id, &position),
 	    ERR_OK);
@@ -147,7 +129,7 @@ START_TEST(test_group_of_tenants)
 	size_t n;
 
 	for (size_t i = 0; i < ARRAY_LEN(tenants); i++)
-		tenancy_create(tenants[i], "group");
+		kit_create_for(tenants[i], "group", 0);
 	ck_assert_int_eq(store_claim(kit.store, kit.arena, "r1", KIT_LEASE_US,
 			     10, &rows, &n),
 	    ERR_OK);
@@ -285,7 +267,7 @@ START_TEST(test_row_security)
 
 	if (kit.pg_owner == NULL)
 		return; /* the owner sees all, by a policy of its own */
-	const char *id = tenancy_create("us", "ours");
+	const char *id = kit_create_for("us", "ours", 0);
 	struct store_debate d = kit_claim("r1");
 	ck_assert_int_eq(tenancy_step("us", &d), ERR_OK);
 	PGconn *db = PQconnectdb(kit.pg_url);
@@ -409,7 +391,7 @@ START_TEST(test_no_session_state)
 {
 	if (!kit.is_pooled)
 		return;
-	tenancy_create("us", "ours");
+	kit_create_for("us", "ours", 0);
 	tenancy_alternate(&(struct tenancy_thread){.tenant = "them"});
 	PGconn *db = PQconnectdb(kit.pg_url);
 	ck_assert_str_eq(tenancy_ask(db,

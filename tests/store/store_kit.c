@@ -138,12 +138,18 @@ kit_teardown(void)
 const char *
 kit_create(const char *task, int64_t priority)
 {
+	return kit_create_for(STORE_TENANT_DEFAULT, task, priority);
+}
+
+const char *
+kit_create_for(const char *tenant, const char *task, int64_t priority)
+{
 	char id[ID_SIZE];
 	const char *existing = NULL;
 
 	id_make(id, "adhoc_", 4);
 	struct store_debate d = {.id = arena_strdup(kit.arena, id),
-	    .tenant = STORE_TENANT_DEFAULT,
+	    .tenant = tenant,
 	    .task = task,
 	    .config = "{}",
 	    .total_rounds = 2,

@@ -52,6 +52,8 @@ void kit_script(const char *sql);
 void kit_empty(void);
 
 const char *kit_create(const char *task, int64_t priority);
+const char *kit_create_for(
+    const char *tenant, const char *task, int64_t priority);
 struct store_debate kit_claim(const char *runner);
 struct store_debate kit_get(const char *id);
 /* A step with n events, with the store's answer and the outcome. */

@@ -13,6 +13,7 @@ if [ -z "$bin" ]; then
 	exit 77
 fi
 dir=$(mktemp -d)
+PATH=$PATH:/usr/sbin # where pgbouncer is
 user=
 if [ "$(id -u)" = 0 ]; then # neither program runs as root
 	chown postgres "$dir"
