@@ -13,12 +13,18 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
-#include "store/migrate_sql.h"
+#include "store/migrate.h"
 #include "store/store_tx.h"
 
 static const char migrate_table[] =
     "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL "
     "PRIMARY KEY, sha256 TEXT NOT NULL, applied_us BIGINT NOT NULL)";
+
+static const char *
+migrate_text(const struct db *db, const struct migrate_row *row)
+{
+	return db->driver == &db_sqlite ? row->sqlite : row->pgsql;
+}
 
 /* A connection outside any pool, for the schema commands. */
 static enum err
@@ -45,14 +51,6 @@ migrate_failed(const struct db *db, enum err e, struct err_info *info)
 	return err_set(info, e, db->info.field, "%s", db->info.text);
 }
 
-/* "" = nothing to do on this database. */
-static const char *
-migrate_text(const struct db *db, int64_t version)
-{
-	return db->driver == &db_sqlite ? migrate_sql[version - 1].sqlite
-					: migrate_sql[version - 1].pgsql;
-}
-
 /* Newest version present; every known one must have our hash. */
 static enum err
 migrate_version(
@@ -68,12 +66,13 @@ migrate_version(
 		int64_t version = db_int(&r, i, 0);
 		char hash[ID_HASH_SIZE];
 		*have = version;
-		if (version > MIGRATE_COUNT)
+		if (version > migrate_list.newest)
 			break;
-		if (version != (int64_t)i + 1)
+		if (i >= migrate_list.n ||
+		    version != migrate_list.rows[i].version)
 			return err_set(info, ERR_SCHEMA, "",
 			    "migration %zu is missing in the database", i + 1);
-		const char *sql = migrate_text(db, version);
+		const char *sql = migrate_text(db, &migrate_list.rows[i]);
 		id_sha256(sql, strlen(sql), hash);
 		if (!str_eq(hash, db_text(&r, i, 1)))
 			return err_set(info, ERR_SCHEMA, "",
@@ -92,7 +91,7 @@ store_schema(const struct settings *settings, struct store_schema *out,
 	struct arena *a = arena_new(0);
 	bool has = false;
 
-	*out = (struct store_schema){.want = MIGRATE_COUNT};
+	*out = (struct store_schema){.want = migrate_list.newest};
 	enum err e = migrate_connect(settings, false, &db, &target, info);
 	if (e == ERR_OK)
 		e = db->driver->has_schema(db, &has, info);
@@ -110,7 +109,11 @@ static enum err
 migrate_apply(
     struct db *db, struct arena *a, int64_t version, struct err_info *info)
 {
-	const char *sql = migrate_text(db, version);
+	const struct migrate_row *row = migrate_list.rows;
+
+	while (row->version < version)
+		row++;
+	const char *sql = migrate_text(db, row);
 	char hash[ID_HASH_SIZE];
 
 	id_sha256(sql, strlen(sql), hash);
@@ -137,11 +140,11 @@ migrate_step(
 		e = db->driver->script(db, migrate_table, info);
 	if (e == ERR_OK)
 		e = migrate_version(db, a, &have, info);
-	if (e == ERR_OK && have > MIGRATE_COUNT)
+	if (e == ERR_OK && have > migrate_list.newest)
 		e = err_set(info, ERR_SCHEMA, "",
-		    "database schema %lld is newer than this program's %d",
-		    (long long)have, MIGRATE_COUNT);
-	*is_applied = e == ERR_OK && have < MIGRATE_COUNT;
+		    "database schema %lld is newer than this program's %lld",
+		    (long long)have, (long long)migrate_list.newest);
+	*is_applied = e == ERR_OK && have < migrate_list.newest;
 	if (*is_applied)
 		e = migrate_apply(db, a, have + 1, info);
 	if (e != ERR_OK) {
