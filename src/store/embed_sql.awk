@@ -20,6 +20,7 @@ function row_end() {
 	    ",\n\t\t.pgsql = " \
 	    (has["pgsql"] ? "sql_" version "_pgsql" : "\"\"") \
 	    (index_name != "" ? ",\n\t\t.index = \"" index_name "\"" : "") \
+	    ",\n\t\t.is_building = " (is_building ? "true" : "false") \
 	    ",\n\t\t.is_optional = " (is_optional ? "true" : "false") \
 	    ",\n\t},\n"
 	if (!is_optional)
@@ -56,6 +57,7 @@ function alone_end() {
 			break
 	index_name = word[word[i + 1] == "IF" ? i + 3 : i + 1]
 	sub(/;$/, "", index_name)
+	is_building = body ~ /^ *CREATE/
 }
 function fail_at(where, why) {
 	FILENAME = where
@@ -83,6 +85,7 @@ function file_start(   base, v, k) {
 		version = min_binary = v
 		name = base
 		index_name = ""
+		is_building = 0
 		is_optional = 0
 		delete has["both"]
 		delete has["sqlite"]
@@ -106,8 +109,8 @@ FNR == 1 { file_start() }
 /^-- no-transaction$/ { is_alone = 1 }
 !/^--/ { body = body " " $0 }
 {
-	gsub(/\\/, "\\\\")
-	gsub(/"/, "\\\"")
+	gsub(/\\/, "\\\\&")
+	gsub(/"/, "\\\\&")
 	gsub(/\t/, "\\t")
 	print "\t\"" $0 "\\n\""
 }

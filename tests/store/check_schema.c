@@ -45,7 +45,7 @@ static enum err
 insert_future_schema(struct db *db, void *arg)
 {
 	return DB_RUN(db, STMT_SCHEMA_INSERT, arg, NULL, DB_INT(9999),
-	    DB_TEXT("x"), DB_INT(1));
+	    DB_TEXT("x"), DB_INT(1), DB_TEXT("future"), DB_INT(9999));
 }
 
 /* A released migration never changes: its hash stands here for good. */
