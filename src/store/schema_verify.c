@@ -142,14 +142,19 @@ schema_plain(struct arena *a, const char *sql)
 	return plain;
 }
 
+/* All up to the newest that was applied. */
 static enum err
 schema_replay(struct db *db, struct arena *a, const struct schema_row *rows,
     size_t n, struct err_info *info)
 {
 	enum err e = migrate_make_table(db, a, info);
+	int64_t have = 0;
 
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].is_applied)
+			have = rows[i].version;
 	for (size_t i = 0; e == ERR_OK && i < n; i++)
-		if (rows[i].is_applied && rows[i].sql != NULL)
+		if (rows[i].sql != NULL && rows[i].version <= have)
 			e = db->driver->script(db,
 			    rows[i].is_alone ? schema_plain(a, rows[i].sql)
 					     : rows[i].sql,
