@@ -364,6 +364,20 @@ store_id_list(
 	return list;
 }
 
+enum err
+store_noticed(struct store *store, int64_t version)
+{
+	struct store_schema seen;
+	struct err_info info;
+
+	fit_read(&store->fit, &seen, NULL);
+	if (version == seen.have)
+		return ERR_OK;
+	fit_forget(&store->fit);
+	atomic_store(&store->is_checked, false);
+	return store_check(store, &info);
+}
+
 struct store_pinged {
 	struct arena *a;
 	int64_t version;
@@ -385,16 +399,14 @@ enum err
 store_ping(struct store *store)
 {
 	struct store_pinged p = {.a = arena_new(0)};
-	struct store_schema seen;
-	struct err_info info = {0};
+	struct err_info info;
 
 	fit_forget(&store->fit);
 	enum err e = store_tx(store, DB_READ_ONE, store_ping_tx, &p, &info);
-	fit_read(&store->fit, &seen, NULL);
-	if (e == ERR_INTERNAL || (e == ERR_OK && p.version != seen.have)) {
-		atomic_store(&store->is_checked, false);
+	if (e == ERR_OK)
+		e = store_noticed(store, p.version);
+	else if (e == ERR_INTERNAL) /* has the table gone? */
 		e = store_check(store, &info);
-	}
 	arena_free(&p.a);
 	return e;
 }

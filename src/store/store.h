@@ -273,7 +273,7 @@ struct store_runner {
 	int64_t active;
 	int64_t seen_us;
 };
-/* Upsert with seen_us = now. */
+/* Upsert with seen_us = now. Notices a moved schema as store_ping does. */
 enum err store_runner_seen(struct store *store, const struct store_runner *r)
     MUST_CHECK;
 enum err store_runner_gone(struct store *store, const char *id) MUST_CHECK;

@@ -385,7 +385,7 @@ class Worker:
     """A FastCGI worker of one release, spoken to directly."""
 
     def __init__(self, db, program):
-        self.path = os.path.join(db.dir, f"{os.path.basename(program)}.sock")
+        self.path = os.path.join(db.dir, f"worker{len(db.children)}.sock")
         self.log_path = self.path + ".log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
@@ -435,7 +435,8 @@ class Load:
             while not self.stop.is_set():
                 n += 1
                 status, d = worker.ask("/api/debates", "POST", {
-                    "task": f"{worker.path} asks {n}?", "rounds": 1})
+                    "task": f"{worker.path} asks {n}?", "rounds": 1,
+                    "agents": ["demo|fast", "demo|fast"]})
                 self.statuses[worker].append(status)
                 status, _ = worker.ask(f"/api/debates/{d.get('debate_id')}")
                 self.statuses[worker].append(status)
@@ -467,6 +468,11 @@ def refused(worker, schema):
         assert status == 503, d
     assert worker.process.poll() is None
     assert "store.schema" in worker.log()
+
+
+def completed(db):
+    return db.sql("SELECT count(*) FROM debates WHERE status = "
+                  "'completed'")[0][0]
 
 
 def test_releases_together(db):
@@ -518,19 +524,21 @@ def test_releases_together(db):
                 open(runner_log, encoding="utf-8").read())
     last = Worker(db, "tests/migrate/fcgi_last")
     last.health(status="healthy", schema=9003)
-    status, d = last.ask("/api/debates", "POST", {"task": "And now?",
-                                                  "rounds": 1})
+    status, _ = last.ask("/api/debates", "POST", {"task": "And now?"})
     assert status // 100 == 2
+    done = completed(db)
 
     # Back as it was, and nobody had to be started again.
     db.sql("DELETE FROM schema_migrations WHERE version = 9003")
     for w in (old, new):
         assert w.health(schema=NEXT[-1], database="connected")[0] == 200
         assert w.ask("/api/debates")[0] == 200
-    st.wait_for("the runner's work", lambda: old.ask(
-        f"/api/debates/{d['debate_id']}")[1]["status"] == "completed")
+    st.wait_for("the runner's work", lambda: completed(db) > done)
+    assert db.sql("SELECT count(*) FROM debates WHERE status = 'failed'") == \
+        [(0,)]
     assert runner.poll() is None
-    for path in (old.log_path, new.log_path, last.log_path, runner_log):
+    for path in (*(w.log_path for w in (old, new, another, last)),
+                 runner_log):
         with open(path, encoding="utf-8") as f:
             text = f.read()
         assert "Sanitizer" not in text and '"level":"error"' not in text
