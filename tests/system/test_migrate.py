@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -100,6 +101,7 @@ class Base:
             for pipe in (p.stdout, p.stderr):
                 if pipe is not None:
                     pipe.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 @pytest.fixture(name="db", params=DATABASES)
@@ -114,6 +116,11 @@ def fixture_pg(request):
     base = Base("postgresql", request)
     yield base
     base.close()
+
+
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
 
 
 def insert(db, debate_id, task, cursor=None):
@@ -278,22 +285,23 @@ def test_table_in_use(pg):
     """A migration that waits for a table's lock steps back again and again,
     so that those behind it get their turn."""
     pg.up()
+    path = os.path.join(pg.dir, "up.log")
     with pg.connect() as holder:
         holder.autocommit = False
         cursor = holder.cursor()
         cursor.execute("LOCK TABLE debates IN ACCESS SHARE MODE")
-        p = pg.start("up", program="tests/migrate/aragora_next")
-        line = ""
-        while "migrate.wait" not in line:
-            line = p.stderr.readline()
-            assert line, "ended without waiting"
-        assert "lock timeout" in line
+        with open(path, "wb") as log:
+            p = subprocess.Popen(
+                pg.argv("up", program="tests/migrate/aragora_next"),
+                env=pg.env, stdout=log, stderr=log)
+        pg.children.append(p)
+        st.wait_for("stepping back", lambda: "migrate.wait" in read(path))
+        assert "lock timeout" in read(path)
         # Behind a request for the whole table even readers would queue.
         pg.sql("SELECT count(*) FROM debates")
         assert pg.versions()[-1] == newest()
         holder.rollback()
-    p.communicate()
-    assert p.returncode == 0
+    assert p.wait(st.WAIT) == 0, read(path)
     assert pg.versions()[-2:] == list(NEXT)
 
 
@@ -413,8 +421,7 @@ class Worker:
         return st.wait_for(f"health {wanted}", told)
 
     def log(self):
-        with open(self.log_path, encoding="utf-8") as f:
-            return f.read()
+        return read(self.log_path)
 
 
 class Load:
@@ -521,7 +528,7 @@ def test_releases_together(db):
                        capture_output=True, check=False)
     assert r.returncode == 78 and "upgrade" in r.stderr
     st.wait_for("the runner's refusal", lambda: "store.schema" in
-                open(runner_log, encoding="utf-8").read())
+                read(runner_log))
     last = Worker(db, "tests/migrate/fcgi_last")
     last.health(status="healthy", schema=9003)
     status, _ = last.ask("/api/debates", "POST", {"task": "And now?"})
@@ -539,6 +546,5 @@ def test_releases_together(db):
     assert runner.poll() is None
     for path in (*(w.log_path for w in (old, new, another, last)),
                  runner_log):
-        with open(path, encoding="utf-8") as f:
-            text = f.read()
+        text = read(path)
         assert "Sanitizer" not in text and '"level":"error"' not in text
