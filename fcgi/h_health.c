@@ -65,6 +65,19 @@ health_status(const struct app *app, const struct probe_state *state)
 	return "healthy";
 }
 
+/* Which schema the database has, and which this program can serve. */
+static void
+health_schema(struct json_w *w, const struct probe_state *state)
+{
+	json_w_int(w, "schema", state->schema.have);
+	json_w_begin(w, "schema_range");
+	json_w_int(w, "min", state->schema.min);
+	json_w_int(w, "max", state->schema.want);
+	json_w_end(w);
+	if (state->database == ERR_SCHEMA)
+		json_w_str(w, "reason", state->refusal.text);
+}
+
 static void
 health_members(
     struct json_w *w, const struct req *req, const struct probe_state *state)
@@ -80,6 +93,7 @@ health_members(
 	json_w_str(w, "database",
 	    health_is_serving(state) ? "connected" : "disconnected");
 	json_w_str(w, "redis", health_redis(state));
+	health_schema(w, state);
 	json_w_time(w, "timestamp", req->now_us);
 }
 

@@ -55,6 +55,7 @@ probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 	*out = (struct probe_state){.is_done = true};
 	out->database = store_ping(p->store);
 	out->database_ms = probe_elapsed_ms(start_us);
+	store_schema_seen(p->store, &out->schema, &out->refusal);
 	if (out->database == ERR_OK) {
 		enum err e =
 		    store_debate_counts(p->store, &out->pending, &out->active);
@@ -145,6 +146,7 @@ probe_start(struct probe **out, const struct settings *settings,
 	p->bus = bus;
 	p->state.database = ERR_AGAIN;
 	p->state.redis = ERR_UNSUPPORTED;
+	store_schema_range(&p->state.schema);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "store/store.h"
 
 struct settings;
 struct store;
@@ -22,6 +23,8 @@ struct probe_state {
 	double database_ms, redis_ms;
 	int64_t pending, active; /* debates; 0 when unknown */
 	int64_t runners;	 /* seen lately */
+	struct store_schema schema;
+	struct err_info refusal; /* why the schema does not fit, or "" */
 };
 
 /* Borrows all three for its life. Waits a moment for the first look. */

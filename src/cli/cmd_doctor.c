@@ -87,13 +87,15 @@ doctor_database(const struct settings *s, bool *failed)
 		doctor_say(failed, DOCTOR_FAIL, "database: %s", info.text);
 		return;
 	}
-	if (schema.have != schema.want) {
-		doctor_say(failed,
-		    schema.have < schema.want ? DOCTOR_WARN : DOCTOR_FAIL,
-		    "database schema %lld, this program needs %lld: %s",
-		    (long long)schema.have, (long long)schema.want,
-		    schema.have < schema.want ? "run `aragora migrate up`"
-					      : "upgrade the program");
+	if (schema.have < schema.want)
+		doctor_say(failed, DOCTOR_WARN,
+		    "database schema %lld, this program brings %lld: run "
+		    "`aragora migrate up`",
+		    (long long)schema.have, (long long)schema.want);
+	if (schema.have < schema.min)
+		return;
+	if (store_schema_fits(&schema, &info) != ERR_OK) {
+		doctor_say(failed, DOCTOR_FAIL, "%s", info.text);
 		return;
 	}
 	if (store_open(&store, s, &info) != ERR_OK) {

@@ -132,6 +132,7 @@ int
 main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
+	struct store_schema schema;
 
 	if (name == NULL) {
 		cmd_print_usage(stderr);
@@ -141,7 +142,10 @@ main(int argc, char **argv)
 	    str_eq(name, "help"))
 		return cmd_help(argc > 2 ? argv[2] : NULL);
 	if (str_eq(name, "--version")) {
-		puts("aragora " PACKAGE_VERSION);
+		store_schema_range(&schema);
+		printf("aragora " PACKAGE_VERSION
+		       "\ndatabase schema %lld to %lld\n",
+		    (long long)schema.min, (long long)schema.want);
 		return CMD_OK;
 	}
 	if (str_eq(name, "--build-options")) {

@@ -96,8 +96,14 @@ struct db_driver {
 	enum err (*script)(
 	    struct db *db, const char *sql, struct err_info *info);
 	/* Serialise migrations inside a begun transaction, which may then take
-	 * as long as it needs. */
-	enum err (*lock_schema)(struct db *db, struct err_info *info);
+	 * as long as it needs, but not as long for a table's lock: ERR_BUSY.
+	 * Never waits for the lock itself: who waits holds a snapshot, and an
+	 * index built concurrently waits for that. */
+	enum err (*lock_schema)(
+	    struct db *db, bool *is_locked, struct err_info *info);
+	/* Is there a pooler between the server and us? */
+	enum err (*is_pooled)(
+	    struct db *db, bool *is_pooled, struct err_info *info);
 	enum err (*has_schema)(struct db *db, bool *has, struct err_info *info);
 	/* What the database makes of a statement, for the suite. */
 	enum err (*describe)(struct db *db, enum stmt id, int *params,

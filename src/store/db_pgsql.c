@@ -22,6 +22,7 @@
 #include "base/str.h"
 
 #define DB_PGSQL_SCHEMA_LOCK "7310581203"
+#define DB_PGSQL_SCHEMA_WAIT "2000" /* ms for a lock on a table */
 #define DB_PGSQL_PARAMS_MAX  32
 #define DB_PGSQL_NUMBER_SIZE 40
 #define DB_PGSQL_NAME_SIZE   24
@@ -409,29 +410,61 @@ db_pgsql_script(struct db *db, const char *sql, struct err_info *info)
 	return db_pgsql_simple(db_pgsql_conn(db), sql, info);
 }
 
+/* The last row of a script as a truth. */
 static enum err
-db_pgsql_lock_schema(struct db *db, struct err_info *info)
+db_pgsql_ask(struct db_pgsql_conn *c, const char *sql, bool *answer,
+    struct err_info *info)
 {
-	return db_pgsql_simple(db_pgsql_conn(db),
-	    "SELECT pg_advisory_xact_lock(" DB_PGSQL_SCHEMA_LOCK "); "
-	    "SET LOCAL statement_timeout = 0",
+	PGresult *res = PQexec(c->handle, sql);
+	enum err e = ERR_OK;
+
+	if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1)
+		*answer = str_eq(PQgetvalue(res, 0, 0), "t");
+	else
+		e = db_pgsql_error(c, res, info);
+	PQclear(res);
+	return e;
+}
+
+/* A client that is gone is noticed in the middle of a statement too, so that
+ * a killed migration leaves its locks to the next; older servers cannot. */
+static enum err
+db_pgsql_lock_schema(struct db *db, bool *is_locked, struct err_info *info)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+
+	enum err e = db_pgsql_simple(c,
+	    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout "
+	    "= " DB_PGSQL_SCHEMA_WAIT
+	    "; SELECT set_config(name, '1000', true) FROM "
+	    "pg_settings WHERE name = 'client_connection_check_interval'",
 	    info);
+	return e == ERR_OK
+	    ? db_pgsql_ask(c,
+		  "SELECT pg_try_advisory_xact_lock(" DB_PGSQL_SCHEMA_LOCK ")",
+		  is_locked, info)
+	    : e;
 }
 
 static enum err
 db_pgsql_has_schema(struct db *db, bool *has, struct err_info *info)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
-	PGresult *res =
-	    PQexec(c->handle, "SELECT to_regclass('schema_migrations')");
-	enum err e = ERR_OK;
 
-	if (PQresultStatus(res) == PGRES_TUPLES_OK)
-		*has = PQgetisnull(res, 0, 0) == 0;
-	else
-		e = db_pgsql_error(c, res, info);
-	PQclear(res);
-	return e;
+	return db_pgsql_ask(c,
+	    "SELECT to_regclass('schema_migrations') IS NOT NULL", has, info);
+}
+
+/* A pooler makes up the process that it tells its clients. */
+static enum err
+db_pgsql_is_pooled(struct db *db, bool *is_pooled, struct err_info *info)
+{
+	struct db_pgsql_conn *c = db_pgsql_conn(db);
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "SELECT pg_backend_pid() <> %d",
+	    PQbackendPID(c->handle));
+	return db_pgsql_ask(c, sql, is_pooled, info);
 }
 
 static enum err
@@ -468,6 +501,7 @@ const struct db_driver db_pgsql = {
     .keeps_prepared = db_pgsql_keeps_prepared,
     .script = db_pgsql_script,
     .lock_schema = db_pgsql_lock_schema,
+    .is_pooled = db_pgsql_is_pooled,
     .has_schema = db_pgsql_has_schema,
     .describe = db_pgsql_describe,
 };

@@ -102,6 +102,8 @@ db_sqlite_close(struct db *db)
 static enum err
 db_sqlite_create(const struct db_options *o, struct err_info *info)
 {
+	if (str_eq(o->target, ":memory:"))
+		return ERR_OK;
 	if (!o->is_creating) {
 		if (access(o->target, F_OK) == 0 || errno != ENOENT)
 			return ERR_OK; /* opening tells the rest */
@@ -323,8 +325,18 @@ db_sqlite_script(struct db *db, const char *sql, struct err_info *info)
 
 /* BEGIN IMMEDIATE is the lock. */
 static enum err
-db_sqlite_lock_schema(struct db *db UNUSED, struct err_info *info UNUSED)
+db_sqlite_lock_schema(
+    struct db *db UNUSED, bool *is_locked, struct err_info *info UNUSED)
 {
+	*is_locked = true;
+	return ERR_OK;
+}
+
+static enum err
+db_sqlite_is_pooled(
+    struct db *db UNUSED, bool *is_pooled, struct err_info *info UNUSED)
+{
+	*is_pooled = false;
 	return ERR_OK;
 }
 
@@ -374,6 +386,7 @@ const struct db_driver db_sqlite = {
     .sync = db_sqlite_sync,
     .script = db_sqlite_script,
     .lock_schema = db_sqlite_lock_schema,
+    .is_pooled = db_sqlite_is_pooled,
     .has_schema = db_sqlite_has_schema,
     .describe = db_sqlite_describe,
 };

@@ -1,29 +1,40 @@
 /* SPDX-License-Identifier: MIT
  *
- * Numbered, hashed, append-only migrations (sql/, embedded by the makefile).
- * Each runs in its own transaction together with its version row, under a
- * lock, with the version read again inside it.
+ * Applies migrations (sql/, embedded by the makefile): each in its own
+ * transaction together with its version row, under a lock, with the versions
+ * read again inside it. One that cannot run in a transaction runs on a second
+ * connection while the first holds the lock.
  */
+#include "store/migrate.h"
+
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
-#include "store/migrate_sql.h"
-#include "store/store_tx.h"
+
+/* How long others may hold us up before each migration. */
+#define MIGRATE_WAIT_MS	     60000
+#define MIGRATE_PAUSE_MIN_MS 100
+#define MIGRATE_PAUSE_MAX_MS 500
 
 static const char migrate_table[] =
     "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL "
-    "PRIMARY KEY, sha256 TEXT NOT NULL, applied_us BIGINT NOT NULL)";
+    "PRIMARY KEY, sha256 TEXT NOT NULL, applied_us BIGINT NOT NULL, "
+    "name TEXT NOT NULL DEFAULT '', min_binary BIGINT NOT NULL DEFAULT 0)";
+/* To a table of before these columns. */
+static const char migrate_columns[] =
+    "ALTER TABLE schema_migrations ADD COLUMN name TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE schema_migrations ADD COLUMN min_binary BIGINT NOT NULL "
+    "DEFAULT 0";
 
-/* A connection outside any pool, for the schema commands. */
-static enum err
+enum err
 migrate_connect(const struct settings *settings, bool is_creating,
-    struct db **db, char **target, struct err_info *info)
+    struct db **db, struct err_info *info)
 {
 	struct store_target t;
 
@@ -35,121 +46,218 @@ migrate_connect(const struct settings *settings, bool is_creating,
 		.timeout_ms = settings->db_timeout * 1000,
 		.is_creating = is_creating},
 	    info);
-	*target = t.target;
+	free(t.target);
 	return e;
 }
 
-static enum err
+enum err
 migrate_failed(const struct db *db, enum err e, struct err_info *info)
 {
 	return err_set(info, e, db->info.field, "%s", db->info.text);
 }
 
-/* "" = nothing to do on this database. */
-static const char *
-migrate_text(const struct db *db, int64_t version)
+bool
+migrate_is_alone(const struct db *db, const struct migrate_row *row)
 {
-	return db->driver == &db_sqlite ? migrate_sql[version - 1].sqlite
-					: migrate_sql[version - 1].pgsql;
-}
-
-/* Newest version present; every known one must have our hash. */
-static enum err
-migrate_version(
-    struct db *db, struct arena *a, int64_t *have, struct err_info *info)
-{
-	struct db_result r;
-
-	*have = 0;
-	enum err e = db_run(db, STMT_SCHEMA_LIST, NULL, 0, a, &r);
-	if (e != ERR_OK)
-		return migrate_failed(db, e, info);
-	for (size_t i = 0; i < r.rows; i++) {
-		int64_t version = db_int(&r, i, 0);
-		char hash[ID_HASH_SIZE];
-		*have = version;
-		if (version > MIGRATE_COUNT)
-			break;
-		if (version != (int64_t)i + 1)
-			return err_set(info, ERR_SCHEMA, "",
-			    "migration %zu is missing in the database", i + 1);
-		const char *sql = migrate_text(db, version);
-		id_sha256(sql, strlen(sql), hash);
-		if (!str_eq(hash, db_text(&r, i, 1)))
-			return err_set(info, ERR_SCHEMA, "",
-			    "migration %lld in the database differs from ours",
-			    (long long)version);
-	}
-	return ERR_OK;
+	return row->index != NULL && db->driver == &db_pgsql;
 }
 
 enum err
-store_schema(const struct settings *settings, struct store_schema *out,
-    struct err_info *info)
+migrate_begin(struct db *db, struct err_info *info)
 {
-	struct db *db = NULL;
-	char *target = NULL;
-	struct arena *a = arena_new(0);
-	bool has = false;
-
-	*out = (struct store_schema){.want = MIGRATE_COUNT};
-	enum err e = migrate_connect(settings, false, &db, &target, info);
-	if (e == ERR_OK)
-		e = db->driver->has_schema(db, &has, info);
-	if (e == ERR_OK && has)
-		e = migrate_version(db, a, &out->have, info);
-	if (db != NULL)
-		db->driver->close(db);
-	free(target);
-	arena_free(&a);
-	return e == ERR_NOT_FOUND ? ERR_OK : e; /* no file: version 0 */
-}
-
-/* The next migration and its version row, in the open transaction. */
-static enum err
-migrate_apply(
-    struct db *db, struct arena *a, int64_t version, struct err_info *info)
-{
-	const char *sql = migrate_text(db, version);
-	char hash[ID_HASH_SIZE];
-
-	id_sha256(sql, strlen(sql), hash);
-	enum err e = db->driver->script(db, sql, info);
-	if (e != ERR_OK)
-		return e;
-	e = DB_RUN(db, STMT_SCHEMA_INSERT, a, NULL, DB_INT(version),
-	    DB_TEXT(hash), DB_INT(clock_wall_us()));
-	return e == ERR_OK ? e : migrate_failed(db, e, info);
-}
-
-/* One transaction: lock, look, apply the next one if any. */
-static enum err
-migrate_step(
-    struct db *db, struct arena *a, bool *is_applied, struct err_info *info)
-{
-	int64_t have = 0;
+	bool is_locked = false;
 
 	enum err e = db_begin(db, DB_WRITE);
 	if (e != ERR_OK)
 		return migrate_failed(db, e, info);
-	e = db->driver->lock_schema(db, info);
-	if (e == ERR_OK)
-		e = db->driver->script(db, migrate_table, info);
-	if (e == ERR_OK)
-		e = migrate_version(db, a, &have, info);
-	if (e == ERR_OK && have > MIGRATE_COUNT)
-		e = err_set(info, ERR_SCHEMA, "",
-		    "database schema %lld is newer than this program's %d",
-		    (long long)have, MIGRATE_COUNT);
-	*is_applied = e == ERR_OK && have < MIGRATE_COUNT;
-	if (*is_applied)
-		e = migrate_apply(db, a, have + 1, info);
-	if (e != ERR_OK) {
+	e = db->driver->lock_schema(db, &is_locked, info);
+	if (e == ERR_OK && !is_locked)
+		e = err_set(info, ERR_BUSY, "",
+		    "another process is migrating this database");
+	if (e != ERR_OK)
 		db_rollback(db);
+	return e;
+}
+
+enum err
+migrate_make_table(struct db *db, struct arena *a, struct err_info *info)
+{
+	struct db_result r;
+
+	enum err e = db->driver->script(db, migrate_table, info);
+	if (e != ERR_OK)
 		return e;
+	e = db_run(db, STMT_SCHEMA_COLUMNS, NULL, 0, a, &r);
+	if (e != ERR_OK)
+		return migrate_failed(db, e, info);
+	if (db_int(&r, 0, 0) > 0)
+		return ERR_OK;
+	return db->driver->script(db, migrate_columns, info);
+}
+
+/* ---- outside of a transaction ---- */
+
+/* An index whose building broke off stays behind, invalid. */
+static enum err
+migrate_index(struct db *db, struct arena *a, const struct migrate_row *row,
+    struct err_info *info)
+{
+	struct db_result r;
+
+	enum err e = DB_RUN(db, STMT_SCHEMA_INDEX, a, &r, DB_TEXT(row->index));
+	if (e != ERR_OK)
+		return migrate_failed(db, e, info);
+	if (row->is_building && r.rows > 0 && db_int(&r, 0, 0) != 0)
+		return ERR_OK; /* built, but the version row is missing */
+	if (row->is_building && r.rows > 0) {
+		log_info("migrate.again", "index=%s", row->index);
+		e = db->driver->script(db,
+		    arena_printf(a, "DROP INDEX CONCURRENTLY %s", row->index),
+		    info);
 	}
-	e = db_commit(db);
+	return e == ERR_OK ? db->driver->script(db, row->pgsql, info) : e;
+}
+
+static enum err
+migrate_alone(const struct settings *settings, struct db *locked,
+    struct arena *a, const struct migrate_row *row, struct err_info *info)
+{
+	struct db *db = NULL;
+	bool is_pooled = false;
+
+	/* The lock's transaction idles for as long as this takes. */
+	enum err e = locked->driver->script(
+	    locked, "SET LOCAL idle_in_transaction_session_timeout = 0", info);
+	if (e == ERR_OK)
+		e = locked->driver->is_pooled(locked, &is_pooled, info);
+	if (e == ERR_OK && is_pooled)
+		e = err_set(info, ERR_UNSUPPORTED, "ARAGORA_DATABASE_URL",
+		    "leads through a pooler, but migration %lld (%s) runs "
+		    "outside of a transaction: name the server itself for "
+		    "`aragora migrate`",
+		    (long long)row->version, row->name);
+	if (e == ERR_OK)
+		e = migrate_connect(settings, false, &db, info);
+	if (e == ERR_OK)
+		e = migrate_index(db, a, row, info);
+	if (db != NULL)
+		db->driver->close(db);
+	return e;
+}
+
+/* ---- one after the other ---- */
+
+static const struct migrate_row *
+migrate_find(int64_t version)
+{
+	for (size_t i = 0; i < migrate_list.n; i++)
+		if (migrate_list.rows[i].version == version)
+			return &migrate_list.rows[i];
+	return NULL;
+}
+
+/* A migration and its version row, in the open transaction. */
+static enum err
+migrate_apply(const struct settings *settings, struct db *db, struct arena *a,
+    const struct schema_row *row, struct err_info *info)
+{
+	struct err_info why = {0};
+
+	log_info("migrate.apply", "version=%lld name=%s",
+	    (long long)row->version, row->name);
+	enum err e = row->is_alone
+	    ? migrate_alone(settings, db, a, migrate_find(row->version), &why)
+	    : db->driver->script(db, row->sql, &why);
+	if (e != ERR_OK && *why.field != '\0')
+		return err_set(info, e, why.field, "%s", why.text);
+	if (e != ERR_OK)
+		return err_set(info, e, "", "migration %lld (%s): %s",
+		    (long long)row->version, row->name, why.text);
+	e = DB_RUN(db, STMT_SCHEMA_INSERT, a, NULL, DB_INT(row->version),
+	    DB_TEXT(row->sha256), DB_INT(clock_wall_us()), DB_TEXT(row->name),
+	    DB_INT(row->min_binary));
 	return e == ERR_OK ? e : migrate_failed(db, e, info);
+}
+
+/* The next one if any, in the open transaction. */
+static enum err
+migrate_next(const struct settings *settings, struct db *db, struct arena *a,
+    bool *is_applied, struct err_info *info)
+{
+	struct store_schema schema;
+	struct schema_row *rows;
+	size_t n;
+
+	enum err e = migrate_make_table(db, a, info);
+	if (e == ERR_OK)
+		e = schema_read(db, a, &schema, &rows, &n, info);
+	if (e == ERR_OK)
+		e = schema_check(rows, n, info);
+	if (e == ERR_OK && schema.have > schema.want)
+		e = store_schema_fits(&schema, info);
+	for (size_t i = 0; e == ERR_OK && i < n; i++) {
+		if (rows[i].is_applied)
+			continue;
+		*is_applied = true;
+		return migrate_apply(settings, db, a, &rows[i], info);
+	}
+	return e;
+}
+
+/* One transaction: lock, look, apply. */
+static enum err
+migrate_step(const struct settings *settings, struct db *db, bool *is_applied,
+    struct err_info *info)
+{
+	struct arena *a = arena_new(0);
+
+	*is_applied = false;
+	enum err e = migrate_begin(db, info);
+	if (e == ERR_OK) {
+		e = migrate_next(settings, db, a, is_applied, info);
+		if (e != ERR_OK) {
+			db_rollback(db);
+		} else {
+			e = db_commit(db);
+			if (e != ERR_OK)
+				e = migrate_failed(db, e, info);
+		}
+	}
+	arena_free(&a);
+	return e;
+}
+
+static void
+migrate_pause(void)
+{
+	uint32_t random;
+
+	id_random(&random, sizeof(random));
+	struct timespec ts = {
+	    .tv_nsec =
+		(MIGRATE_PAUSE_MIN_MS +
+		    random % (MIGRATE_PAUSE_MAX_MS - MIGRATE_PAUSE_MIN_MS)) *
+		1000000L};
+	nanosleep(&ts, NULL);
+}
+
+/* Somebody else migrates, or works on the table: a short try leaves others
+ * their turn, a long wait for the lock would stop them all. */
+static enum err
+migrate_step_tries(const struct settings *settings, struct db *db,
+    bool *is_applied, struct err_info *info)
+{
+	int64_t deadline = clock_mono_ms() + MIGRATE_WAIT_MS;
+
+	for (int try = 0;; try++) {
+		enum err e = migrate_step(settings, db, is_applied, info);
+		if ((e != ERR_BUSY && e != ERR_RETRY) || db->is_broken ||
+		    clock_mono_ms() >= deadline)
+			return e;
+		if (try == 0)
+			log_info("migrate.wait", "reason=\"%s\"", info->text);
+		migrate_pause();
+	}
 }
 
 enum err
@@ -157,20 +265,16 @@ store_migrate(
     const struct settings *settings, int *applied, struct err_info *info)
 {
 	struct db *db = NULL;
-	char *target = NULL;
-	struct arena *a = arena_new(0);
 	bool is_applied = true;
 
 	*applied = 0;
-	enum err e = migrate_connect(settings, true, &db, &target, info);
+	enum err e = migrate_connect(settings, true, &db, info);
 	while (e == ERR_OK && is_applied) {
-		e = migrate_step(db, a, &is_applied, info);
+		e = migrate_step_tries(settings, db, &is_applied, info);
 		if (e == ERR_OK && is_applied)
 			(*applied)++;
 	}
 	if (db != NULL)
 		db->driver->close(db);
-	free(target);
-	arena_free(&a);
 	return e;
 }

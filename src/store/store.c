@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
+#include "store/fit.h"
 #include "store/gate.h"
 #include "store/pool.h"
 #include "store/store_tx.h"
@@ -37,6 +38,7 @@ struct store {
 	/* One writer at a time in this process when the driver says so: a
 	 * queue is fairer than SQLite's busy handler. */
 	struct gate writer;
+	struct fit fit;
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
 	atomic_bool is_down; /* as last seen, to tell once */
@@ -153,19 +155,11 @@ store_check_server(struct store *s, struct err_info *info)
 static enum err
 store_check(struct store *s, struct err_info *info)
 {
-	struct store_schema schema;
-
 	if (atomic_load(&s->is_checked))
 		return ERR_OK;
-	enum err e = store_schema(s->settings, &schema, info);
-	if (e == ERR_OK && schema.have != schema.want)
-		e = err_set(info, ERR_SCHEMA, "",
-		    schema.have < schema.want
-			? "database schema is version %lld, this program needs "
-			  "%lld: run `aragora migrate`"
-			: "database schema is version %lld, newer than the "
-			  "%lld this program knows: upgrade it",
-		    (long long)schema.have, (long long)schema.want);
+	if (fit_is_refused(&s->fit, info))
+		return ERR_SCHEMA;
+	enum err e = fit_look(&s->fit, s->settings, info);
 	if (e == ERR_OK)
 		e = store_check_server(s, info);
 	if (e == ERR_OK)
@@ -187,6 +181,7 @@ store_open(
 		return e;
 	}
 	gate_init(&s->writer, 1);
+	fit_init(&s->fit);
 	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
 	    .db = {.target = s->target.target,
 		.timeout_ms = settings->db_timeout * 1000,
@@ -213,6 +208,7 @@ store_close(struct store **store)
 		return;
 	pool_free(&s->pool);
 	gate_release(&s->writer);
+	fit_release(&s->fit);
 	free(s->target.target);
 	free(s);
 	*store = NULL;
@@ -325,6 +321,8 @@ store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 		e = ERR_DOWN;
 	if (e == ERR_OK)
 		e = store_tx_tries(store, kind, fn, arg, info);
+	if (e == ERR_INTERNAL) /* perhaps the schema is another one now */
+		atomic_store(&store->is_checked, false);
 	store_note(store, e, info);
 	return e;
 }
@@ -368,18 +366,56 @@ store_id_list(
 	return list;
 }
 
+enum err
+store_noticed(struct store *store, int64_t version)
+{
+	struct store_schema seen;
+	struct err_info info;
+
+	fit_read(&store->fit, &seen, NULL);
+	if (version == seen.have)
+		return ERR_OK;
+	fit_forget(&store->fit);
+	atomic_store(&store->is_checked, false);
+	return store_check(store, &info);
+}
+
+struct store_pinged {
+	struct arena *a;
+	int64_t version;
+};
+
 static enum err
 store_ping_tx(struct db *db, void *arg)
 {
-	return db_run(db, STMT_PING, NULL, 0, arg, NULL);
+	struct store_pinged *p = arg;
+	struct db_result r;
+
+	enum err e = db_run(db, STMT_PING, NULL, 0, p->a, &r);
+	if (e == ERR_OK)
+		p->version = db_int(&r, 0, 0);
+	return e;
 }
 
 enum err
 store_ping(struct store *store)
 {
-	struct arena *a = arena_new(0);
-	enum err e = store_tx(store, DB_READ_ONE, store_ping_tx, a, NULL);
+	struct store_pinged p = {.a = arena_new(0)};
+	struct err_info info;
 
-	arena_free(&a);
+	fit_forget(&store->fit);
+	enum err e = store_tx(store, DB_READ_ONE, store_ping_tx, &p, &info);
+	if (e == ERR_OK)
+		e = store_noticed(store, p.version);
+	else if (e == ERR_INTERNAL) /* has the table gone? */
+		e = store_check(store, &info);
+	arena_free(&p.a);
 	return e;
+}
+
+void
+store_schema_seen(
+    struct store *store, struct store_schema *out, struct err_info *why)
+{
+	fit_read(&store->fit, out, why);
 }

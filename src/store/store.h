@@ -41,17 +41,33 @@ enum err store_open(struct store **out, const struct settings *settings,
 void store_close(struct store **store);
 /* "sqlite" or "postgresql". */
 const char *store_kind(const struct store *store);
-/* One round trip. */
+/* One round trip. Notices when the schema has moved on: ERR_SCHEMA from every
+ * verb until this program fits again. */
 enum err store_ping(struct store *store) MUST_CHECK;
 
-/* ---- schema (store_migrate.c); only the migrate command and quickstart
+/* ---- schema (schema.h tells more); only the migrate command and quickstart
  * write schema ---- */
 struct store_schema {
 	int64_t have; /* version in the database, 0 = empty */
-	int64_t want; /* version of this binary */
+	/* This program was made for min to want. */
+	int64_t min;
+	int64_t want;
+	/* What programs the database admits: least version of theirs. */
+	int64_t min_binary;
+	bool is_served; /* this program works with this database */
 };
+/* ERR_SCHEMA: the database's history of migrations is not ours. */
 enum err store_schema(const struct settings *settings, struct store_schema *out,
     struct err_info *info) MUST_CHECK;
+/* ERR_SCHEMA, with what to do, unless is_served. */
+enum err store_schema_fits(const struct store_schema *s, struct err_info *info)
+    MUST_CHECK;
+/* Of this program alone; have = 0. */
+void store_schema_range(struct store_schema *out);
+/* As this store last saw it, without asking; why (may be NULL) is the text of
+ * the refusal or "". */
+void store_schema_seen(
+    struct store *store, struct store_schema *out, struct err_info *why);
 /* Apply what is missing under a lock; each migration in its own transaction
  * with its version row. applied = how many. */
 enum err store_migrate(const struct settings *settings, int *applied,
@@ -258,7 +274,7 @@ struct store_runner {
 	int64_t active;
 	int64_t seen_us;
 };
-/* Upsert with seen_us = now. */
+/* Upsert with seen_us = now. Notices a moved schema as store_ping does. */
 enum err store_runner_seen(struct store *store, const struct store_runner *r)
     MUST_CHECK;
 enum err store_runner_gone(struct store *store, const char *id) MUST_CHECK;

@@ -10,6 +10,7 @@ struct store_runners {
 	const struct store_runner *runner;
 	const char *id;
 	int64_t max_age_us;
+	int64_t version;
 	struct store_runner *rows;
 	size_t n;
 };
@@ -19,11 +20,15 @@ store_runner_seen_tx(struct db *db, void *arg)
 {
 	struct store_runners *q = arg;
 	const struct store_runner *r = q->runner;
+	struct db_result pinged;
 	int64_t now;
 
 	enum err e = store_clock(db, q->a, &now);
+	if (e == ERR_OK)
+		e = db_run(db, STMT_PING, NULL, 0, q->a, &pinged);
 	if (e != ERR_OK)
 		return e;
+	q->version = db_int(&pinged, 0, 0);
 	return DB_RUN(db, STMT_RUNNER_SEEN, q->a, NULL, DB_TEXT(r->id),
 	    DB_TEXT(r->host), DB_INT(r->pid), DB_INT(r->capacity),
 	    DB_INT(r->active), DB_INT(now));
@@ -35,6 +40,8 @@ store_runner_seen(struct store *store, const struct store_runner *r)
 	struct store_runners q = {.a = arena_new(0), .runner = r};
 	enum err e = store_tx(store, DB_WRITE, store_runner_seen_tx, &q, NULL);
 
+	if (e == ERR_OK)
+		e = store_noticed(store, q.version);
 	arena_free(&q.a);
 	return e;
 }

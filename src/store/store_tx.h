@@ -25,6 +25,10 @@ typedef enum err (*store_tx_fn)(struct db *db, void *arg);
 enum err store_tx(struct store *store, enum db_tx kind, store_tx_fn fn,
     void *arg, struct err_info *info) MUST_CHECK;
 
+/* A transaction saw the schema at this version: ERR_SCHEMA when that is not
+ * the one we looked at and this program does not fit it. */
+enum err store_noticed(struct store *store, int64_t version) MUST_CHECK;
+
 /* ["id", ...], or [["id", epoch], ...] with epochs, on the arena. */
 const char *store_id_list(
     struct arena *a, const char *const *ids, const int64_t *epochs, size_t n);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The lint tests find what they are there to find: each is run over a small
 tree that breaks its rule, and over the same tree mended."""
+import hashlib
 import os
 import shutil
 import subprocess
@@ -86,6 +87,17 @@ CASES = [
      "CREATE TABLE more (\n\ttenant TEXT NOT NULL\n);\n",
      "more has no row level security",
      "CREATE TABLE more (\n\ttenant TEXT\n);\n"),
+    ("migrations", "src/store/sql/0001_one.sql", "CREATE TABLE two (b);\n",
+     "was released and must not change", "CREATE TABLE one (a TEXT);\n"),
+    ("migrations", "src/store/sql/0003_three.sql", "DROP TABLE public.one;\n",
+     "names the schema", "DROP TABLE one;\n"),
+    ("migrations", "src/store/Makefile.inc", "src/store/sql/0001_one.sql\n",
+     "is not in src/store/Makefile.inc", "src/store/sql/0001_one.sql "
+     "src/store/sql/0002_two.pgsql.sql\n"),
+    ("migrations", "tests/lint/migrations.txt",
+     "0000_zero.sql 00\n0001_one.sql 00\n", "must stay", "# none\n"),
+    ("migrations", "tests/lint/migrations.txt", "0002_two.pgsql.sql 00\n",
+     "0001_one.sql: comes after 0002", "# none\n"),
     ("tables", "src/use.c", "x = settings->one;\n", "two (ARAGORA_TWO) is",
      "x = settings->one + s->two;\n"),
     ("tables", "tests/lint/settings_unused.txt", "one a topic\n",
@@ -104,6 +116,18 @@ CASES = [
     ("tables", "fcgi/routes.def", 'ROUTE(GET, "/x", lost_get, A)\n',
      "lost_get of", 'ROUTE(GET, "/x", x_get, A)\n'),
 ]
+
+# What the migrations test needs: the first two migrations, one released.
+ONE = "CREATE TABLE one (a TEXT);\n"
+MIGRATIONS = {
+    "src/store/sql/0001_one.sql": ONE,
+    "src/store/sql/0002_two.pgsql.sql": "SELECT 2;\n",
+    "src/store/Makefile.inc":
+        "src/store/sql/0001_one.sql src/store/sql/0002_two.pgsql.sql "
+        "src/store/sql/0003_three.sql\n",
+    "tests/lint/migrations.txt":
+        f"0001_one.sql {hashlib.sha256(ONE.encode()).hexdigest()}\n",
+}
 
 # What the tables test needs to stand around a case.
 TABLES = {
@@ -142,6 +166,9 @@ def write(root, path, text):
 def run(lint, path, text):
     root = tempfile.mkdtemp(prefix="lint-")
     try:
+        if lint == "migrations":
+            for name, content in MIGRATIONS.items():
+                write(root, name, content)
         if lint == "tables":
             for name, content in TABLES.items():
                 write(root, name, content)

@@ -1,0 +1,2 @@
+-- SPDX-License-Identifier: MIT
+CREATE UNIQUE INDEX debates_next_task ON debates (task);
