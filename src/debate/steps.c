@@ -328,6 +328,8 @@ step_enter(struct debate *d, enum debate_phase next)
 		event_round(d, true);
 	}
 	d->phase = next;
+	/* All calls made so far were answered. */
+	arena_clear(d->prompts);
 	event_phase(d, from);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/id.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "debate/debate.h"
 #include "debate/view.h"
@@ -168,16 +169,25 @@ run(struct world *w, const char *failing, int stop_after)
 }
 
 static const char *
-config_for(struct arena *a, const char *rule, int64_t seed)
+config_of(struct arena *a, const char *rule, int64_t seed, int rounds,
+    bool is_early_stopping)
 {
 	return arena_printf(a,
 	    "{\"task\":\"Tea or coffee?\",\"context\":\"\",\"agents\":["
 	    "{\"type\":\"demo\",\"name\":\"demo\"},{\"type\":\"demo\",\"name\":"
-	    "\"demo_2\"},{\"type\":\"demo\",\"name\":\"demo_3\"}],\"rounds\":3,"
+	    "\"demo_2\"},{\"type\":\"demo\",\"name\":\"demo_3\"}],\"rounds\":%"
+	    "d,"
 	    "\"consensus\":\"%s\",\"threshold_ppm\":600000,\"early_stopping\":"
-	    "true,\"seed\":%lld,\"max_tokens\":100,\"metadata\":{},\"tags\":[],"
+	    "%s,\"seed\":%lld,\"max_tokens\":100,\"metadata\":{},\"tags\":[],"
 	    "\"domain\":\"general\"}",
-	    rule, (long long)seed);
+	    rounds, rule, is_early_stopping ? "true" : "false",
+	    (long long)seed);
+}
+
+static const char *
+config_for(struct arena *a, const char *rule, int64_t seed)
+{
+	return config_of(a, rule, seed, 3, true);
 }
 
 static int
@@ -321,6 +331,90 @@ START_TEST(test_fail)
 }
 END_TEST
 
+/* The database does not take what it says: it ends without a word of it. */
+START_TEST(test_abandon)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct queue q = {.n = 0};
+	const struct llm_result r = {
+	    .message = "", .text = "POISON", .text_len = 6};
+
+	world_init(&w, config_for(a, "judge", 1));
+	ck_assert_int_eq(
+	    debate_restore(&d, &w.row, NULL, 0, NOW, NULL), ERR_OK);
+	debate_start(d, NOW, &out);
+	queue_take(&q, &out);
+	for (int i = 0; i < 3; i++)
+		debate_result(d, q.calls[i].step_key, &r, NOW, &out);
+	debate_abandon(d, "storage_refused: too large", NOW, &out);
+	ck_assert(out.is_done);
+	ck_assert_int_eq(out.transition.status, STORE_FAILED);
+	ck_assert_str_eq(out.transition.error, "storage_refused: too large");
+	ck_assert_uint_eq(out.transition.n_turns, 0);
+	ck_assert_uint_eq(out.transition.n_events, 1);
+	ck_assert_ptr_null(strstr(out.transition.events[0].data, "POISON"));
+	ck_assert_ptr_null(strstr(out.transition.result, "POISON"));
+	debate_free(&d);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* The most that a debate of so many rounds ever holds. */
+static size_t
+memory_peak(int rounds, size_t answer_len)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct queue *q = mem_zalloc(sizeof(*q));
+	struct llm_result r = {.message = ""};
+	char *text = mem_zalloc(answer_len + 1);
+	size_t most = 0;
+
+	memset(text, 'x', answer_len);
+	r.text = text;
+	r.text_len = answer_len;
+	world_init(&w, config_of(a, "majority", 1, rounds, false));
+	ck_assert_int_eq(
+	    debate_restore(&d, &w.row, NULL, 0, NOW, NULL), ERR_OK);
+	debate_start(d, NOW, &out);
+	queue_take(q, &out);
+	while (!out.is_done) {
+		ck_assert_uint_gt(q->n, 0);
+		q->n--;
+		debate_result(d, q->calls[q->n].step_key, &r, NOW, &out);
+		queue_take(q, &out);
+		if (debate_memory(d) > most)
+			most = debate_memory(d);
+	}
+	ck_assert_int_eq(debate_round(d), rounds);
+	debate_free(&d);
+	free(text);
+	free(q);
+	arena_free(&w.a);
+	arena_free(&a);
+	return most;
+}
+
+/* However many rounds it has, a debate holds no more than a few of them. */
+START_TEST(test_memory)
+{
+	size_t few = memory_peak(4, 3000);
+	size_t many = memory_peak(60, 3000);
+
+	printf("most memory of a debate of 3 seats with answers of 3000 "
+	       "bytes: %zu bytes in 4 rounds, %zu in 60\n",
+	    few, many);
+	/* The same but for the digits of the round numbers. */
+	ck_assert_uint_le(many, few + few / 50);
+}
+END_TEST
+
 /* The prompts: neutral labels, no names, blocks delimited by the nonce. */
 START_TEST(test_prompts)
 {
@@ -405,6 +499,8 @@ main(void)
 	tcase_add_test(c, test_agent_fails);
 	tcase_add_test(c, test_insufficient);
 	tcase_add_test(c, test_fail);
+	tcase_add_test(c, test_abandon);
+	tcase_add_test(c, test_memory);
 	tcase_add_test(c, test_prompts);
 	tcase_add_test(c, test_view);
 	suite_add_tcase(s, c);
