@@ -61,9 +61,7 @@ struct parse_vote {
 	bool wants_more;
 	enum parse_rung rung;
 	const char *answer; /* of a judge; NULL when none */
+	size_t steps;	    /* work it took */
 };
 void parse_vote(struct arena *a, const char *text, const char *const *labels,
     size_t n_labels, struct parse_vote *out);
-
-/* The one label the text names, -1 when none or more than one. */
-int parse_choice(const char *text, const char *const *labels, size_t n_labels);

@@ -56,7 +56,7 @@ static const struct {
     {"VOTE: B", 1},
     {"Vote: Proposal B", 1},
     {"**Vote:** Proposal B", 1},
-    {"Choice - none\nChoice: Proposal A", 0},
+    {"Choice - none\nChoice: Proposal A", NONE}, /* which of them? */
     {"Final answer: Proposal C", 2},
     {"My vote: C", 2},
     {"Winner = Proposal A", 0},
