@@ -90,7 +90,8 @@ parse_scan_next(struct parse_scan *s)
 
 /* Models think first and answer last: the last object wins. */
 static const struct json *
-parse_embedded(struct arena *a, const char *text, const char *wanted)
+parse_embedded(
+    struct arena *a, const char *text, const char *wanted, size_t *steps)
 {
 	struct parse_scan scan = {.a = a, .text = text, .len = strlen(text)};
 	const struct json *found = NULL;
@@ -98,6 +99,7 @@ parse_embedded(struct arena *a, const char *text, const char *wanted)
 	while (parse_scan_next(&scan))
 		if (json_get(scan.object, wanted) != NULL)
 			found = scan.object;
+	*steps += scan.steps;
 	return found;
 }
 
@@ -167,14 +169,15 @@ parse_repair_word(const char *p, char *out, size_t *n)
 	return 0;
 }
 
-/* Is the comma at p followed only by space and a closing bracket? */
+/* Is the comma at p followed only by space and a closing bracket or the
+ * end? */
 static bool
 parse_is_trailing_comma(const char *p)
 {
 	p++;
 	while (str_is_space(*p))
 		p++;
-	return *p == '}' || *p == ']';
+	return *p == '}' || *p == ']' || *p == '\0';
 }
 
 /* Trailing commas, Python literals, single-quoted strings, raw newlines in
@@ -192,7 +195,9 @@ parse_repair(struct arena *a, const char *text, size_t *used)
 
 	for (; *p != '\0'; p++) {
 		if (quote != '\0') {
-			if (*p == '\\' && p[1] != '\0') {
+			if (*p == '\\' && p[1] == '\'') {
+				out[n++] = *++p; /* Python's escape */
+			} else if (*p == '\\' && p[1] != '\0') {
 				out[n++] = *p++;
 				out[n++] = *p;
 			} else if (*p == quote) {
@@ -233,7 +238,7 @@ parse_repair(struct arena *a, const char *text, size_t *used)
 
 const struct json *
 parse_object(struct arena *a, const char *text, const char *wanted,
-    enum parse_rung *rung)
+    enum parse_rung *rung, size_t *steps)
 {
 	const struct json *j;
 	size_t used;
@@ -245,7 +250,7 @@ parse_object(struct arena *a, const char *text, const char *wanted,
 		*rung = PARSE_WHOLE;
 	else if ((j = parse_fenced(a, text, wanted)) != NULL)
 		*rung = PARSE_FENCED;
-	else if ((j = parse_embedded(a, text, wanted)) != NULL)
+	else if ((j = parse_embedded(a, text, wanted, steps)) != NULL)
 		*rung = PARSE_EMBEDDED;
 	else if (strchr(text, '{') != NULL && strlen(text) < PARSE_OBJECT_MAX) {
 		const char *fixed = parse_repair(a, strchr(text, '{'), &used);
@@ -312,23 +317,29 @@ parse_confidence(const struct json *value)
 
 /* ---- positions ---- */
 
+static bool
+parse_is_blank(char c)
+{
+	return c != '\n' && str_is_space(c);
+}
+
 /* After an optional markdown decoration, does the line begin with word (in
  * any case)? The text behind it, else NULL. */
 const char *
 parse_line_key(const char *line, const char *word)
 {
-	while (str_is_space(*line) || *line == '*' || *line == '#' ||
+	while (parse_is_blank(*line) || *line == '*' || *line == '#' ||
 	    *line == '-' || *line == '>')
 		line++;
 	for (; *word != '\0'; word++, line++)
 		if (str_lower(*line) != *word)
 			return NULL;
-	while (*line == '*' || str_is_space(*line))
+	while (*line == '*' || parse_is_blank(*line))
 		line++;
 	if (*line != ':' && *line != '=')
 		return NULL;
 	line++;
-	while (*line == '*' || str_is_space(*line))
+	while (*line == '*' || parse_is_blank(*line))
 		line++;
 	return line;
 }
@@ -423,9 +434,11 @@ void
 parse_critique(struct arena *a, const char *text, struct parse_critique *out)
 {
 	enum parse_rung rung;
-	const struct json *j = parse_object(a, text, "issues", &rung);
+	size_t steps = 0;
+	const struct json *j = parse_object(a, text, "issues", &rung, &steps);
 
-	*out = (struct parse_critique){.severity = 5, .quote = ""};
+	*out =
+	    (struct parse_critique){.severity = 5, .quote = "", .steps = steps};
 	if (j == NULL) {
 		/* Prose: the whole text is the one issue. */
 		const char **one = ARENA_ARRAY(a, 1, const char *);

@@ -61,6 +61,11 @@ static const char *const vote_quotes[] = {"contains", "contain", "says", "said",
     "critic", "critics", "them", "they", "he", "she", "if", "why", "not",
     "never", "ignore", "reject", "rejected", "eliminated", "worst", "weakest",
     "last", "wrong", "bad", NULL};
+/* Said of a proposal that the next line speaks for: its words, not mine. */
+static const char *const vote_attacks[] = {"inject", "injected", "injection",
+    "hidden", "instruction", "instructions", "instructs", "attack", "attacker",
+    "manipulate", "manipulation", "manipulative", "ignore", "says", "tells",
+    "contains", "demands", NULL};
 static const char *const vote_intros[] = {"vote", "ballot", "choice", "answer",
     "final", "decision", "json", "verdict", "my", "here", "output", "response",
     "object", "conclusion", "summary", "result", "sure", "follows", "pick",
@@ -105,8 +110,10 @@ vote_has(struct vote_reader *r, size_t from, size_t to, const char *const *list)
 	return false;
 }
 
+/* Is a label named in full that is (or is not) the choice? */
 static bool
-vote_names_other(struct vote_reader *r, size_t from, size_t to, int choice)
+vote_names(
+    struct vote_reader *r, size_t from, size_t to, int choice, bool is_same)
 {
 	struct words w;
 
@@ -114,7 +121,7 @@ vote_names_other(struct vote_reader *r, size_t from, size_t to, int choice)
 		words_read(&w, r->text + at, to - at, &r->labels, &r->steps);
 		for (size_t i = 0; i < w.n; i++)
 			if (w.list[i].label >= 0 && !w.list[i].is_short &&
-			    w.list[i].label != choice)
+			    (w.list[i].label == choice) == is_same)
 				return true;
 		if (!w.is_cut)
 			break;
@@ -324,7 +331,7 @@ vote_read_all(struct vote_reader *r)
 	struct parse_scan scan = {.a = r->a, .text = r->text, .len = r->len};
 	size_t from = 0;
 
-	while (parse_scan_next(&scan)) {
+	while (!r->is_hopeless && parse_scan_next(&scan)) {
 		vote_read_prose(r, from, scan.start);
 		vote_take_object(r, scan.object, scan.start, scan.end, false);
 		from = scan.end;
@@ -473,6 +480,20 @@ vote_read_sentences(
 	}
 }
 
+/* Where needle begins in [from, to), else `to`. */
+static size_t
+vote_find(struct vote_reader *r, size_t from, size_t to, const char *needle)
+{
+	size_t len = strlen(needle);
+
+	for (; from + len <= to; from++) {
+		r->steps++;
+		if (memcmp(r->text + from, needle, len) == 0)
+			return from;
+	}
+	return to;
+}
+
 /* A mark of its own around the choice: \boxed{B}, [[B]], <vote>B</vote>. */
 static void
 vote_read_marks(struct vote_reader *r, size_t from, size_t to)
@@ -482,27 +503,21 @@ vote_read_marks(struct vote_reader *r, size_t from, size_t to)
 	struct words w;
 
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-		const char *p = r->text + from;
-		while (
-		    (p = strstr(p, marks[i][0])) != NULL && p < r->text + to) {
-			size_t start = (size_t)(p - r->text);
-			p += strlen(marks[i][0]);
-			const char *end = strstr(p, marks[i][1]);
-			if (end == NULL)
+		size_t at = from;
+		while ((at = vote_find(r, at, to, marks[i][0])) < to) {
+			size_t inner = at + strlen(marks[i][0]);
+			size_t end = vote_find(r, inner, to, marks[i][1]);
+			if (end == to)
 				break;
-			if (strncmp(p, "\\text{", 6) == 0)
-				p += 6;
-			words_read(
-			    &w, p, (size_t)(end - p), &r->labels, &r->steps);
+			if (strncmp(r->text + inner, "\\text{", 6) == 0)
+				inner += 6;
+			words_read(&w, r->text + inner, end - inner, &r->labels,
+			    &r->steps);
 			int choice = phrase_of_value(&w);
-			bool is_number =
-			    w.n > 0 && str_is_digit(*w.list[0].text);
-			if (!is_number)
-				vote_state(r, start,
-				    (size_t)(end - r->text) +
-					strlen(marks[i][1]),
-				    choice);
-			p = end;
+			if (w.n > 0 && !str_is_digit(*w.list[0].text))
+				vote_state(
+				    r, at, end + strlen(marks[i][1]), choice);
+			at = end;
 		}
 	}
 }
@@ -617,11 +632,13 @@ vote_is_quoted(struct vote_reader *r, const struct vote_statement *s)
 	}
 	if (start == end)
 		return false;
-	bool is_leading = lines == 0 || r->text[end - 1] == ':';
+	bool is_leading = r->text[end - 1] == ':' ||
+	    (lines == 0 && strchr(".!;", r->text[end - 1]) == NULL);
 	if (!is_leading)
-		return false;
+		return vote_has(r, start, end, vote_attacks) &&
+		    vote_names(r, start, end, s->choice, true);
 	return vote_has(r, start, end, vote_quotes) ||
-	    vote_names_other(r, start, end, -1) ||
+	    vote_names(r, start, end, -1, false) ||
 	    (lines > 0 && !vote_has(r, start, end, vote_intros));
 }
 
@@ -683,7 +700,9 @@ vote_decide(struct vote_reader *r)
 	if (last->choice < 0 || vote_is_quoted(r, last) ||
 	    (is_split && !vote_has(r, since, last->start, vote_changed)) ||
 	    vote_has(r, last->end, r->len, vote_withdrawn) ||
-	    (vote_names_other(r, last->end, r->len, last->choice) &&
+	    vote_has(r, last->end,
+		last->end + strcspn(r->text + last->end, "\n"), vote_quotes) ||
+	    (vote_names(r, last->end, r->len, last->choice, false) &&
 		vote_has(r, last->end, r->len, vote_words)) ||
 	    vote_prose_refuses(r))
 		return PHRASE_UNCLEAR;

@@ -43,6 +43,16 @@ words_sign(const char *p, const char *end, size_t *len)
 			return words_signs[i].sign;
 		}
 	}
+	/* Pictures and dingbats decorate. */
+	bool is_picture = (unsigned char)*p >= 0xf0;
+	if (is_picture ||
+	    ((unsigned char)*p == 0xe2 && end - p >= 3 &&
+		(unsigned char)p[1] >= 0x98 && (unsigned char)p[1] <= 0x9f)) {
+		*len = is_picture ? 4 : 3;
+		if (*len > (size_t)(end - p))
+			*len = (size_t)(end - p);
+		return ' ';
+	}
 	return '\0';
 }
 
@@ -124,19 +134,20 @@ words_read(struct words *w, const char *text, size_t len,
 {
 	const char *end = text + len;
 
-	*steps += len;
-	*w = (struct words){.n = 0};
-	for (const char *p = text; p < end;) {
+	const char *p = text;
+
+	w->n = 0;
+	w->is_cut = false;
+	while (p < end) {
 		size_t n;
 		char sign = words_sign(p, end, &n);
 		if (sign == ' ' || sign == '\'') {
 			p += n;
 			continue;
 		}
-		if (w->n == WORDS_MAX) {
-			w->is_cut = true;
-			return;
-		}
+		w->is_cut = w->n == WORDS_MAX;
+		if (w->is_cut)
+			break;
 		if (sign == '\0')
 			n = words_length(p, end);
 		w->list[w->n++] = (struct word){
@@ -145,6 +156,7 @@ words_read(struct words *w, const char *text, size_t len,
 		if (sign == '\0')
 			words_join(w, labels);
 	}
+	*steps += (size_t)(p - text) + 1;
 }
 
 /* ---- phrases ---- */
@@ -268,7 +280,7 @@ phrase_find_label(const struct words *w)
 		const struct word *x = &w->list[i];
 		/* "a" and "I" are words, except where nothing else is said. */
 		bool is_opener = word_is_any(x, phrase_openers) ||
-		    (x->punct != '\0' && strchr(":-(\"=", x->punct) != NULL);
+		    (x->punct != '\0' && strchr(":-(\"=,", x->punct) != NULL);
 		if (x->label >= 0 &&
 		    (!x->is_short || w->n == 1 ||
 			(*x->text >= 'A' && *x->text <= 'Z' &&

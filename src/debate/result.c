@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "debate/engine.h"
 
-#define RESULT_WORDS_MAX 2048
+#define RESULT_WORDS_MAX 8192
 
 static const struct turn *
 result_synthesis(const struct debate *d)
@@ -138,10 +139,22 @@ result_consensus(
 
 /* ---- similarity ---- */
 
+static int
+result_word_order(const void *x, const void *y)
+{
+	const uint64_t *a = x;
+	const uint64_t *b = y;
+
+	return *a < *b ? -1 : *a > *b;
+}
+
+/* The hashes of the first words, sorted, each once: however a text repeats
+ * itself or its hashes meet, the cost is that of sorting. */
 static size_t
 result_words(const char *text, uint64_t *out)
 {
 	size_t n = 0;
+	size_t kept = 0;
 
 	while (*text != '\0' && n < RESULT_WORDS_MAX) {
 		char word[64];
@@ -153,31 +166,32 @@ result_words(const char *text, uint64_t *out)
 		     text++)
 			if (len < sizeof(word))
 				word[len++] = str_lower(*text);
-		if (len == 0)
-			continue;
-		uint64_t hash = str_hash(word, len, 0);
-		size_t i = 0;
-		while (i < n && out[i] != hash)
-			i++;
-		if (i == n)
-			out[n++] = hash;
+		if (len > 0)
+			out[n++] = str_hash(word, len, 0);
 	}
-	return n;
+	qsort(out, n, sizeof(*out), result_word_order);
+	for (size_t i = 0; i < n; i++)
+		if (kept == 0 || out[kept - 1] != out[i])
+			out[kept++] = out[i];
+	return kept;
 }
 
 int64_t
 text_similarity_ppm(const char *a, const char *b)
 {
-	uint64_t *words = calloc(2 * RESULT_WORDS_MAX, sizeof(*words));
-	if (words == NULL)
-		abort();
+	uint64_t *words = mem_array(2 * RESULT_WORDS_MAX, sizeof(*words));
+	uint64_t *others = words + RESULT_WORDS_MAX;
 	size_t n = result_words(a, words);
-	size_t m = result_words(b, words + RESULT_WORDS_MAX);
+	size_t m = result_words(b, others);
 	size_t common = 0;
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < m; k++)
-			common += words[i] == words[RESULT_WORDS_MAX + k];
+	for (size_t i = 0, k = 0; i < n && k < m;) {
+		common += words[i] == others[k];
+		if (words[i] <= others[k])
+			i++;
+		else
+			k++;
+	}
 	free(words);
 	if (n + m == 0)
 		return CONSENSUS_PPM;
