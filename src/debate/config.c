@@ -338,7 +338,8 @@ config_read_rule_name(struct config_reader *r)
 		if (name == NULL || !config_rule(name, &rule))
 			config_error(r, field,
 			    "must be one of majority, supermajority, "
-			    "unanimous, judge, weighted, hybrid, any, none");
+			    "unanimous, judge, weighted, hybrid, any, "
+			    "plurality, borda, irv, condorcet, none");
 		else if (is_given && rule != r->out->rule)
 			config_error(r, field, "contradicts consensus_mode");
 		else

@@ -63,7 +63,10 @@ struct parse_vote {
 	bool wants_more;
 	enum parse_rung rung;
 	const char *answer; /* of a judge; NULL when none */
-	size_t steps;	    /* work it took */
+	/* Best first, each once; none when not given, or not all are clear. */
+	int *ranking;
+	size_t n_ranking;
+	size_t steps; /* work it took */
 };
 void parse_vote(struct arena *a, const char *text, const char *const *labels,
     size_t n_labels, struct parse_vote *out);

@@ -211,8 +211,7 @@ vote_of_members(struct vote_reader *r, const struct json *object)
 		if (vote_key_is(key, vote_keys))
 			choice = vote_merge(choice, vote_of_value(r, value));
 	const struct json *ranking = json_get(object, "ranking");
-	if (choice != PHRASE_NONE && json_len(ranking) > 1 &&
-	    json_kind(ranking) == JSON_ARRAY)
+	if (json_kind(ranking) == JSON_ARRAY && json_len(ranking) > 0)
 		choice =
 		    vote_merge(choice, vote_of_value(r, json_at(ranking, 0)));
 	return choice;
@@ -709,6 +708,28 @@ vote_decide(struct vote_reader *r)
 	return last->choice;
 }
 
+/* "ranking": a list of labels, each once, that begins with the choice. */
+static void
+vote_read_ranking(struct vote_reader *r, struct parse_vote *out)
+{
+	const struct json *list = json_get(r->object, "ranking");
+	size_t n = json_kind(list) == JSON_ARRAY ? json_len(list) : 0;
+
+	if (out->choice < 0 || n == 0 || n > r->labels.n)
+		return;
+	out->ranking = ARENA_ARRAY(r->a, n, int);
+	for (size_t i = 0; i < n; i++) {
+		int choice = vote_of_value(r, json_at(list, i));
+		bool is_seen = false;
+		for (size_t k = 0; k < i; k++)
+			is_seen = is_seen || out->ranking[k] == choice;
+		if (choice < 0 || is_seen)
+			return;
+		out->ranking[i] = choice;
+	}
+	out->n_ranking = out->ranking[0] == out->choice ? n : 0;
+}
+
 /* The confidence of a line, where no object gave one. */
 static double
 vote_line_confidence(const char *text)
@@ -755,4 +776,6 @@ parse_vote(struct arena *a, const char *text, const char *const *labels,
 	    json_get_str(j, "reasoning", json_get_str(j, "reason", ""));
 	out->wants_more = json_get_bool(j, "continue_debate", false);
 	out->answer = json_get_str(j, "answer", NULL);
+	vote_read_ranking(r, out);
+	out->steps = r->steps;
 }

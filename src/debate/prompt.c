@@ -62,6 +62,14 @@ static const struct {
 	    false},
 };
 
+/* Of a ballot under a rule that reads rankings. */
+static const char prompt_ranking[] =
+    "Rank the proposals by how well they answer the question. Your own may be "
+    "among them; it earns no favour. Answer with one JSON object and nothing "
+    "else: {\"ranking\": [all labels, the best first], \"choice\": \"the first "
+    "of them\", \"confidence\": 0 to 1, \"reasoning\": \"one or two "
+    "sentences\", \"continue_debate\": true or false}.";
+
 struct prompt_blocks {
 	struct llm_block *list;
 	size_t n;
@@ -162,7 +170,8 @@ prompt_add_for_synthesis(
 		if ((int)i != d->outcome.winner &&
 		    prompt_position(d, t, (int)i) != NULL)
 			prompt_add(b,
-			    arena_printf(d->prompts, "Other position %zu", i + 1),
+			    arena_printf(
+				d->prompts, "Other position %zu", i + 1),
 			    prompt_position(d, t, (int)i));
 }
 
@@ -232,7 +241,10 @@ prompt_build(struct debate *d, struct turn *t)
 		.context = d->config.context,
 		.blocks = blocks.list,
 		.n_blocks = blocks.n,
-		.instruction = prompt_tasks[t->task].instruction,
+		.instruction =
+		    t->task == LLM_VOTE && consensus_is_ranked(d->config.rule)
+		    ? prompt_ranking
+		    : prompt_tasks[t->task].instruction,
 		.nonce = arena_printf(d->prompts, "%08x",
 		    (unsigned)(str_hash("nonce", 5, d->config.seed) >> 32)),
 		.wants_json = prompt_tasks[t->task].wants_json,

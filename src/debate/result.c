@@ -72,50 +72,106 @@ debate_confidence(const struct debate *d)
 	return (double)d->outcome.share_ppm / CONSENSUS_PPM;
 }
 
-/* Did this seat vote for the winner? */
-static bool
-result_supports(const struct debate *d, int seat)
+/* The ballot of a seat, NULL when it gave none. */
+static const struct turn *
+result_ballot(const struct debate *d, int seat)
 {
-	if (seat == d->outcome.winner)
-		return true;
-	for (size_t i = 0; i < d->n_turns; i++) {
-		const struct turn *t = d->turns[i];
-		if (t->phase == DEBATE_VOTE && t->agent == seat &&
-		    turn_is_good(t))
-			return debate_seat(d,
-				   json_get_str(t->parsed, "choice", NULL)) ==
-			    d->outcome.winner;
-	}
-	return false;
+	for (size_t i = 0; i < d->n_turns; i++)
+		if (d->turns[i]->phase == DEBATE_VOTE &&
+		    d->turns[i]->agent == seat && turn_is_good(d->turns[i]))
+			return d->turns[i];
+	return NULL;
+}
+
+static int
+result_choice(const struct debate *d, int seat)
+{
+	const struct turn *t = result_ballot(d, seat);
+
+	return t != NULL
+	    ? debate_seat(d, json_get_str(t->parsed, "choice", NULL))
+	    : -1;
+}
+
+enum result_side { RESULT_SUPPORT, RESULT_DISSENT, RESULT_ABSTENTION };
+
+/* Who wrote the winning position holds it; of the others the ballot tells.
+ * With no votes at all every other position is a dissent. */
+static enum result_side
+result_side(const struct debate *d, int seat)
+{
+	int choice = result_choice(d, seat);
+
+	if (seat == d->outcome.winner || choice == d->outcome.winner)
+		return RESULT_SUPPORT;
+	return choice >= 0 || d->outcome.valid == 0 ? RESULT_DISSENT
+						    : RESULT_ABSTENTION;
+}
+
+static bool
+result_is_on(const struct debate *d, int seat, enum result_side side)
+{
+	return d->outcome.winner >= 0 && turn_position(d, seat) != NULL &&
+	    result_side(d, seat) == side;
 }
 
 static void
-result_sides(struct debate *d, struct json_w *w, const char *key, bool support)
+result_names(
+    struct debate *d, struct json_w *w, const char *key, enum result_side side)
 {
 	json_w_begin_array(w, key);
 	for (size_t i = 0; i < d->config.n_agents; i++)
-		if (d->outcome.winner >= 0 &&
-		    turn_position(d, (int)i) != NULL &&
-		    result_supports(d, (int)i) == support)
+		if (result_is_on(d, (int)i, side))
 			json_w_str(w, NULL, d->config.agents[i].name);
 	json_w_end_array(w);
 }
 
-/* What the others hold, in the words of their position and their ballot. */
+/* What the others hold, in the words of their position. */
 static void
 result_dissent(struct debate *d, struct json_w *w, const char *key)
 {
 	json_w_begin_array(w, key);
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		if (result_is_on(d, (int)i, RESULT_DISSENT))
+			json_w_str(w, NULL,
+			    arena_printf(d->scratch, "%s: %s",
+				d->config.agents[i].name,
+				turn_position(d, (int)i)->content));
+	json_w_end_array(w);
+}
+
+/* The same with what their ballots say. */
+static void
+result_dissent_report(struct debate *d, struct json_w *w, const char *key)
+{
+	json_w_begin_array(w, key);
 	for (size_t i = 0; i < d->config.n_agents; i++) {
-		const struct turn *t = turn_position(d, (int)i);
-		if (d->outcome.winner < 0 || t == NULL ||
-		    result_supports(d, (int)i))
+		const struct turn *ballot = result_ballot(d, (int)i);
+		int choice = result_choice(d, (int)i);
+		if (!result_is_on(d, (int)i, RESULT_DISSENT))
 			continue;
-		json_w_str(w, NULL,
-		    arena_printf(d->scratch, "%s: %s", d->config.agents[i].name,
-			t->content));
+		json_w_begin(w, NULL);
+		json_w_str(w, "agent", d->config.agents[i].name);
+		json_w_str(w, "position", turn_position(d, (int)i)->content);
+		json_w_str(w, "choice",
+		    choice >= 0 ? d->config.agents[choice].name : NULL);
+		json_w_str(
+		    w, "reasoning", ballot != NULL ? ballot->content : NULL);
+		if (ballot != NULL)
+			json_w_num(w, "confidence", turn_confidence(ballot));
+		json_w_end(w);
 	}
 	json_w_end_array(w);
+}
+
+static const char *
+result_settled_by(const struct debate *d)
+{
+	static const char *const names[] = {[CONSENSUS_BREAK_NONE] = NULL,
+	    [CONSENSUS_BREAK_JUDGE] = "judge",
+	    [CONSENSUS_BREAK_CONFIDENCE] = "confidence"};
+
+	return names[d->outcome.settled_by];
 }
 
 void
@@ -131,9 +187,16 @@ result_consensus(
 	json_w_str(w, "conclusion", answer);
 	json_w_str(w, "method", debate_rule_name(d->config.rule));
 	json_w_str(w, "strength", consensus_strength(&d->outcome));
-	result_sides(d, w, "supporting_agents", true);
-	result_sides(d, w, "dissenting_agents", false);
+	json_w_num(w, "margin", (double)d->outcome.margin_ppm / CONSENSUS_PPM);
+	json_w_bool(w, "tie", d->outcome.is_tie);
+	json_w_str(w, "tie_settled_by", result_settled_by(d));
+	json_w_int(w, "ballots", d->outcome.valid);
+	json_w_int(w, "abstentions", d->outcome.abstained);
+	result_names(d, w, "supporting_agents", RESULT_SUPPORT);
+	result_names(d, w, "dissenting_agents", RESULT_DISSENT);
+	result_names(d, w, "abstaining_agents", RESULT_ABSTENTION);
 	result_dissent(d, w, "dissent");
+	result_dissent_report(d, w, "dissent_report");
 	json_w_end(w);
 }
 

@@ -273,6 +273,13 @@ turn_take_vote(
 	t->content = arena_strdup(t->arena, v.reason != NULL ? v.reason : "");
 	json_w_str(w, t->task == LLM_JUDGE ? "winner" : "choice",
 	    v.choice >= 0 ? d->config.agents[order[v.choice]].name : NULL);
+	if (v.n_ranking > 0) {
+		json_w_begin_array(w, "ranking");
+		for (size_t i = 0; i < v.n_ranking; i++)
+			json_w_str(w, NULL,
+			    d->config.agents[order[v.ranking[i]]].name);
+		json_w_end_array(w);
+	}
 	if (v.confidence >= 0)
 		json_w_num(w, "confidence", v.confidence);
 	json_w_str(w, "reasoning", t->content);
