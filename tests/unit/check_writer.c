@@ -92,7 +92,8 @@ store_claim_one(struct store *store UNUSED, struct arena *a UNUSED,
 
 enum err
 store_turn_list(struct store *store UNUSED, struct arena *a UNUSED,
-    const char *tenant UNUSED, const char *debate_id UNUSED, struct store_turn **rows UNUSED, size_t *n)
+    const char *tenant UNUSED, const char *debate_id UNUSED,
+    struct store_turn **rows UNUSED, size_t *n)
 {
 	*n = 0;
 	return ERR_OK;
@@ -252,8 +253,7 @@ commit(const char *id, const char *phase, int64_t round, intptr_t tag)
 	    .status = STORE_RUNNING};
 
 	if (str_eq(phase, "done"))
-		writer_commit_last_word(
-		    writer, &t, "default", 1, (void *)tag);
+		writer_commit_last_word(writer, &t, "default", 1, (void *)tag);
 	else
 		writer_commit(writer, &t, "default", 1, (void *)tag);
 }
