@@ -10,6 +10,7 @@
 
 #include "base/id.h"
 #include "base/str.h"
+#include "debate/config_fields.h"
 #include "settings/settings.h"
 
 #define CONFIG_PPM	    1000000
@@ -59,12 +60,20 @@ static void PRINTF(3, 4) config_error(
 	va_end(ap);
 }
 
-/* protocol.<key>, else <key>. */
+/* protocol.<key>, else <key>; *field: which of them. */
 static const struct json *
-config_get(const struct config_reader *r, const char *key)
+config_get(struct config_reader *r, const char *key, const char **field)
 {
 	const struct json *inner = json_get(json_get(r->body, "protocol"), key);
+
+	*field = inner != NULL ? arena_printf(r->a, "protocol.%s", key) : key;
 	return inner != NULL ? inner : json_get(r->body, key);
+}
+
+static void
+config_report(void *arg, const char *field, const char *message)
+{
+	config_error(arg, field, "%s", message);
 }
 
 static void
@@ -170,6 +179,23 @@ config_seat(struct config_reader *r, const char *spec)
 	r->out->n_agents++;
 }
 
+/* Parts that are strings without a separator: the rest is reported by
+ * config_fields_check. */
+static bool
+config_object_is_sound(const struct json *o)
+{
+	const char *key;
+	const struct json *value;
+
+	for (void *it = NULL; json_next(o, &it, &key, &value);) {
+		const char *text = json_str(value, NULL);
+		if (json_kind(value) != JSON_NULL &&
+		    (text == NULL || strchr(text, '|') != NULL))
+			return false;
+	}
+	return true;
+}
+
 /* {"provider"|"name"|"type", "model", "persona", "role"} as a spec. */
 static const char *
 config_object_spec(struct arena *a, const struct json *o)
@@ -229,7 +255,9 @@ config_read_agents(struct config_reader *r)
 		char **specs = str_split(r->a, csv, ',', &n);
 		config_check_count(r, n);
 		r->out->agents = ARENA_ARRAY(r->a, n + 1, struct llm_agent);
-		for (size_t i = 0; i < n && r->n_errors == 0; i++)
+		for (size_t i = 0;
+		     i < n && (int64_t)i < r->settings->max_agents_per_debate;
+		     i++)
 			config_seat(r, specs[i]);
 		return;
 	}
@@ -245,6 +273,8 @@ config_read_agents(struct config_reader *r)
 	     i < n && (int64_t)i < r->settings->max_agents_per_debate; i++) {
 		const struct json *item = json_at(value, i);
 		const char *spec = json_str(item, NULL);
+		if (!config_object_is_sound(item))
+			continue;
 		if (spec == NULL && json_kind(item) == JSON_OBJECT)
 			spec = config_object_spec(r->a, item);
 		if (spec == NULL)
@@ -258,7 +288,8 @@ config_read_agents(struct config_reader *r)
 static void
 config_read_rounds(struct config_reader *r)
 {
-	const struct json *value = config_get(r, "rounds");
+	const char *field;
+	const struct json *value = config_get(r, "rounds", &field);
 	bool is_demo = true;
 
 	for (size_t i = 0; i < r->out->n_agents; i++)
@@ -269,7 +300,7 @@ config_read_rounds(struct config_reader *r)
 	if (str_eq(json_get_str(r->body, "debate_format", "full"), "light"))
 		r->out->rounds = CONFIG_LIGHT_ROUNDS;
 	if (json_kind(value) != JSON_NULL && !json_int(value, &r->out->rounds))
-		config_error(r, "rounds", "must be an integer, not %s",
+		config_error(r, field, "must be an integer, not %s",
 		    json_kind_name(json_kind(value)));
 	if (r->out->rounds < 1)
 		r->out->rounds = 1;
@@ -290,32 +321,55 @@ config_rule(const char *name, enum debate_rule *out)
 	return false;
 }
 
+/* The rule under either of its names; what both say must be one. */
+static void
+config_read_rule_name(struct config_reader *r)
+{
+	static const char *const keys[] = {"consensus_mode", "consensus"};
+	bool is_given = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		enum debate_rule rule;
+		const char *field;
+		const struct json *value = config_get(r, keys[i], &field);
+		if (json_kind(value) == JSON_NULL)
+			continue;
+		const char *name = json_str(value, NULL);
+		if (name == NULL || !config_rule(name, &rule))
+			config_error(r, field,
+			    "must be one of majority, supermajority, "
+			    "unanimous, judge, weighted, hybrid, any, "
+			    "plurality, borda, irv, condorcet, none");
+		else if (is_given && rule != r->out->rule)
+			config_error(r, field, "contradicts consensus_mode");
+		else
+			r->out->rule = rule;
+		is_given = true;
+	}
+	if (!is_given &&
+	    !config_rule(r->settings->default_consensus, &r->out->rule))
+		config_error(r, "ARAGORA_DEFAULT_CONSENSUS",
+		    "names no rule of consensus");
+}
+
 static void
 config_read_rule(struct config_reader *r)
 {
-	const struct json *value = config_get(r, "consensus_mode");
 	double threshold = r->settings->consensus_min_votes;
+	const char *field;
+	const struct json *value;
 
-	if (json_kind(value) == JSON_NULL)
-		value = config_get(r, "consensus");
-	const char *name = json_kind(value) == JSON_NULL
-	    ? r->settings->default_consensus
-	    : json_str(value, NULL);
-	if (name == NULL || !config_rule(name, &r->out->rule))
-		config_error(r, "consensus",
-		    "must be one of majority, supermajority, unanimous, judge, "
-		    "weighted, hybrid, any, none");
-	value = config_get(r, "consensus_threshold");
+	config_read_rule_name(r);
+	value = config_get(r, "consensus_threshold", &field);
 	if (json_kind(value) != JSON_NULL &&
 	    (!json_num(value, &threshold) || threshold < 0.5 || threshold > 1))
-		config_error(
-		    r, "consensus_threshold", "must be a number from 0.5 to 1");
+		config_error(r, field, "must be a number from 0.5 to 1");
 	r->out->threshold_ppm = (int64_t)(threshold * CONFIG_PPM + 0.5);
 	r->out->is_early_stopping = true;
-	value = config_get(r, "early_stopping");
+	value = config_get(r, "early_stopping", &field);
 	if (json_kind(value) != JSON_NULL &&
 	    !json_boolean(value, &r->out->is_early_stopping))
-		config_error(r, "early_stopping", "must be true or false");
+		config_error(r, field, "must be true or false");
 }
 
 static void
@@ -390,6 +444,7 @@ debate_config_read(struct arena *a, const struct settings *settings,
 	config_read_rounds(&r);
 	config_read_rule(&r);
 	config_read_extras(&r);
+	config_fields_check(body, config_report, &r);
 	*n_errors = r.n_errors;
 	*is_missing = r.is_missing && r.n_errors == 1;
 	return r.n_errors == 0 ? ERR_OK : ERR_INVALID;

@@ -24,6 +24,10 @@ struct settings;
 	X(DEBATE_WEIGHTED, "weighted")                                         \
 	X(DEBATE_HYBRID, "hybrid")                                             \
 	X(DEBATE_ANY, "any")                                                   \
+	X(DEBATE_PLURALITY, "plurality")                                       \
+	X(DEBATE_BORDA, "borda")                                               \
+	X(DEBATE_IRV, "irv")                                                   \
+	X(DEBATE_CONDORCET, "condorcet")                                       \
 	X(DEBATE_NONE, "none")
 enum debate_rule {
 #define X(id, text) id,

@@ -4,14 +4,75 @@
 #include <assert.h>
 #include <string.h>
 
-#define CONSENSUS_OPTIONS_MAX 64
-#define CONSENSUS_MIN_VOTES   2
+#include "debate/consensus_impl.h"
 
-struct consensus_tally {
-	int64_t score[CONSENSUS_OPTIONS_MAX];
-	int64_t confidence[CONSENSUS_OPTIONS_MAX];
-	int64_t total;
-};
+#define CONSENSUS_MIN_VOTES 2
+/* "0.667" and "0.67" mean two thirds. */
+#define CONSENSUS_ROUNDING 3334
+
+/* ---- the ballots ---- */
+
+int64_t
+consensus_weight(const struct consensus_ballot *b)
+{
+	if (b->weight_ppm < CONSENSUS_WEIGHT_MIN)
+		return CONSENSUS_WEIGHT_MIN;
+	return b->weight_ppm < CONSENSUS_WEIGHT_MAX ? b->weight_ppm
+						    : CONSENSUS_WEIGHT_MAX;
+}
+
+/* Does it rank options that exist, each once? */
+static bool
+consensus_ranking_is_sound(const struct consensus_ballot *b, size_t n_options)
+{
+	bool seen[CONSENSUS_OPTIONS_MAX] = {false};
+
+	for (size_t i = 0; i < b->n_ranking; i++) {
+		int option = b->ranking[i];
+		if (option < 0 || (size_t)option >= n_options || seen[option])
+			return false;
+		seen[option] = true;
+	}
+	/* A first choice that is not the first of the ranking: which of them
+	 * was meant nobody knows. */
+	return b->choice < 0 || b->ranking[0] == b->choice;
+}
+
+size_t
+consensus_ranking(
+    const struct consensus_tally *t, size_t ballot, const int **ranking)
+{
+	const struct consensus_ballot *b = &t->ballots[ballot];
+
+	if (b->n_ranking > 0) {
+		*ranking = b->ranking;
+		return consensus_ranking_is_sound(b, t->n_options)
+		    ? b->n_ranking
+		    : 0;
+	}
+	*ranking = &b->choice;
+	return b->choice >= 0 && (size_t)b->choice < t->n_options;
+}
+
+static void
+consensus_tally(struct consensus_tally *t, struct consensus_outcome *out)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const int *ranking;
+		if (consensus_ranking(t, i, &ranking) == 0) {
+			out->abstained++;
+			continue;
+		}
+		int choice = ranking[0];
+		int64_t weight = consensus_weight(&t->ballots[i]);
+		out->distinct += t->voters[choice] == 0;
+		t->first[choice] += weight;
+		t->voters[choice]++;
+		t->confidence[choice] += t->ballots[i].confidence_ppm;
+		t->total += weight;
+		out->valid++;
+	}
+}
 
 /* At least two, and half of the eligible; never more than there are. */
 static bool
@@ -26,74 +87,177 @@ consensus_is_quorate(int64_t valid, int64_t eligible)
 	return valid >= need && valid > 0;
 }
 
-static void
-consensus_tally(const struct consensus_ballot *ballots, size_t n,
-    size_t n_options, struct consensus_tally *t, struct consensus_outcome *out)
+/* ---- the leader ---- */
+
+void
+consensus_highest(const int64_t *score, size_t n_options,
+    const struct consensus_set *among, struct consensus_set *s)
 {
-	*t = (struct consensus_tally){0};
-	for (size_t i = 0; i < n; i++) {
-		int choice = ballots[i].choice;
-		if (choice < 0 || (size_t)choice >= n_options) {
-			out->abstained++;
+	int64_t best = 0;
+	struct consensus_set found = {.n = 0};
+
+	for (size_t i = 0; i < n_options; i++) {
+		if ((among != NULL && !among->has[i]) ||
+		    (found.n > 0 && score[i] < best))
 			continue;
-		}
-		if (t->score[choice] == 0)
-			out->distinct++;
-		t->score[choice] += ballots[i].weight_ppm;
-		t->confidence[choice] += ballots[i].confidence_ppm;
-		t->total += ballots[i].weight_ppm;
-		out->valid++;
+		if (found.n > 0 && score[i] > best)
+			found = (struct consensus_set){.n = 0};
+		best = score[i];
+		found.has[i] = true;
+		found.n++;
+	}
+	*s = found;
+}
+
+static int
+consensus_only(const struct consensus_set *s)
+{
+	for (int i = 0; s->n == 1 && i < CONSENSUS_OPTIONS_MAX; i++)
+		if (s->has[i])
+			return i;
+	return -1;
+}
+
+/* Of those in a tie, the ones whose voters are the most certain: means are
+ * compared as fractions. An option that nobody put first has no voters. */
+static void
+consensus_most_certain(const struct consensus_tally *t, struct consensus_set *s)
+{
+	struct consensus_set found = {.n = 0};
+	size_t best = 0;
+
+	for (size_t i = 0; i < t->n_options; i++) {
+		if (!s->has[i] || t->voters[i] == 0)
+			continue;
+		int64_t lead = found.n == 0
+		    ? 1
+		    : t->confidence[i] * t->voters[best] -
+			t->confidence[best] * t->voters[i];
+		if (lead < 0)
+			continue;
+		if (lead > 0)
+			found = (struct consensus_set){.n = 0};
+		best = i;
+		found.has[i] = true;
+		found.n++;
+	}
+	if (found.n > 0)
+		*s = found;
+}
+
+/* Judge, then confidence, then nobody: never the first in line. */
+static void
+consensus_settle(const struct consensus_tally *t,
+    const struct consensus_rule *rule, struct consensus_set *s,
+    struct consensus_outcome *out)
+{
+	out->winner = consensus_only(s);
+	if (s->n < 2)
+		return;
+	if (rule->judge >= 0 && rule->judge < CONSENSUS_OPTIONS_MAX &&
+	    s->has[rule->judge]) {
+		out->winner = rule->judge;
+		out->settled_by = CONSENSUS_BREAK_JUDGE;
+		return;
+	}
+	consensus_most_certain(t, s);
+	out->winner = consensus_only(s);
+	out->is_tie = out->winner < 0;
+	if (!out->is_tie)
+		out->settled_by = CONSENSUS_BREAK_CONFIDENCE;
+}
+
+/* Share and margin by first choices; of a tie, any of it: they are equal. */
+static void
+consensus_share(const struct consensus_tally *t, const struct consensus_set *s,
+    struct consensus_outcome *out)
+{
+	int leader = -1;
+	int64_t next = 0;
+
+	for (int i = 0; (size_t)i < t->n_options; i++)
+		if (s->has[i] && (leader < 0 || t->first[i] > t->first[leader]))
+			leader = i;
+	if (out->winner >= 0)
+		leader = out->winner;
+	if (leader < 0 || t->total == 0)
+		return;
+	for (int i = 0; (size_t)i < t->n_options; i++)
+		if (i != leader && t->first[i] > next)
+			next = t->first[i];
+	out->share_ppm = t->first[leader] * CONSENSUS_PPM / t->total;
+	out->margin_ppm = (t->first[leader] - next) * CONSENSUS_PPM / t->total;
+}
+
+/* ---- the rules ---- */
+
+bool
+consensus_is_ranked(enum debate_rule rule)
+{
+	return rule == DEBATE_BORDA || rule == DEBATE_IRV ||
+	    rule == DEBATE_CONDORCET;
+}
+
+static void
+consensus_lead(const struct consensus_tally *t,
+    const struct consensus_rule *rule, struct consensus_outcome *out)
+{
+	struct consensus_set s = {.n = 0};
+	int64_t share = -1;
+	int64_t margin = 0;
+
+	if (t->total == 0)
+		return;
+	if (rule->rule == DEBATE_BORDA)
+		consensus_borda(t, &s);
+	else if (rule->rule == DEBATE_CONDORCET)
+		consensus_condorcet(t, &s);
+	else if (rule->rule == DEBATE_IRV)
+		consensus_irv(t, &s, &share, &margin);
+	else
+		consensus_highest(t->first, t->n_options, NULL, &s);
+	const struct consensus_set leaders = s;
+	consensus_settle(t, rule, &s, out);
+	consensus_share(t, &leaders, out);
+	if (share >= 0) {
+		out->share_ppm = share;
+		out->margin_ppm = margin;
 	}
 }
 
-/* The leader: most weight, then most confidence, then nobody. Never the
- * first in line. */
-static void
-consensus_lead(const struct consensus_tally *t, size_t n_options,
-    struct consensus_outcome *out)
+/* Two thirds exactly, or a higher threshold asked for. */
+static bool
+consensus_is_super(int64_t threshold_ppm, int64_t score, int64_t total)
 {
-	int best = -1;
+	int64_t above = 3 * threshold_ppm - 2 * INT64_C(1000000);
 
-	for (size_t i = 0; i < n_options; i++) {
-		if (t->score[i] == 0)
-			continue;
-		if (best < 0 || t->score[i] > t->score[best] ||
-		    (t->score[i] == t->score[best] &&
-			t->confidence[i] > t->confidence[best])) {
-			best = (int)i;
-			out->is_tie = false;
-		} else if (t->score[i] == t->score[best] &&
-		    t->confidence[i] == t->confidence[best]) {
-			out->is_tie = true;
-		}
-	}
-	out->share_ppm = best >= 0 && t->total > 0
-	    ? t->score[best] * CONSENSUS_PPM / t->total
-	    : 0;
-	out->winner = out->is_tie ? -1 : best;
+	return 3 * score >= 2 * total &&
+	    (above <= 3 * CONSENSUS_ROUNDING ||
+		score * CONSENSUS_PPM >= threshold_ppm * total);
 }
 
 static bool
-consensus_rule_holds(enum debate_rule rule, int64_t threshold_ppm,
+consensus_rule_holds(const struct consensus_rule *rule,
     const struct consensus_tally *t, const struct consensus_outcome *o)
 {
-	int64_t score = t->score[o->winner];
+	int64_t score = t->first[o->winner];
 
-	switch (rule) {
+	switch (rule->rule) {
 	case DEBATE_MAJORITY:
 	case DEBATE_JUDGE:
 	case DEBATE_HYBRID:
 		return 2 * score > t->total;
 	case DEBATE_SUPERMAJORITY:
-		/* Two thirds exactly, or a higher threshold asked for. */
-		return 3 * score >= 2 * t->total &&
-		    (threshold_ppm <= 2 * CONSENSUS_PPM / 3 + 1 ||
-			score * CONSENSUS_PPM >= threshold_ppm * t->total);
+		return consensus_is_super(rule->threshold_ppm, score, t->total);
 	case DEBATE_UNANIMOUS:
 		return score == t->total && o->abstained == 0;
 	case DEBATE_WEIGHTED:
-		return score * CONSENSUS_PPM >= threshold_ppm * t->total;
+		return score * CONSENSUS_PPM >= rule->threshold_ppm * t->total;
 	case DEBATE_ANY:
+	case DEBATE_PLURALITY:
+	case DEBATE_BORDA:
+	case DEBATE_IRV:
+	case DEBATE_CONDORCET:
 		return true;
 	case DEBATE_NONE:
 	case DEBATE_RULE__COUNT:
@@ -103,19 +267,20 @@ consensus_rule_holds(enum debate_rule rule, int64_t threshold_ppm,
 }
 
 void
-consensus_count(enum debate_rule rule, int64_t threshold_ppm,
+consensus_count(const struct consensus_rule *rule,
     const struct consensus_ballot *ballots, size_t n, size_t n_options,
     struct consensus_outcome *out)
 {
-	struct consensus_tally t;
+	struct consensus_tally t = {
+	    .ballots = ballots, .n = n, .n_options = n_options};
 
 	assert(n_options <= CONSENSUS_OPTIONS_MAX);
 	*out = (struct consensus_outcome){.winner = -1};
-	consensus_tally(ballots, n, n_options, &t, out);
+	consensus_tally(&t, out);
 	out->is_quorate = consensus_is_quorate(out->valid, (int64_t)n);
-	consensus_lead(&t, n_options, out);
+	consensus_lead(&t, rule, out);
 	out->is_reached = out->is_quorate && out->winner >= 0 &&
-	    consensus_rule_holds(rule, threshold_ppm, &t, out);
+	    consensus_rule_holds(rule, &t, out);
 	if (!out->is_quorate)
 		out->winner = -1;
 }

@@ -116,6 +116,9 @@ output_call(struct debate *d, struct turn *turn)
 static void
 output_begin(struct debate *d, struct debate_output *out)
 {
+	for (size_t i = 0; i < d->n_turns; i++)
+		d->turns[i]->parsed_text = NULL; /* was on the scratch */
+	turn_forget(d);
 	arena_clear(d->scratch);
 	*out = (struct debate_output){.transition = {.status = STORE_RUNNING}};
 	d->out = out;
@@ -142,10 +145,11 @@ output_end(struct debate *d)
 static struct debate *
 debate_alloc(const char *id, int64_t now_us)
 {
-	struct arena *a = arena_new(8192);
+	struct arena *a = arena_new(2048);
 	struct debate *d = ARENA_NEW(a, struct debate);
 
 	d->arena = a;
+	d->prompts = arena_new(0);
 	d->scratch = arena_new(0);
 	d->id = arena_strdup(a, id);
 	d->phase = DEBATE_NEW;
@@ -194,15 +198,14 @@ debate_restore_turn(
 	}
 	t->is_finished = true;
 	t->is_failed = row->state == STORE_TURN_FAILED;
-	t->content = arena_strdup(d->arena, row->content);
-	t->error = arena_strdup(d->arena, row->error);
-	t->parsed_text = arena_strdup(d->arena, row->parsed);
+	t->content = arena_strdup(t->arena, row->content);
+	t->error = arena_strdup(t->arena, row->error);
 	t->tokens_in = row->tokens_in;
 	t->tokens_out = row->tokens_out;
 	const struct json_limits limits = {.max_bytes = 16u << 20};
-	if (t->parsed_text != NULL)
-		return json_parse(d->arena, t->parsed_text,
-		    strlen(t->parsed_text), &limits, &t->parsed, info);
+	if (row->parsed != NULL)
+		return json_parse(t->arena, row->parsed, strlen(row->parsed),
+		    &limits, &t->parsed, info);
 	return ERR_OK;
 }
 
@@ -238,7 +241,9 @@ debate_free(struct debate **debate)
 
 	if (d == NULL)
 		return;
+	turn_forget_all(d);
 	free(d->turns);
+	arena_free(&d->prompts);
 	arena_free(&d->scratch);
 	struct arena *a = d->arena; /* holds d itself */
 	arena_free(&a);
@@ -269,10 +274,10 @@ debate_result(struct debate *d, const char *step_key,
 	t->tokens_out = result->tokens_out;
 	if (result->error == LLM_ERR_NONE) {
 		turn_take(d, t,
-		    arena_strndup(d->arena, result->text, result->text_len));
+		    arena_strndup(d->scratch, result->text, result->text_len));
 	} else {
 		t->is_failed = true;
-		t->error = arena_printf(d->arena, "%s: %s",
+		t->error = arena_printf(t->arena, "%s: %s",
 		    llm_error_name(result->error), result->message);
 	}
 	event_turn(d, t);
@@ -287,6 +292,30 @@ debate_fail(struct debate *d, const char *reason, int64_t now_us,
 	output_begin(d, out);
 	step_end(d, STORE_FAILED, arena_strdup(d->arena, reason), now_us);
 	output_end(d);
+}
+
+void
+debate_abandon(struct debate *d, const char *reason, int64_t now_us,
+    struct debate_output *out)
+{
+	output_begin(d, out);
+	turn_forget_all(d);
+	d->outcome = (struct consensus_outcome){.winner = -1};
+	d->judge = -1;
+	d->judge_answer = NULL;
+	step_end(d, STORE_FAILED, arena_strdup(d->arena, reason), now_us);
+	output_end(d);
+}
+
+size_t
+debate_memory(const struct debate *d)
+{
+	size_t n = arena_size(d->arena) + arena_size(d->prompts) +
+	    arena_size(d->scratch) + d->cap_turns * sizeof(*d->turns);
+
+	for (size_t i = 0; i < d->n_turns; i++)
+		n += arena_size(d->turns[i]->arena);
+	return n;
 }
 
 enum debate_phase

@@ -79,5 +79,13 @@ void debate_result(struct debate *d, const char *step_key,
 void debate_fail(struct debate *d, const char *reason, int64_t now_us,
     struct debate_output *out);
 
+/* End it as failed without any of its texts: one of them may be what the
+ * database does not take. No call may be under way. */
+void debate_abandon(struct debate *d, const char *reason, int64_t now_us,
+    struct debate_output *out);
+
+/* Bytes of the heap that its arenas hold. */
+size_t debate_memory(const struct debate *d);
+
 enum debate_phase debate_phase(const struct debate *d);
 int64_t debate_round(const struct debate *d);

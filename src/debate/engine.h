@@ -9,8 +9,10 @@
 #include "debate/consensus.h"
 #include "debate/debate.h"
 
-/* One model call and what came of it. */
+/* One model call and what came of it. It and its texts hang on an arena of
+ * their own, so that what a finished round leaves behind can go. */
 struct turn {
+	struct arena *arena;
 	const char *step_key;
 	enum debate_phase phase;
 	int64_t round;
@@ -19,9 +21,10 @@ struct turn {
 	enum llm_task task;
 	bool is_finished;
 	bool is_failed;
+	bool is_needed; /* turn_forget's note */
 	int64_t attempt;
 	const char *content;
-	const char *parsed_text;
+	const char *parsed_text;   /* until it was put out; then NULL */
 	const struct json *parsed; /* of parsed_text */
 	const char *error;
 	int64_t tokens_in, tokens_out;
@@ -31,11 +34,13 @@ struct turn {
 
 struct debate {
 	struct arena *arena;   /* lives as long as the debate */
+	struct arena *prompts; /* the calls of the current phase */
 	struct arena *scratch; /* one output */
 	const char *id;
 	struct debate_config config;
 	enum debate_phase phase;
 	int64_t round;
+	int64_t round_kept; /* what older rounds need not keep is gone */
 	int64_t started_us;
 	struct turn **turns; /* in order of creation */
 	size_t n_turns, cap_turns;
@@ -64,6 +69,9 @@ const struct turn *turn_position_seen(
     const struct debate *d, int agent, int64_t round, enum debate_phase phase);
 const struct turn *turn_position_before(
     const struct debate *d, int agent, int64_t round);
+/* Forget the turns that nothing after the start of d->round reads. */
+void turn_forget(struct debate *d);
+void turn_forget_all(struct debate *d);
 /* Finished, not failed. */
 bool turn_is_good(const struct turn *t);
 /* Read the model's text into content and parsed. */

@@ -170,6 +170,8 @@ event_vote(struct debate *d UNUSED, struct turn *t, struct json_w *w)
 	json_w_str(w, "vote", choice != NULL ? choice : "");
 	json_w_str(w, "choice", choice != NULL ? choice : "");
 	json_w_bool(w, "abstained", choice == NULL);
+	if (json_len(json_get(t->parsed, "ranking")) > 0)
+		json_w_json(w, "ranking", json_get(t->parsed, "ranking"));
 	json_w_num(w, "confidence", turn_confidence(t));
 	json_w_str(w, "reasoning", t->content);
 	json_w_bool(w, "continue_debate",

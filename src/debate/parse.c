@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "debate/parse.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/str.h"
+#include "debate/parse_impl.h"
 
 #define PARSE_OBJECT_MAX (64u << 10)
-#define PARSE_DEPTH	 24
 #define PARSE_LIST_MAX	 8
+/* Looking for objects may cost so many steps; what a model writes in earnest
+ * takes three a byte. */
+#define PARSE_STEPS_FREE     4096
+#define PARSE_STEPS_PER_BYTE 16
 
 /* ---- finding a JSON object ---- */
 
@@ -26,45 +30,76 @@ parse_json(struct arena *a, const char *text, size_t len, const char *wanted)
 	return j;
 }
 
-/* Length of the balanced object at text, 0 when it never closes. */
+/* Length of the balanced object at [text, end), 0 when it never closes. */
 static size_t
-parse_balanced(const char *text)
+parse_balanced(const char *text, const char *end, size_t *steps)
 {
 	int depth = 0;
 	bool in_string = false;
 
-	for (size_t i = 0; text[i] != '\0'; i++) {
-		char c = text[i];
+	for (const char *p = text; p < end; p++) {
+		++*steps;
 		if (in_string) {
-			if (c == '\\' && text[i + 1] != '\0')
-				i++;
-			else if (c == '"')
+			if (*p == '\\')
+				p++;
+			else if (*p == '"')
 				in_string = false;
-		} else if (c == '"') {
+		} else if (*p == '"') {
 			in_string = true;
-		} else if (c == '{') {
+		} else if (*p == '{') {
 			depth++;
-		} else if (c == '}' && --depth == 0) {
-			return i + 1;
+		} else if (*p == '}' && --depth == 0) {
+			return (size_t)(p - text) + 1;
 		}
 	}
 	return 0;
 }
 
+bool
+parse_scan_is_exhausted(const struct parse_scan *s)
+{
+	return s->steps > PARSE_STEPS_FREE + PARSE_STEPS_PER_BYTE * s->len;
+}
+
+bool
+parse_scan_next(struct parse_scan *s)
+{
+	const struct json_limits limits = {
+	    .max_bytes = PARSE_OBJECT_MAX, .max_depth = PARSE_DEPTH};
+
+	while (!parse_scan_is_exhausted(s)) {
+		const char *p = s->at < s->len
+		    ? memchr(s->text + s->at, '{', s->len - s->at)
+		    : NULL;
+		if (p == NULL)
+			break;
+		s->start = (size_t)(p - s->text);
+		size_t len = parse_balanced(p, s->text + s->len, &s->steps);
+		s->steps += len;
+		if (len > 0 &&
+		    json_parse(s->a, p, len, &limits, &s->object, NULL) ==
+			ERR_OK) {
+			s->end = s->at = s->start + len;
+			return true;
+		}
+		s->at = s->start + 1;
+	}
+	s->object = NULL;
+	return false;
+}
+
 /* Models think first and answer last: the last object wins. */
 static const struct json *
-parse_embedded(struct arena *a, const char *text, const char *wanted)
+parse_embedded(
+    struct arena *a, const char *text, const char *wanted, size_t *steps)
 {
+	struct parse_scan scan = {.a = a, .text = text, .len = strlen(text)};
 	const struct json *found = NULL;
 
-	for (const char *p = text; (p = strchr(p, '{')) != NULL;) {
-		size_t len = parse_balanced(p);
-		const struct json *j =
-		    len > 0 ? parse_json(a, p, len, wanted) : NULL;
-		if (j != NULL)
-			found = j;
-		p += j != NULL ? len : 1;
-	}
+	while (parse_scan_next(&scan))
+		if (json_get(scan.object, wanted) != NULL)
+			found = scan.object;
+	*steps += scan.steps;
 	return found;
 }
 
@@ -89,16 +124,31 @@ parse_fenced(struct arena *a, const char *text, const char *wanted)
 	return found;
 }
 
-/* Thoughts are not answers. */
-static const char *
+/* Thoughts are not answers: the text behind the last closing mark; "" when
+ * a thought was begun and never ended. */
+const char *
 parse_without_thoughts(struct arena *a, const char *text)
 {
-	const char *end = NULL;
+	static const struct {
+		const char *open;
+		const char *close;
+	} marks[] = {{"<think>", "</think>"}, {"<thinking>", "</thinking>"},
+	    {"<reasoning>", "</reasoning>"}, {"<scratchpad>", "</scratchpad>"},
+	    {"<|channel|>analysis", "<|channel|>final<|message|>"},
+	    {"[THINK]", "[/THINK]"}};
 
-	for (const char *p = text; (p = strstr(p, "</think>")) != NULL;
-	     p += strlen("</think>"))
-		end = p + strlen("</think>");
-	return end != NULL ? arena_strdup(a, end) : text;
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		const char *end = NULL;
+		for (const char *p = text;
+		     (p = strstr(p, marks[i].close)) != NULL;)
+			end = p += strlen(marks[i].close);
+		if (end != NULL)
+			text = end;
+		const char *open = strstr(text, marks[i].open);
+		if (open != NULL)
+			return arena_strndup(a, text, (size_t)(open - text));
+	}
+	return text;
 }
 
 /* Copy one word of Python's as JSON's; bytes consumed, 0 if it is none. */
@@ -119,31 +169,35 @@ parse_repair_word(const char *p, char *out, size_t *n)
 	return 0;
 }
 
-/* Is the comma at p followed only by space and a closing bracket? */
+/* Is the comma at p followed only by space and a closing bracket or the
+ * end? */
 static bool
 parse_is_trailing_comma(const char *p)
 {
 	p++;
 	while (str_is_space(*p))
 		p++;
-	return *p == '}' || *p == ']';
+	return *p == '}' || *p == ']' || *p == '\0';
 }
 
 /* Trailing commas, Python literals, single-quoted strings, raw newlines in
  * strings, brackets cut off at the end. */
-static char *
-parse_repair(struct arena *a, const char *text)
+char *
+parse_repair(struct arena *a, const char *text, size_t *used)
 {
 	size_t len = strlen(text);
+	const char *p = text;
 	char *out = arena_alloc(a, len * 2 + PARSE_DEPTH + 2);
 	char closers[PARSE_DEPTH];
 	size_t depth = 0;
 	size_t n = 0;
 	char quote = '\0';
 
-	for (const char *p = text; *p != '\0'; p++) {
+	for (; *p != '\0'; p++) {
 		if (quote != '\0') {
-			if (*p == '\\' && p[1] != '\0') {
+			if (*p == '\\' && p[1] == '\'') {
+				out[n++] = *++p; /* Python's escape */
+			} else if (*p == '\\' && p[1] != '\0') {
 				out[n++] = *p++;
 				out[n++] = *p;
 			} else if (*p == quote) {
@@ -168,10 +222,13 @@ parse_repair(struct arena *a, const char *text)
 			if ((*p == '{' || *p == '[') && depth < PARSE_DEPTH)
 				closers[depth++] = *p == '{' ? '}' : ']';
 			else if ((*p == '}' || *p == ']') && depth > 0 &&
-			    --depth == 0)
+			    --depth == 0) {
+				p++;
 				break;
+			}
 		}
 	}
+	*used = (size_t)(p - text);
 	if (quote != '\0')
 		out[n++] = '"';
 	while (depth > 0)
@@ -181,9 +238,10 @@ parse_repair(struct arena *a, const char *text)
 
 const struct json *
 parse_object(struct arena *a, const char *text, const char *wanted,
-    enum parse_rung *rung)
+    enum parse_rung *rung, size_t *steps)
 {
 	const struct json *j;
+	size_t used;
 
 	text = parse_without_thoughts(a, text);
 	while (str_is_space(*text))
@@ -192,10 +250,10 @@ parse_object(struct arena *a, const char *text, const char *wanted,
 		*rung = PARSE_WHOLE;
 	else if ((j = parse_fenced(a, text, wanted)) != NULL)
 		*rung = PARSE_FENCED;
-	else if ((j = parse_embedded(a, text, wanted)) != NULL)
+	else if ((j = parse_embedded(a, text, wanted, steps)) != NULL)
 		*rung = PARSE_EMBEDDED;
 	else if (strchr(text, '{') != NULL && strlen(text) < PARSE_OBJECT_MAX) {
-		const char *fixed = parse_repair(a, strchr(text, '{'));
+		const char *fixed = parse_repair(a, strchr(text, '{'), &used);
 		j = parse_json(a, fixed, strlen(fixed), wanted);
 		*rung = j != NULL ? PARSE_REPAIRED : PARSE_NONE;
 	} else {
@@ -259,23 +317,29 @@ parse_confidence(const struct json *value)
 
 /* ---- positions ---- */
 
+static bool
+parse_is_blank(char c)
+{
+	return c != '\n' && str_is_space(c);
+}
+
 /* After an optional markdown decoration, does the line begin with word (in
  * any case)? The text behind it, else NULL. */
-static const char *
+const char *
 parse_line_key(const char *line, const char *word)
 {
-	while (str_is_space(*line) || *line == '*' || *line == '#' ||
+	while (parse_is_blank(*line) || *line == '*' || *line == '#' ||
 	    *line == '-' || *line == '>')
 		line++;
 	for (; *word != '\0'; word++, line++)
 		if (str_lower(*line) != *word)
 			return NULL;
-	while (*line == '*' || str_is_space(*line))
+	while (*line == '*' || parse_is_blank(*line))
 		line++;
 	if (*line != ':' && *line != '=')
 		return NULL;
 	line++;
-	while (*line == '*' || str_is_space(*line))
+	while (*line == '*' || parse_is_blank(*line))
 		line++;
 	return line;
 }
@@ -353,17 +417,16 @@ parse_severity(const struct json *value)
 static const char *
 parse_critique_text(struct arena *a, const struct parse_critique *c)
 {
-	const char *text = "";
+	struct buf b;
 
+	buf_init(&b, 2 * PARSE_OBJECT_MAX);
 	for (size_t i = 0; i < c->n_issues; i++)
-		text = arena_printf(
-		    a, "%s%s%s", text, i > 0 ? " " : "", c->issues[i]);
+		buf_printf(&b, "%s%s", i > 0 ? " " : "", c->issues[i]);
 	for (size_t i = 0; i < c->n_suggestions; i++)
-		text = arena_printf(a, "%s%s%s", text,
-		    i > 0		? " "
-			: *text != '\0' ? " Suggestion: "
-					: "Suggestion: ",
-		    c->suggestions[i]);
+		buf_printf(&b, "%s%s%s", b.len > 0 ? " " : "",
+		    i > 0 ? "" : "Suggestion: ", c->suggestions[i]);
+	const char *text = arena_strdup(a, buf_text(&b));
+	buf_release(&b);
 	return text;
 }
 
@@ -371,9 +434,11 @@ void
 parse_critique(struct arena *a, const char *text, struct parse_critique *out)
 {
 	enum parse_rung rung;
-	const struct json *j = parse_object(a, text, "issues", &rung);
+	size_t steps = 0;
+	const struct json *j = parse_object(a, text, "issues", &rung, &steps);
 
-	*out = (struct parse_critique){.severity = 5, .quote = ""};
+	*out =
+	    (struct parse_critique){.severity = 5, .quote = "", .steps = steps};
 	if (j == NULL) {
 		/* Prose: the whole text is the one issue. */
 		const char **one = ARENA_ARRAY(a, 1, const char *);
@@ -391,136 +456,4 @@ parse_critique(struct arena *a, const char *text, struct parse_critique *out)
 	out->is_fatal = json_get_bool(j, "fatal", false);
 	out->quote = json_get_str(j, "quote", "");
 	out->text = parse_critique_text(a, out);
-}
-
-/* ---- votes ---- */
-
-/* Does label occur in text as whole words, in any case? */
-static bool
-parse_has_label(const char *text, const char *label)
-{
-	for (const char *p = text; *p != '\0'; p++) {
-		size_t i = 0;
-		if (p > text && str_is_alnum(p[-1]))
-			continue;
-		while (
-		    label[i] != '\0' && str_lower(p[i]) == str_lower(label[i]))
-			i++;
-		if (label[i] == '\0' && !str_is_alnum(p[i]) &&
-		    (unsigned char)p[i] < 0x80)
-			return true;
-	}
-	return false;
-}
-
-/* The text is nothing but the last word of a label, "B" for "Proposal B",
- * perhaps decorated. */
-static bool
-parse_is_short(const char *text, const char *label)
-{
-	static const char decoration[] = " \t\r\n*_`'\"().:#-";
-	const char *word = strrchr(label, ' ');
-	size_t i = 0;
-
-	if (word == NULL)
-		return false;
-	word++;
-	text += strspn(text, decoration);
-	while (word[i] != '\0' && str_lower(text[i]) == str_lower(word[i]))
-		i++;
-	return word[i] == '\0' &&
-	    text[i + strspn(text + i, decoration)] == '\0';
-}
-
-int
-parse_choice(const char *text, const char *const *labels, size_t n_labels)
-{
-	int found = -1;
-
-	for (size_t i = 0; i < n_labels; i++) {
-		if (str_ieq(text, labels[i]))
-			return (int)i;
-		if (!parse_has_label(text, labels[i]) &&
-		    !parse_is_short(text, labels[i]))
-			continue;
-		if (found >= 0)
-			return -1; /* two candidates: no choice */
-		found = (int)i;
-	}
-	return found;
-}
-
-static const char *const parse_vote_keys[] = {"vote", "choice", "my vote",
-    "final vote", "final choice", "final answer", "winner", "answer", "i vote"};
-
-/* "VOTE: B", the last such line first; then the one label of the last
- * paragraph; then the one label of the whole. */
-static void
-parse_vote_lines(struct arena *a, const char *text, const char *const *labels,
-    size_t n_labels, struct parse_vote *out)
-{
-	char *copy = arena_strdup(a, parse_without_thoughts(a, text));
-	const char *last = "";
-	bool is_ambiguous = false;
-
-	for (char *line = copy, *next; line != NULL; line = next) {
-		next = strchr(line, '\n');
-		if (next != NULL)
-			*next++ = '\0';
-		if (*str_trim(a, line) != '\0')
-			last = line;
-		const char *rest = parse_line_key(line, "confidence");
-		if (rest != NULL)
-			out->confidence = parse_confidence_text(rest);
-		for (size_t i = 0; i < ARRAY_LEN(parse_vote_keys); i++) {
-			rest = parse_line_key(line, parse_vote_keys[i]);
-			if (rest == NULL)
-				continue;
-			int choice = parse_choice(rest, labels, n_labels);
-			is_ambiguous = is_ambiguous ||
-			    (out->choice >= 0 && choice >= 0 &&
-				choice != out->choice);
-			if (choice >= 0)
-				out->choice = choice;
-			else
-				is_ambiguous = true;
-		}
-	}
-	if (is_ambiguous)
-		out->choice = -1;
-	else if (out->choice < 0)
-		out->choice = parse_choice(last, labels, n_labels);
-	if (out->choice < 0 && !is_ambiguous)
-		out->choice = parse_choice(
-		    parse_without_thoughts(a, text), labels, n_labels);
-	if (out->choice >= 0)
-		out->rung = PARSE_LINES;
-	out->reason = str_trim(a, parse_without_thoughts(a, text));
-}
-
-void
-parse_vote(struct arena *a, const char *text, const char *const *labels,
-    size_t n_labels, struct parse_vote *out)
-{
-	static const char *const keys[] = {"choice", "vote", "winner"};
-	const struct json *j = NULL;
-
-	*out = (struct parse_vote){.choice = -1, .confidence = -1};
-	for (size_t i = 0; j == NULL && i < ARRAY_LEN(keys); i++) {
-		j = parse_object(a, text, keys[i], &out->rung);
-		if (j == NULL)
-			continue;
-		const char *choice = json_str(json_get(j, keys[i]), NULL);
-		if (choice != NULL)
-			out->choice = parse_choice(choice, labels, n_labels);
-	}
-	if (j == NULL) {
-		parse_vote_lines(a, text, labels, n_labels, out);
-		return;
-	}
-	out->confidence = parse_confidence(json_get(j, "confidence"));
-	out->reason =
-	    json_get_str(j, "reasoning", json_get_str(j, "reason", ""));
-	out->wants_more = json_get_bool(j, "continue_debate", false);
-	out->answer = json_get_str(j, "answer", NULL);
 }

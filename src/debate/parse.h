@@ -21,9 +21,10 @@ enum parse_rung {
 	PARSE_LINES	/* "VOTE: B" and the like */
 };
 
-/* A JSON object in the text that has the key `wanted`, else NULL. */
+/* A JSON object in the text that has the key `wanted`, else NULL. steps: what
+ * it took is added. */
 const struct json *parse_object(struct arena *a, const char *text,
-    const char *wanted, enum parse_rung *rung);
+    const char *wanted, enum parse_rung *rung, size_t *steps);
 
 /* 0..1 from a number, "80%", "8/10" or words; -1 when there is none. */
 double parse_confidence(const struct json *value);
@@ -48,6 +49,7 @@ struct parse_critique {
 	bool is_fatal;
 	const char *quote;
 	const char *text; /* for people */
+	size_t steps;	  /* work it took */
 };
 void parse_critique(
     struct arena *a, const char *text, struct parse_critique *out);
@@ -61,9 +63,10 @@ struct parse_vote {
 	bool wants_more;
 	enum parse_rung rung;
 	const char *answer; /* of a judge; NULL when none */
+	/* Best first, each once; none when not given, or not all are clear. */
+	int *ranking;
+	size_t n_ranking;
+	size_t steps; /* work it took */
 };
 void parse_vote(struct arena *a, const char *text, const char *const *labels,
     size_t n_labels, struct parse_vote *out);
-
-/* The one label the text names, -1 when none or more than one. */
-int parse_choice(const char *text, const char *const *labels, size_t n_labels);

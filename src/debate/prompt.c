@@ -62,6 +62,14 @@ static const struct {
 	    false},
 };
 
+/* Of a ballot under a rule that reads rankings. */
+static const char prompt_ranking[] =
+    "Rank the proposals by how well they answer the question. Your own may be "
+    "among them; it earns no favour. Answer with one JSON object and nothing "
+    "else: {\"ranking\": [all labels, the best first], \"choice\": \"the first "
+    "of them\", \"confidence\": 0 to 1, \"reasoning\": \"one or two "
+    "sentences\", \"continue_debate\": true or false}.";
+
 struct prompt_blocks {
 	struct llm_block *list;
 	size_t n;
@@ -100,8 +108,8 @@ prompt_add_critiques(
 		    prompt_find_critique(d, (int)i, target, round);
 		if (t == NULL)
 			continue;
-		prompt_add(b, arena_printf(d->arena, "Critique %d", k++),
-		    arena_printf(d->arena, "[severity %.0f/10%s] %s",
+		prompt_add(b, arena_printf(d->prompts, "Critique %d", k++),
+		    arena_printf(d->prompts, "[severity %.0f/10%s] %s",
 			json_get_num(t->parsed, "severity", 5),
 			json_get_bool(t->parsed, "fatal", false) ? ", fatal"
 								 : "",
@@ -124,7 +132,7 @@ prompt_add_positions(struct debate *d, struct prompt_blocks *b,
 	size_t n = debate_reading_order(d, t->agent, with_own, order);
 
 	for (size_t i = 0; i < n; i++)
-		prompt_add(b, debate_label(d->arena, i),
+		prompt_add(b, debate_label(d->prompts, i),
 		    prompt_position(d, t, order[i]));
 }
 
@@ -146,7 +154,7 @@ prompt_target_label(struct debate *d, const struct turn *t)
 
 	for (size_t i = 0; i < n; i++)
 		if (order[i] == t->target)
-			return debate_label(d->arena, i);
+			return debate_label(d->prompts, i);
 	return "Proposal A";
 }
 
@@ -162,7 +170,8 @@ prompt_add_for_synthesis(
 		if ((int)i != d->outcome.winner &&
 		    prompt_position(d, t, (int)i) != NULL)
 			prompt_add(b,
-			    arena_printf(d->arena, "Other position %zu", i + 1),
+			    arena_printf(
+				d->prompts, "Other position %zu", i + 1),
 			    prompt_position(d, t, (int)i));
 }
 
@@ -206,11 +215,11 @@ prompt_system(struct debate *d, const struct turn *t)
 	const char *text = prompt_frame;
 
 	if (!str_is_empty(agent->persona))
-		text = arena_printf(d->arena, "%s Your point of view: %s.",
+		text = arena_printf(d->prompts, "%s Your point of view: %s.",
 		    text, agent->persona);
 	if (!str_is_empty(agent->role) && !str_eq(agent->role, "proposer"))
 		text = arena_printf(
-		    d->arena, "%s Your role: %s.", text, agent->role);
+		    d->prompts, "%s Your role: %s.", text, agent->role);
 	return text;
 }
 
@@ -219,7 +228,7 @@ prompt_build(struct debate *d, struct turn *t)
 {
 	struct prompt_blocks blocks = {
 	    .list = ARENA_ARRAY(
-		d->arena, 3 * d->config.n_agents + 4, struct llm_block)};
+		d->prompts, 3 * d->config.n_agents + 4, struct llm_block)};
 	uint64_t seed =
 	    str_hash(t->step_key, strlen(t->step_key), d->config.seed);
 
@@ -232,8 +241,11 @@ prompt_build(struct debate *d, struct turn *t)
 		.context = d->config.context,
 		.blocks = blocks.list,
 		.n_blocks = blocks.n,
-		.instruction = prompt_tasks[t->task].instruction,
-		.nonce = arena_printf(d->arena, "%08x",
+		.instruction =
+		    t->task == LLM_VOTE && consensus_is_ranked(d->config.rule)
+		    ? prompt_ranking
+		    : prompt_tasks[t->task].instruction,
+		.nonce = arena_printf(d->prompts, "%08x",
 		    (unsigned)(str_hash("nonce", 5, d->config.seed) >> 32)),
 		.wants_json = prompt_tasks[t->task].wants_json,
 		.max_tokens = d->config.max_tokens,

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "debate/engine.h"
 
-#define RESULT_WORDS_MAX 2048
+#define RESULT_WORDS_MAX 8192
 
 static const struct turn *
 result_synthesis(const struct debate *d)
@@ -71,50 +72,106 @@ debate_confidence(const struct debate *d)
 	return (double)d->outcome.share_ppm / CONSENSUS_PPM;
 }
 
-/* Did this seat vote for the winner? */
-static bool
-result_supports(const struct debate *d, int seat)
+/* The ballot of a seat, NULL when it gave none. */
+static const struct turn *
+result_ballot(const struct debate *d, int seat)
 {
-	if (seat == d->outcome.winner)
-		return true;
-	for (size_t i = 0; i < d->n_turns; i++) {
-		const struct turn *t = d->turns[i];
-		if (t->phase == DEBATE_VOTE && t->agent == seat &&
-		    turn_is_good(t))
-			return debate_seat(d,
-				   json_get_str(t->parsed, "choice", NULL)) ==
-			    d->outcome.winner;
-	}
-	return false;
+	for (size_t i = 0; i < d->n_turns; i++)
+		if (d->turns[i]->phase == DEBATE_VOTE &&
+		    d->turns[i]->agent == seat && turn_is_good(d->turns[i]))
+			return d->turns[i];
+	return NULL;
+}
+
+static int
+result_choice(const struct debate *d, int seat)
+{
+	const struct turn *t = result_ballot(d, seat);
+
+	return t != NULL
+	    ? debate_seat(d, json_get_str(t->parsed, "choice", NULL))
+	    : -1;
+}
+
+enum result_side { RESULT_SUPPORT, RESULT_DISSENT, RESULT_ABSTENTION };
+
+/* Who wrote the winning position holds it; of the others the ballot tells.
+ * With no votes at all every other position is a dissent. */
+static enum result_side
+result_side(const struct debate *d, int seat)
+{
+	int choice = result_choice(d, seat);
+
+	if (seat == d->outcome.winner || choice == d->outcome.winner)
+		return RESULT_SUPPORT;
+	return choice >= 0 || d->outcome.valid == 0 ? RESULT_DISSENT
+						    : RESULT_ABSTENTION;
+}
+
+static bool
+result_is_on(const struct debate *d, int seat, enum result_side side)
+{
+	return d->outcome.winner >= 0 && turn_position(d, seat) != NULL &&
+	    result_side(d, seat) == side;
 }
 
 static void
-result_sides(struct debate *d, struct json_w *w, const char *key, bool support)
+result_names(
+    struct debate *d, struct json_w *w, const char *key, enum result_side side)
 {
 	json_w_begin_array(w, key);
 	for (size_t i = 0; i < d->config.n_agents; i++)
-		if (d->outcome.winner >= 0 &&
-		    turn_position(d, (int)i) != NULL &&
-		    result_supports(d, (int)i) == support)
+		if (result_is_on(d, (int)i, side))
 			json_w_str(w, NULL, d->config.agents[i].name);
 	json_w_end_array(w);
 }
 
-/* What the others hold, in the words of their position and their ballot. */
+/* What the others hold, in the words of their position. */
 static void
 result_dissent(struct debate *d, struct json_w *w, const char *key)
 {
 	json_w_begin_array(w, key);
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		if (result_is_on(d, (int)i, RESULT_DISSENT))
+			json_w_str(w, NULL,
+			    arena_printf(d->scratch, "%s: %s",
+				d->config.agents[i].name,
+				turn_position(d, (int)i)->content));
+	json_w_end_array(w);
+}
+
+/* The same with what their ballots say. */
+static void
+result_dissent_report(struct debate *d, struct json_w *w, const char *key)
+{
+	json_w_begin_array(w, key);
 	for (size_t i = 0; i < d->config.n_agents; i++) {
-		const struct turn *t = turn_position(d, (int)i);
-		if (d->outcome.winner < 0 || t == NULL ||
-		    result_supports(d, (int)i))
+		const struct turn *ballot = result_ballot(d, (int)i);
+		int choice = result_choice(d, (int)i);
+		if (!result_is_on(d, (int)i, RESULT_DISSENT))
 			continue;
-		json_w_str(w, NULL,
-		    arena_printf(d->scratch, "%s: %s", d->config.agents[i].name,
-			t->content));
+		json_w_begin(w, NULL);
+		json_w_str(w, "agent", d->config.agents[i].name);
+		json_w_str(w, "position", turn_position(d, (int)i)->content);
+		json_w_str(w, "choice",
+		    choice >= 0 ? d->config.agents[choice].name : NULL);
+		json_w_str(
+		    w, "reasoning", ballot != NULL ? ballot->content : NULL);
+		if (ballot != NULL)
+			json_w_num(w, "confidence", turn_confidence(ballot));
+		json_w_end(w);
 	}
 	json_w_end_array(w);
+}
+
+static const char *
+result_settled_by(const struct debate *d)
+{
+	static const char *const names[] = {[CONSENSUS_BREAK_NONE] = NULL,
+	    [CONSENSUS_BREAK_JUDGE] = "judge",
+	    [CONSENSUS_BREAK_CONFIDENCE] = "confidence"};
+
+	return names[d->outcome.settled_by];
 }
 
 void
@@ -130,18 +187,37 @@ result_consensus(
 	json_w_str(w, "conclusion", answer);
 	json_w_str(w, "method", debate_rule_name(d->config.rule));
 	json_w_str(w, "strength", consensus_strength(&d->outcome));
-	result_sides(d, w, "supporting_agents", true);
-	result_sides(d, w, "dissenting_agents", false);
+	json_w_num(w, "margin", (double)d->outcome.margin_ppm / CONSENSUS_PPM);
+	json_w_bool(w, "tie", d->outcome.is_tie);
+	json_w_str(w, "tie_settled_by", result_settled_by(d));
+	json_w_int(w, "ballots", d->outcome.valid);
+	json_w_int(w, "abstentions", d->outcome.abstained);
+	result_names(d, w, "supporting_agents", RESULT_SUPPORT);
+	result_names(d, w, "dissenting_agents", RESULT_DISSENT);
+	result_names(d, w, "abstaining_agents", RESULT_ABSTENTION);
 	result_dissent(d, w, "dissent");
+	result_dissent_report(d, w, "dissent_report");
 	json_w_end(w);
 }
 
 /* ---- similarity ---- */
 
+static int
+result_word_order(const void *x, const void *y)
+{
+	const uint64_t *a = x;
+	const uint64_t *b = y;
+
+	return *a < *b ? -1 : *a > *b;
+}
+
+/* The hashes of the first words, sorted, each once: however a text repeats
+ * itself or its hashes meet, the cost is that of sorting. */
 static size_t
 result_words(const char *text, uint64_t *out)
 {
 	size_t n = 0;
+	size_t kept = 0;
 
 	while (*text != '\0' && n < RESULT_WORDS_MAX) {
 		char word[64];
@@ -153,31 +229,32 @@ result_words(const char *text, uint64_t *out)
 		     text++)
 			if (len < sizeof(word))
 				word[len++] = str_lower(*text);
-		if (len == 0)
-			continue;
-		uint64_t hash = str_hash(word, len, 0);
-		size_t i = 0;
-		while (i < n && out[i] != hash)
-			i++;
-		if (i == n)
-			out[n++] = hash;
+		if (len > 0)
+			out[n++] = str_hash(word, len, 0);
 	}
-	return n;
+	qsort(out, n, sizeof(*out), result_word_order);
+	for (size_t i = 0; i < n; i++)
+		if (kept == 0 || out[kept - 1] != out[i])
+			out[kept++] = out[i];
+	return kept;
 }
 
 int64_t
 text_similarity_ppm(const char *a, const char *b)
 {
-	uint64_t *words = calloc(2 * RESULT_WORDS_MAX, sizeof(*words));
-	if (words == NULL)
-		abort();
+	uint64_t *words = mem_array(2 * RESULT_WORDS_MAX, sizeof(*words));
+	uint64_t *others = words + RESULT_WORDS_MAX;
 	size_t n = result_words(a, words);
-	size_t m = result_words(b, words + RESULT_WORDS_MAX);
+	size_t m = result_words(b, others);
 	size_t common = 0;
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < m; k++)
-			common += words[i] == words[RESULT_WORDS_MAX + k];
+	for (size_t i = 0, k = 0; i < n && k < m;) {
+		common += words[i] == others[k];
+		if (words[i] <= others[k])
+			i++;
+		else
+			k++;
+	}
 	free(words);
 	if (n + m == 0)
 		return CONSENSUS_PPM;

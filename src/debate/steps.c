@@ -87,10 +87,34 @@ step_judge_ruled(const struct turn *t)
 	    json_get_str(t->parsed, "winner", NULL) != NULL;
 }
 
+/* A rule that the leader alone decides, and two lead: a judge picks one. */
+static bool
+step_is_tied(const struct debate *d)
+{
+	switch (d->config.rule) {
+	case DEBATE_ANY:
+	case DEBATE_PLURALITY:
+	case DEBATE_BORDA:
+	case DEBATE_IRV:
+	case DEBATE_CONDORCET:
+		return d->outcome.is_tie && d->outcome.is_quorate;
+	case DEBATE_MAJORITY:
+	case DEBATE_SUPERMAJORITY:
+	case DEBATE_UNANIMOUS:
+	case DEBATE_JUDGE:
+	case DEBATE_WEIGHTED:
+	case DEBATE_HYBRID:
+	case DEBATE_NONE:
+	case DEBATE_RULE__COUNT:
+		return false;
+	}
+	return false;
+}
+
 static void
 step_plan_consensus(struct debate *d)
 {
-	if (!step_has_judge(d))
+	if (!step_has_judge(d) && !step_is_tied(d))
 		return;
 	for (size_t i = 0; i < step_judges(d); i++) {
 		struct turn *t = turn_get(d, DEBATE_CONSENSUS, d->round,
@@ -188,36 +212,55 @@ step_next_revise(struct debate *d)
 	return DEBATE_CRITIQUE;
 }
 
-static void
-step_count_votes(struct debate *d)
+/* One ballot of each seat: who said nothing that was understood abstains. */
+static struct consensus_ballot
+step_ballot(struct debate *d, const struct turn *t, int *ranking)
 {
-	struct consensus_ballot ballots[64];
+	const struct json *list = json_get(t->parsed, "ranking");
+	int64_t confidence =
+	    (int64_t)(turn_confidence(t) * CONSENSUS_PPM + 0.5);
+	struct consensus_ballot b = {.choice = -1,
+	    .weight_ppm =
+		d->config.rule == DEBATE_WEIGHTED ? confidence : CONSENSUS_PPM,
+	    .confidence_ppm = confidence};
+
+	if (!turn_is_good(t))
+		return b;
+	b.choice = debate_seat(d, json_get_str(t->parsed, "choice", NULL));
+	if (b.choice < 0 || !consensus_is_ranked(d->config.rule))
+		return b;
+	b.ranking = ranking;
+	for (size_t i = 0; i < json_len(list) && i < d->config.n_agents; i++)
+		ranking[b.n_ranking++] =
+		    debate_seat(d, json_str(json_at(list, i), NULL));
+	return b;
+}
+
+/* judge: the seat it chose, -1 when there is none (yet). */
+static void
+step_count_votes(struct debate *d, int judge)
+{
+	const struct consensus_rule rule = {.rule = d->config.rule,
+	    .threshold_ppm = d->config.threshold_ppm,
+	    .judge = judge};
+	struct consensus_ballot ballots[CONSENSUS_OPTIONS_MAX];
+	int rankings[CONSENSUS_OPTIONS_MAX][CONSENSUS_OPTIONS_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < d->n_turns && n < ARRAY_LEN(ballots); i++) {
 		const struct turn *t = d->turns[i];
 		if (t->phase != DEBATE_VOTE || !t->is_finished)
 			continue;
-		int64_t confidence =
-		    (int64_t)(turn_confidence(t) * CONSENSUS_PPM + 0.5);
-		ballots[n++] =
-		    (struct consensus_ballot){.choice = turn_is_good(t)
-			    ? debate_seat(
-				  d, json_get_str(t->parsed, "choice", NULL))
-			    : -1,
-			.weight_ppm = d->config.rule == DEBATE_WEIGHTED
-			    ? confidence
-			    : CONSENSUS_PPM,
-			.confidence_ppm = confidence};
+		ballots[n] = step_ballot(d, t, rankings[n]);
+		n++;
 	}
-	consensus_count(d->config.rule, d->config.threshold_ppm, ballots, n,
-	    d->config.n_agents, &d->outcome);
+	consensus_count(&rule, ballots, n, d->config.n_agents, &d->outcome);
 }
 
 static enum debate_phase
 step_next_vote(struct debate *d)
 {
-	step_count_votes(d);
+	step_count_votes(d, -1);
 	return DEBATE_CONSENSUS;
 }
 
@@ -225,16 +268,25 @@ step_next_vote(struct debate *d)
 static void
 step_take_judgement(struct debate *d)
 {
+	bool is_tied = step_is_tied(d);
+
 	d->judge = -1;
-	if (!step_has_judge(d))
+	if (!step_has_judge(d) && !is_tied)
 		return;
 	for (size_t i = 0; i < d->n_turns; i++) {
 		const struct turn *t = d->turns[i];
 		if (t->phase != DEBATE_CONSENSUS || !step_judge_ruled(t))
 			continue;
-		d->judge = t->agent;
-		d->outcome.winner =
+		int winner =
 		    debate_seat(d, json_get_str(t->parsed, "winner", NULL));
+		if (is_tied) {
+			/* Only the tie is its to settle: the answer is the
+			 * winner's. */
+			step_count_votes(d, winner);
+			return;
+		}
+		d->judge = t->agent;
+		d->outcome.winner = winner;
 		d->outcome.is_reached = true;
 		d->judge_answer = json_get_str(t->parsed, "answer", NULL);
 		d->judge_confidence =
@@ -283,7 +335,7 @@ step_plan(struct debate *d)
 	/* What earlier phases decided is part of the state: after a restart it
 	 * is computed again from the same turns. */
 	if (d->phase > DEBATE_VOTE)
-		step_count_votes(d);
+		step_count_votes(d, -1);
 	if (d->phase > DEBATE_CONSENSUS)
 		step_take_judgement(d);
 	steps[d->phase].plan(d);
@@ -328,6 +380,8 @@ step_enter(struct debate *d, enum debate_phase next)
 		event_round(d, true);
 	}
 	d->phase = next;
+	/* All calls made so far were answered. */
+	arena_clear(d->prompts);
 	event_phase(d, from);
 }
 

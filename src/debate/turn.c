@@ -11,6 +11,8 @@
 #include "debate/engine.h"
 #include "debate/parse.h"
 
+#define TURN_ARENA 512
+
 int
 debate_seat(const struct debate *d, const char *name)
 {
@@ -29,15 +31,25 @@ turn_find(const struct debate *d, const char *step_key)
 	return NULL;
 }
 
+static struct turn *
+turn_find_at(const struct debate *d, enum debate_phase phase, int64_t round,
+    int agent, int target)
+{
+	for (size_t i = d->n_turns; i > 0; i--) {
+		struct turn *t = d->turns[i - 1];
+		if (t->phase == phase && t->round == round &&
+		    t->agent == agent && t->target == target)
+			return t;
+	}
+	return NULL;
+}
+
 struct turn *
 turn_get(struct debate *d, enum debate_phase phase, int64_t round, int agent,
     int target, enum llm_task task)
 {
-	const char *key =
-	    arena_printf(d->arena, "%lld/%s/%s/%s", (long long)round,
-		debate_phase_name(phase), d->config.agents[agent].name,
-		target >= 0 ? d->config.agents[target].name : "");
-	struct turn *t = turn_find(d, key);
+	struct arena *a;
+	struct turn *t = turn_find_at(d, phase, round, agent, target);
 
 	if (t != NULL)
 		return t;
@@ -46,8 +58,12 @@ turn_get(struct debate *d, enum debate_phase phase, int64_t round, int agent,
 		d->turns = mem_realloc_array(
 		    d->turns, d->cap_turns, sizeof(struct turn *));
 	}
-	t = ARENA_NEW(d->arena, struct turn);
-	*t = (struct turn){.step_key = key,
+	a = arena_new(TURN_ARENA);
+	t = ARENA_NEW(a, struct turn);
+	*t = (struct turn){.arena = a,
+	    .step_key = arena_printf(a, "%lld/%s/%s/%s", (long long)round,
+		debate_phase_name(phase), d->config.agents[agent].name,
+		target >= 0 ? d->config.agents[target].name : ""),
 	    .phase = phase,
 	    .round = round,
 	    .agent = agent,
@@ -95,6 +111,50 @@ const struct turn *
 turn_position_before(const struct debate *d, int agent, int64_t round)
 {
 	return turn_position_seen(d, agent, round - 1, DEBATE_DONE);
+}
+
+/* Still read: the current round's, and of each seat the position it holds and
+ * the one it came from. */
+static bool
+turn_is_needed(const struct debate *d, const struct turn *t)
+{
+	return t->round >= d->round || !t->is_finished ||
+	    t == turn_position(d, t->agent) ||
+	    t == turn_position_before(d, t->agent, d->round);
+}
+
+static void
+turn_free(struct turn *t)
+{
+	struct arena *a = t->arena; /* holds t itself */
+	arena_free(&a);
+}
+
+void
+turn_forget(struct debate *d)
+{
+	size_t n = 0;
+
+	if (d->round_kept == d->round)
+		return;
+	d->round_kept = d->round;
+	/* Judge all before one goes: they are compared with each other. */
+	for (size_t i = 0; i < d->n_turns; i++)
+		d->turns[i]->is_needed = turn_is_needed(d, d->turns[i]);
+	for (size_t i = 0; i < d->n_turns; i++)
+		if (d->turns[i]->is_needed)
+			d->turns[n++] = d->turns[i];
+		else
+			turn_free(d->turns[i]);
+	d->n_turns = n;
+}
+
+void
+turn_forget_all(struct debate *d)
+{
+	for (size_t i = 0; i < d->n_turns; i++)
+		turn_free(d->turns[i]);
+	d->n_turns = 0;
 }
 
 double
@@ -172,8 +232,8 @@ turn_take_position(
 {
 	struct parse_position p;
 
-	parse_position(d->arena, text, &p);
-	t->content = p.text;
+	parse_position(d->scratch, text, &p);
+	t->content = arena_strdup(t->arena, p.text);
 	if (p.confidence >= 0)
 		json_w_num(w, "confidence", p.confidence);
 	if (t->task == LLM_REVISE) {
@@ -188,8 +248,8 @@ turn_take_critique(
 {
 	struct parse_critique c;
 
-	parse_critique(d->arena, text, &c);
-	t->content = c.text;
+	parse_critique(d->scratch, text, &c);
+	t->content = arena_strdup(t->arena, c.text);
 	turn_write_strings(w, "issues", c.issues, c.n_issues);
 	turn_write_strings(w, "suggestions", c.suggestions, c.n_suggestions);
 	json_w_num(w, "severity", c.severity);
@@ -208,11 +268,18 @@ turn_take_vote(
 	size_t n = debate_reading_order(d, t->agent, true, order);
 
 	for (size_t i = 0; i < n; i++)
-		labels[i] = debate_label(d->arena, i);
-	parse_vote(d->arena, text, labels, n, &v);
-	t->content = v.reason != NULL ? v.reason : "";
+		labels[i] = debate_label(d->scratch, i);
+	parse_vote(d->scratch, text, labels, n, &v);
+	t->content = arena_strdup(t->arena, v.reason != NULL ? v.reason : "");
 	json_w_str(w, t->task == LLM_JUDGE ? "winner" : "choice",
 	    v.choice >= 0 ? d->config.agents[order[v.choice]].name : NULL);
+	if (v.n_ranking > 0) {
+		json_w_begin_array(w, "ranking");
+		for (size_t i = 0; i < v.n_ranking; i++)
+			json_w_str(w, NULL,
+			    d->config.agents[order[v.ranking[i]]].name);
+		json_w_end_array(w);
+	}
 	if (v.confidence >= 0)
 		json_w_num(w, "confidence", v.confidence);
 	json_w_str(w, "reasoning", t->content);
@@ -249,10 +316,10 @@ turn_take(struct debate *d, struct turn *t, const char *text)
 		break;
 	}
 	json_w_end(&w);
-	t->parsed_text = arena_strdup(d->arena, buf_text(&b));
+	t->parsed_text = arena_strdup(d->scratch, buf_text(&b));
 	buf_release(&b);
 	const struct json_limits limits = {.max_bytes = 16u << 20};
-	if (json_parse(d->arena, t->parsed_text, strlen(t->parsed_text),
+	if (json_parse(t->arena, t->parsed_text, strlen(t->parsed_text),
 		&limits, &t->parsed, NULL) != ERR_OK)
 		abort(); /* we wrote it */
 }

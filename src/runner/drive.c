@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/drive.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "base/str.h"
 #include "bus/event.h"
 #include "metrics/metrics.h"
+#include "runner/teller.h"
 #include "settings/settings.h"
 
 #define DRIVE_CLAIM_MS	 1000
@@ -31,6 +33,7 @@ static const int drive_caps[LLM_TASK__COUNT] = {[LLM_PROPOSE] = 5,
 struct drive {
 	struct drive_options o;
 	struct llm *llm;
+	struct teller *teller;
 	struct writer *writer;
 	struct list runs;
 	size_t n_runs;
@@ -52,9 +55,10 @@ struct run {
 	int64_t epoch;
 	struct list calls; /* waiting and under way */
 	int n_calling;
-	int n_commits; /* not answered yet: they point here */
-	bool is_dead;  /* lost; freed when the last commit is answered */
-	bool is_ended; /* its last transition is on its way */
+	int n_commits;	 /* not answered yet: they point here */
+	bool is_dead;	 /* lost; freed when the last commit is answered */
+	bool is_refused; /* the database does not take what it says */
+	bool is_ended;	 /* its last transition is on its way */
 	enum store_status final;
 	struct loop_timer deadline;
 };
@@ -110,7 +114,7 @@ run_publish(struct run_call *c, enum event_type type, const char *data)
 		.created_us = clock_wall_us(),
 		.data = data});
 	if (!b.is_overflowed)
-		writer_publish(r->drive->writer, r->id, buf_text(&b), b.len);
+		teller_tell(r->drive->teller, r->id, 0, buf_text(&b), b.len);
 	buf_release(&b);
 }
 
@@ -318,8 +322,35 @@ run_apply(struct run *r, const struct debate_output *out)
 		run_stop_calls(r);
 		loop_timer_del(r->drive->o.loop, &r->deadline);
 	}
-	writer_commit(
-	    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
+	if (r->is_refused)
+		writer_commit_last_word(r->drive->writer, &out->transition,
+		    r->tenant, r->epoch, c);
+	else
+		writer_commit(r->drive->writer, &out->transition, r->tenant,
+		    r->epoch, c);
+}
+
+/* The database does not take this debate's transition and never will: it ends
+ * with that as the reason, without the texts that may be the cause. */
+static void
+run_refuse(struct run *r, enum err why)
+{
+	struct debate_output out;
+	char reason[96];
+
+	run_stop_calls(r);
+	r->is_refused = true;
+	snprintf(reason, sizeof(reason), "storage_refused: %s", err_text(why));
+	debate_abandon(r->debate, reason, clock_wall_us(), &out);
+	run_apply(r, &out);
+}
+
+/* Neither written nor lost: refused, for the first time. */
+static bool
+run_is_refusal(const struct run *r, enum err result)
+{
+	return result != ERR_OK && result != ERR_FENCED && !r->is_refused &&
+	    !r->drive->is_stopping;
 }
 
 static void
@@ -349,12 +380,33 @@ drive_count_end(enum store_status status)
 static void drive_maybe_stop(struct drive *d);
 static void drive_claim(struct drive *d);
 
+/* What was written, and what that allows. */
+static void
+drive_on_written(struct drive *d, struct run *r, const struct run_commit *c)
+{
+	if (!r->is_dead && !d->is_stopping) {
+		for (size_t i = 0; i < c->n_calls && !r->is_ended; i++)
+			run_add_call(r, &c->calls[i]);
+		run_start_calls(r);
+	}
+	if (!c->is_done)
+		return;
+	drive_count_end(c->status);
+	log_info("debate.end", "id=%s status=%s memory=%zu", r->id,
+	    store_status_name(c->status), debate_memory(r->debate));
+	if (str_eq(r->id, d->o.only_id))
+		d->is_success = c->status == STORE_COMPLETED;
+}
+
 static void
 drive_on_commit(void *arg, void *tag, enum err result)
 {
 	struct drive *d = arg;
 	struct run_commit *c = tag;
 	struct run *r = c->run;
+	/* What was queued behind a refused one waits for the last word. */
+	bool is_over = c->is_done ||
+	    (result != ERR_OK && !(result == ERR_CANCELLED && r->is_refused));
 
 	r->n_commits--;
 	if (result == ERR_FENCED && !r->is_dead) {
@@ -362,22 +414,14 @@ drive_on_commit(void *arg, void *tag, enum err result)
 		log_info("debate.fenced", "id=%s epoch=%lld", r->id,
 		    (long long)r->epoch);
 	}
-	if (result == ERR_OK && !r->is_dead && !d->is_stopping) {
-		for (size_t i = 0; i < c->n_calls && !r->is_ended; i++)
-			run_add_call(r, &c->calls[i]);
-		run_start_calls(r);
-	}
-	if (result == ERR_OK && c->is_done) {
-		drive_count_end(c->status);
-		log_info("debate.end", "id=%s status=%s", r->id,
-		    store_status_name(c->status));
-		if (str_eq(r->id, d->o.only_id))
-			d->is_success = c->status == STORE_COMPLETED;
-	}
+	if (result == ERR_OK)
+		drive_on_written(d, r, c);
 	if (r->is_dead) {
 		if (r->n_commits == 0)
 			run_free(r);
-	} else if (result != ERR_OK || c->is_done) {
+	} else if (run_is_refusal(r, result)) {
+		run_refuse(r, result);
+	} else if (is_over) {
 		run_drop(r);
 		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
 		drive_claim(d);
@@ -560,9 +604,12 @@ drive_new(struct drive **out, const struct drive_options *o)
 	list_init(&d->runs);
 	enum err e = llm_new(&d->llm, o->settings, o->loop);
 	if (e == ERR_OK)
-		e = writer_new(&d->writer, o->settings, o->store, o->bus,
+		e = teller_new(&d->teller, o->bus);
+	if (e == ERR_OK)
+		e = writer_new(&d->writer, o->settings, o->store, d->teller,
 		    o->loop, o->id, &ops);
 	if (e != ERR_OK) {
+		teller_free(&d->teller);
 		llm_free(&d->llm);
 		free(d);
 		return e;
@@ -600,6 +647,7 @@ drive_free(struct drive **drive)
 	if (d == NULL)
 		return;
 	writer_free(&d->writer);
+	teller_free(&d->teller);
 	list_for_each (it, &d->runs)
 		run_free(LIST_ENTRY(it, struct run, link));
 	loop_timer_del(d->o.loop, &d->claim_timer);

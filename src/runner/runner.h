@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Inside of aragora-runner: the loop thread drives debates and model calls,
- * the writer thread owns the database. They exchange jobs and replies.
+ * the writer thread owns the database, the teller thread the bus. Loop and
+ * writer exchange jobs and replies; both tell the teller.
  */
 #pragma once
 
@@ -15,12 +16,16 @@
 #include "store/store.h"
 
 struct settings;
+struct teller;
 struct writer;
 
 /* ---- writer: jobs in, replies on the loop ---- */
 
 struct writer_ops {
-	/* All on the loop thread. */
+	/* All on the loop thread. ERR_FENCED: the lease is lost. ERR_CANCELLED:
+	 * not written, because one before it was refused. An error that names
+	 * no state of the database (ERR_INTERNAL, ERR_TOO_LARGE, ...): refused
+	 * for what it holds. */
 	void (*on_commit)(void *arg, void *tag, enum err result);
 	/* rows and their turns hang on a; the callee must not keep them. */
 	void (*on_claimed)(void *arg, struct arena *a,
@@ -32,7 +37,7 @@ struct writer_ops {
 };
 
 enum err writer_new(struct writer **out, const struct settings *settings,
-    struct store *store, struct bus *bus, struct loop *loop,
+    struct store *store, struct teller *teller, struct loop *loop,
     const char *runner_id, const struct writer_ops *ops) MUST_CHECK;
 /* Finish what is queued and join the thread; its last answers wait for
  * writer_deliver. From then on only writer_release does anything, at once. */
@@ -40,8 +45,11 @@ void writer_stop(struct writer *w);
 /* Stopped before, answers delivered. */
 void writer_free(struct writer **w);
 
-/* The transition is copied. In order per debate; on_commit tells. */
+/* The transition is copied. In order per debate; on_commit tells. After one
+ * was refused the debate's next ones are, until its last word. */
 void writer_commit(struct writer *w, const struct store_transition *t,
+    const char *tenant, int64_t epoch, void *tag);
+void writer_commit_last_word(struct writer *w, const struct store_transition *t,
     const char *tenant, int64_t epoch, void *tag);
 /* Claim up to max; only_id (may be NULL) names the one wanted. */
 void writer_claim(struct writer *w, int64_t max, const char *only_id);
@@ -50,9 +58,5 @@ void writer_heartbeat(struct writer *w, const char *const *ids,
     const int64_t *epochs, size_t n, int64_t active);
 void writer_release(
     struct writer *w, const char *tenant, const char *id, int64_t epoch);
-/* A transient event, published by the writer thread after what is queued
- * before it. */
-void writer_publish(
-    struct writer *w, const char *debate_id, const char *payload, size_t len);
 /* Hand over what the thread has answered; called on the loop's wake. */
 void writer_deliver(struct writer *w);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The database thread of the runner. Commits that wait together go into one
- * transaction (group commit); after it, their events are published. While
+ * transaction (group commit); after it, their events go to the teller. While
  * the database is away it keeps trying: nothing accepted is dropped, and the
- * loop goes on streaming.
+ * loop goes on streaming. A transition that the database refuses for what it
+ * holds is found by committing one by one; the others go on without it.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -20,19 +21,20 @@
 #include "bus/event.h"
 #include "metrics/metrics.h"
 #include "runner/runner.h"
+#include "runner/teller.h"
 #include "settings/settings.h"
 
 #define WRITER_GROUP_MAX   256
 #define WRITER_RETRY_MS	   200
 #define WRITER_GIVE_UP_MS  5000 /* when stopping */
 #define WRITER_PAYLOAD_MAX (16u << 20)
+#define WRITER_LONE_TRIES  2 /* of one that is refused by itself */
 
 enum writer_kind {
 	WRITER_COMMIT,
 	WRITER_CLAIM,
 	WRITER_HEARTBEAT,
-	WRITER_RELEASE,
-	WRITER_PUBLISH
+	WRITER_RELEASE
 };
 
 /* A job, and afterwards its reply. */
@@ -42,6 +44,7 @@ struct writer_job {
 	struct arena *arena; /* everything below hangs on it */
 	struct store_transition transition;
 	void *tag;
+	bool is_last_word; /* accepted after a refusal */
 	enum err result;
 	int64_t max;
 	const char *tenant;
@@ -54,14 +57,20 @@ struct writer_job {
 	struct store_debate *rows;
 	struct store_turn **turns;
 	size_t *n_turns;
-	const char *payload;
-	size_t payload_len;
+};
+
+/* A debate whose transition was refused. What the loop queued before it heard
+ * of that must not land either: it stands on what is missing. */
+struct writer_refused {
+	struct list link;
+	char *debate_id;
+	int64_t epoch;
 };
 
 struct writer {
 	const struct settings *settings;
 	struct store *store;
-	struct bus *bus;
+	struct teller *teller;
 	struct loop *loop;
 	struct writer_ops ops;
 	struct store_runner self;
@@ -70,6 +79,7 @@ struct writer {
 	pthread_cond_t wake;
 	struct list jobs;
 	struct list replies;
+	struct list refused; /* writer's thread only */
 	bool is_stopping;
 	bool is_joined; /* loop thread only */
 	int64_t stop_ms;
@@ -141,9 +151,9 @@ writer_copy_events(struct arena *a, struct store_transition *t)
 	t->events = events;
 }
 
-void
-writer_commit(struct writer *w, const struct store_transition *t,
-    const char *tenant, int64_t epoch, void *tag)
+static void
+writer_push_commit(struct writer *w, const struct store_transition *t,
+    const char *tenant, int64_t epoch, void *tag, bool is_last_word)
 {
 	struct writer_job *j = writer_job_new(WRITER_COMMIT);
 
@@ -156,7 +166,22 @@ writer_commit(struct writer *w, const struct store_transition *t,
 	writer_copy_events(j->arena, &j->transition);
 	writer_copy_turns(j->arena, &j->transition);
 	j->tag = tag;
+	j->is_last_word = is_last_word;
 	writer_push(w, j);
+}
+
+void
+writer_commit(struct writer *w, const struct store_transition *t,
+    const char *tenant, int64_t epoch, void *tag)
+{
+	writer_push_commit(w, t, tenant, epoch, tag, false);
+}
+
+void
+writer_commit_last_word(struct writer *w, const struct store_transition *t,
+    const char *tenant, int64_t epoch, void *tag)
+{
+	writer_push_commit(w, t, tenant, epoch, tag, true);
 }
 
 void
@@ -203,18 +228,6 @@ writer_release(
 	writer_push(w, j);
 }
 
-void
-writer_publish(
-    struct writer *w, const char *debate_id, const char *payload, size_t len)
-{
-	struct writer_job *j = writer_job_new(WRITER_PUBLISH);
-
-	j->id = arena_strdup(j->arena, debate_id);
-	j->payload = arena_strndup(j->arena, payload, len);
-	j->payload_len = len;
-	writer_push(w, j);
-}
-
 static void
 writer_deliver_one(struct writer *w, struct writer_job *j)
 {
@@ -236,7 +249,6 @@ writer_deliver_one(struct writer *w, struct writer_job *j)
 				ops->on_lost(ops->arg, j->ids[i], j->epochs[i]);
 		break;
 	case WRITER_RELEASE:
-	case WRITER_PUBLISH:
 		break;
 	}
 	writer_job_free(j);
@@ -292,20 +304,10 @@ writer_gives_up(struct writer *w)
 	return is_over;
 }
 
-/* A doorbell: whoever misses it reads the table. */
-static void
-writer_ring(struct writer *w, const struct bus_message *m, size_t n)
-{
-	(void)!bus_publish(w->bus, m, n);
-	metric_add(METRIC_BUS_DROPPED, (int64_t)bus_take_dropped(w->bus));
-}
-
 static void
 writer_publish_commit(struct writer *w, struct writer_job *j)
 {
 	struct store_transition *t = &j->transition;
-	struct bus_message *m =
-	    ARENA_ARRAY(j->arena, t->n_events + 1, struct bus_message);
 	struct buf b;
 
 	buf_init(&b, WRITER_PAYLOAD_MAX);
@@ -320,39 +322,157 @@ writer_publish_commit(struct writer *w, struct writer_job *j)
 			.agent = e->agent,
 			.created_us = e->created_us,
 			.data = e->data});
-		m[i] = (struct bus_message){.debate_id = t->debate_id,
-		    .seq = e->seq,
-		    .payload = arena_strndup(j->arena, buf_text(&b), b.len),
-		    .payload_len = b.len};
+		teller_tell(
+		    w->teller, t->debate_id, e->seq, buf_text(&b), b.len);
 	}
 	buf_release(&b);
-	if (t->n_events > 0)
-		writer_ring(w, m, t->n_events);
+}
+
+/* Is it the transition's own fault, so that trying again cannot help? The
+ * rest is the state of the database, which changes. */
+static bool
+writer_is_refusal(enum err e)
+{
+	switch (e) {
+	case ERR_INVALID:
+	case ERR_SYNTAX:
+	case ERR_TOO_LARGE:
+	case ERR_NOT_FOUND:
+	case ERR_CONFLICT:
+	case ERR_EXISTS:
+	case ERR_UNSUPPORTED:
+	case ERR_INTERNAL:
+		return true;
+	case ERR_OK:
+	case ERR_AUTH:
+	case ERR_DENIED:
+	case ERR_BUSY:
+	case ERR_RETRY:
+	case ERR_DOWN:
+	case ERR_UNCERTAIN:
+	case ERR_FENCED:
+	case ERR_FULL:
+	case ERR_SCHEMA:
+	case ERR_TIMEOUT:
+	case ERR_CANCELLED:
+	case ERR_CLOSED:
+	case ERR_AGAIN:
+	case ERR_IO:
+	case ERR__COUNT:
+		return false;
+	}
+	return false;
+}
+
+static struct writer_refused *
+writer_find_refused(struct writer *w, const struct store_transition *t)
+{
+	list_for_each (it, &w->refused) {
+		struct writer_refused *r =
+		    LIST_ENTRY(it, struct writer_refused, link);
+		if (r->epoch == t->lease_epoch &&
+		    str_eq(r->debate_id, t->debate_id))
+			return r;
+	}
+	return NULL;
+}
+
+static void
+writer_refused_free(struct writer_refused *r)
+{
+	list_del(&r->link);
+	free(r->debate_id);
+	free(r);
+}
+
+static void
+writer_refuse(struct writer *w, const struct store_transition *t, enum err e)
+{
+	struct writer_refused *r;
+
+	log_error("store.refused", "debate=%s phase=%s reason=%s", t->debate_id,
+	    t->phase, err_text(e));
+	if (writer_find_refused(w, t) != NULL)
+		return;
+	r = mem_zalloc(sizeof(*r));
+	r->debate_id = mem_strdup(t->debate_id);
+	r->epoch = t->lease_epoch;
+	list_add_tail(&w->refused, &r->link);
+}
+
+/* Until it is written, refused, or there is no more time. After ERR_UNCERTAIN
+ * store_commit itself recognises what landed. */
+static enum err
+writer_commit_group(struct writer *w, struct writer_job **group, size_t n)
+{
+	struct store_transition *t[WRITER_GROUP_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		t[i] = &group[i]->transition;
+	for (int tries = 1;; tries++) {
+		enum err e = store_commit(w->store, t, n);
+		bool is_refusal = writer_is_refusal(e);
+		writer_note(w, is_refusal || e == ERR_RETRY ? ERR_OK : e);
+		if (e == ERR_OK || writer_gives_up(w) ||
+		    (is_refusal && (n > 1 || tries >= WRITER_LONE_TRIES)))
+			return e;
+		if (e != ERR_RETRY)
+			writer_pause(WRITER_RETRY_MS);
+	}
+}
+
+static void
+writer_settle(struct writer *w, struct writer_job **group, size_t n, enum err e)
+{
+	metric_add(METRIC_RUNNER_COMMITS, 1);
+	metric_add(METRIC_RUNNER_TRANSITIONS, (int64_t)n);
+	for (size_t i = 0; i < n; i++) {
+		struct writer_job *j = group[i];
+		j->result = e != ERR_OK ? e : j->transition.outcome;
+		if (j->result == ERR_OK)
+			writer_publish_commit(w, j);
+	}
+}
+
+static void
+writer_do_alone(struct writer *w, struct writer_job *j)
+{
+	struct writer_refused *before = writer_find_refused(w, &j->transition);
+
+	if (before != NULL && !j->is_last_word) {
+		j->result = ERR_CANCELLED;
+		return;
+	}
+	if (before != NULL)
+		writer_refused_free(before);
+	enum err e = writer_commit_group(w, &j, 1);
+	if (writer_is_refusal(e))
+		writer_refuse(w, &j->transition, e);
+	writer_settle(w, &j, 1, e);
+}
+
+static bool
+writer_has_refused(struct writer *w, struct writer_job **group, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (writer_find_refused(w, &group[i]->transition) != NULL)
+			return true;
+	return false;
 }
 
 static void
 writer_do_commits(struct writer *w, struct writer_job **group, size_t n)
 {
-	struct store_transition *t[WRITER_GROUP_MAX];
-	enum err e;
+	enum err e = ERR_INTERNAL; /* one by one */
 
+	if (n > 1 && !writer_has_refused(w, group, n))
+		e = writer_commit_group(w, group, n);
+	if (!writer_is_refusal(e)) {
+		writer_settle(w, group, n, e);
+		return;
+	}
 	for (size_t i = 0; i < n; i++)
-		t[i] = &group[i]->transition;
-	/* What is uncertain is settled by asking the store again. */
-	for (;;) {
-		e = store_commit(w->store, t, n);
-		writer_note(w, e);
-		if (e == ERR_OK || writer_gives_up(w))
-			break;
-		writer_pause(WRITER_RETRY_MS);
-	}
-	metric_add(METRIC_RUNNER_COMMITS, 1);
-	metric_add(METRIC_RUNNER_TRANSITIONS, (int64_t)n);
-	for (size_t i = 0; i < n; i++) {
-		group[i]->result = e != ERR_OK ? e : t[i]->outcome;
-		if (group[i]->result == ERR_OK)
-			writer_publish_commit(w, group[i]);
-	}
+		writer_do_alone(w, group[i]);
 }
 
 static void
@@ -400,13 +520,7 @@ writer_do_heartbeat(struct writer *w, struct writer_job *j)
 	writer_note(w, e);
 }
 
-static bool
-writer_is_batchable(const struct writer_job *j)
-{
-	return j->kind == WRITER_COMMIT || j->kind == WRITER_PUBLISH;
-}
-
-/* Next jobs: a run of commits and transient events, or one other. */
+/* Next jobs: a run of commits, or one other. */
 static size_t
 writer_take(struct writer *w, struct writer_job **group)
 {
@@ -417,42 +531,16 @@ writer_take(struct writer *w, struct writer_job **group)
 		pthread_cond_wait(&w->wake, &w->lock);
 	list_for_each (it, &w->jobs) {
 		struct writer_job *j = LIST_ENTRY(it, struct writer_job, link);
-		if (n == WRITER_GROUP_MAX || (n > 0 && !writer_is_batchable(j)))
+		if (n == WRITER_GROUP_MAX ||
+		    (n > 0 && j->kind != WRITER_COMMIT))
 			break;
 		list_del(it);
 		group[n++] = j;
-		if (!writer_is_batchable(j))
+		if (j->kind != WRITER_COMMIT)
 			break;
 	}
 	pthread_mutex_unlock(&w->lock);
 	return n;
-}
-
-/* Transient events first: a call's pieces were queued before the commit that
- * replaces them, and no piece of a call can precede the commit that made the
- * call. Then all commits in one transaction. */
-static void
-writer_do_batch(struct writer *w, struct writer_job **group, size_t n)
-{
-	struct writer_job *commits[WRITER_GROUP_MAX];
-	struct bus_message m[WRITER_GROUP_MAX];
-	size_t n_commits = 0;
-	size_t n_messages = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct writer_job *j = group[i];
-		if (j->kind == WRITER_COMMIT)
-			commits[n_commits++] = j;
-		else
-			m[n_messages++] =
-			    (struct bus_message){.debate_id = j->id,
-				.payload = j->payload,
-				.payload_len = j->payload_len};
-	}
-	if (n_messages > 0)
-		writer_ring(w, m, n_messages);
-	if (n_commits > 0)
-		writer_do_commits(w, commits, n_commits);
 }
 
 static void
@@ -462,8 +550,7 @@ writer_do(struct writer *w, struct writer_job **group, size_t n)
 
 	switch (j->kind) {
 	case WRITER_COMMIT:
-	case WRITER_PUBLISH:
-		writer_do_batch(w, group, n);
+		writer_do_commits(w, group, n);
 		break;
 	case WRITER_CLAIM:
 		writer_do_claim(w, j);
@@ -505,7 +592,7 @@ writer_run(void *arg)
 
 enum err
 writer_new(struct writer **out, const struct settings *settings,
-    struct store *store, struct bus *bus, struct loop *loop,
+    struct store *store, struct teller *teller, struct loop *loop,
     const char *runner_id, const struct writer_ops *ops)
 {
 	struct writer *w = mem_zalloc(sizeof(*w));
@@ -514,7 +601,7 @@ writer_new(struct writer **out, const struct settings *settings,
 	gethostname(host, sizeof(host) - 1);
 	w->settings = settings;
 	w->store = store;
-	w->bus = bus;
+	w->teller = teller;
 	w->loop = loop;
 	w->ops = *ops;
 	w->self = (struct store_runner){.id = mem_strdup(runner_id),
@@ -523,6 +610,7 @@ writer_new(struct writer **out, const struct settings *settings,
 	    .capacity = settings->max_concurrent_debates};
 	list_init(&w->jobs);
 	list_init(&w->replies);
+	list_init(&w->refused);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
 	if (pthread_create(&w->thread, NULL, writer_run, w) != 0)
@@ -551,6 +639,9 @@ writer_free(struct writer **writer)
 	if (w == NULL)
 		return;
 	assert(w->is_joined && list_is_empty(&w->replies));
+	list_for_each (it, &w->refused)
+		writer_refused_free(
+		    LIST_ENTRY(it, struct writer_refused, link));
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->lock);
 	free((char *)(uintptr_t)w->self.id);

@@ -262,3 +262,45 @@ def test_cancel_at_any_time(make, database, redis):
             == "completed"
         for d in s.get("/api/debates?status=cancelled")["items"]:
             assert s.events(d["id"])[-1]["type"] == "debate_end"
+
+
+def refuse_ballots(stack, database, words):
+    """From now on the database takes no vote of debates about these words."""
+    about = f"SELECT 1 FROM debates d WHERE d.id = NEW.debate_id AND " \
+        f"d.task LIKE '%{words}%'"
+    if database == "sqlite":
+        with contextlib.closing(sqlite3.connect(
+                os.path.join(stack.data, "aragora.db"))) as db:
+            db.execute("CREATE TRIGGER refuse BEFORE INSERT ON events WHEN "
+                       f"NEW.type = 'vote' AND EXISTS ({about}) BEGIN "
+                       "SELECT RAISE(ABORT, 'refused'); END")
+            db.commit()
+        return
+    with contextlib.closing(psycopg2.connect(
+            stack.env["ARAGORA_DATABASE_URL"])) as db:
+        db.cursor().execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ "
+            f"BEGIN IF NEW.type = 'vote' AND EXISTS ({about}) THEN RAISE "
+            "'refused' USING ERRCODE = '22021'; END IF; RETURN NEW; END $$; "
+            "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW "
+            "EXECUTE FUNCTION refuse()")
+        db.commit()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_refused_transition(make, database):
+    """One debate says what the database does not take: it ends with that as
+    its reason, and those beside it end as if it had not been there."""
+    with make(database, expected_errors=(
+            "store.refused", "store.statement")) as s:
+        refuse_ballots(s, database, "poison")
+        ids = [s.create(task, **BODY) for task in
+               ("Tea?", "poison?", "Coffee?", "Water?")]
+        ends = [s.wait_end(i) for i in ids]
+        assert [d["status"] for d in ends] == \
+            ["completed", "failed", "completed", "completed"]
+        assert ends[1]["error"].startswith("storage_refused")
+        events = s.events(ids[1])
+        st.check_sequence(events)
+        assert events[-1]["type"] == "debate_end"
+        assert not [e for e in events if e["type"] == "vote"]

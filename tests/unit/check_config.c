@@ -147,6 +147,51 @@ static const struct {
     {"{\"task\":\"t\",\"tags\":\"x\"}", "tags"},
     {"{\"task\":\"t\",\"tags\":[1]}", "tags"},
     {"{\"task\":\"t\",\"seed\":-1}", "seed"},
+    /* what no code path reads still has a type */
+    {"{\"task\":\"t\",\"domain\":7}", "domain"},
+    {"{\"task\":\"t\",\"domain\":\"\"}", "domain"},
+    {"{\"task\":\"t\",\"debate_format\":\"medium\"}", "debate_format"},
+    {"{\"task\":\"t\",\"debate_format\":\"\"}", "debate_format"},
+    {"{\"task\":\"t\",\"debate_format\":1}", "debate_format"},
+    {"{\"task\":\"t\",\"auto_select\":\"yes\"}", "auto_select"},
+    {"{\"task\":\"t\",\"auto_select_config\":[]}", "auto_select_config"},
+    {"{\"task\":\"t\",\"use_trending\":1}", "use_trending"},
+    {"{\"task\":\"t\",\"trending_category\":{}}", "trending_category"},
+    {"{\"task\":\"t\",\"mode\":3}", "mode"},
+    {"{\"task\":\"t\",\"template\":[]}", "template"},
+    {"{\"task\":\"t\",\"documents\":\"x\"}", "documents"},
+    {"{\"task\":\"t\",\"budget_limit_usd\":101}", "budget_limit_usd"},
+    {"{\"task\":\"t\",\"budget_limit_usd\":-1}", "budget_limit_usd"},
+    {"{\"task\":\"t\",\"budget_limit_usd\":\"5\"}", "budget_limit_usd"},
+    {"{\"task\":\"t\",\"convergence_threshold\":1.5}", "convergence_threshold"},
+    /* nested */
+    {"{\"task\":\"t\",\"protocol\":\"debate\"}", "protocol"},
+    {"{\"task\":\"t\",\"protocol\":{\"rouds\":3}}", "protocol.rouds"},
+    {"{\"task\":\"t\",\"protocol\":{\"rounds\":1.5}}", "protocol.rounds"},
+    {"{\"task\":\"t\",\"protocol\":{\"consensus\":\"coin\"}}",
+	"protocol.consensus"},
+    {"{\"task\":\"t\",\"protocol\":{\"consensus_mode\":[]}}",
+	"protocol.consensus_mode"},
+    {"{\"task\":\"t\",\"protocol\":{\"consensus_threshold\":0.4}}",
+	"protocol.consensus_threshold"},
+    {"{\"task\":\"t\",\"protocol\":{\"early_stopping\":0}}",
+	"protocol.early_stopping"},
+    {"{\"task\":\"t\",\"protocol\":{\"convergence_threshold\":\"x\"}}",
+	"protocol.convergence_threshold"},
+    {"{\"task\":\"t\",\"consensus_mode\":\"any\",\"consensus\":\"coin\"}",
+	"consensus"},
+    {"{\"task\":\"t\",\"consensus_mode\":\"any\",\"consensus\":\"none\"}",
+	"consensus"},
+    {"{\"task\":\"t\",\"agents\":[{\"name\":\"demo\",\"colour\":\"red\"},"
+     "\"demo\"]}",
+	"agents[0].colour"},
+    {"{\"task\":\"t\",\"agents\":[\"demo\",{\"name\":\"demo\",\"model\":5}]}",
+	"agents[1].model"},
+    {"{\"task\":\"t\",\"agents\":[\"demo\",{\"name\":7}]}", "agents[1].name"},
+    {"{\"task\":\"t\",\"agents\":[\"demo\",{\"name\":\"demo\",\"persona\":"
+     "\"a|b\"}]}",
+	"agents[1].persona"},
+    {"{\"task\":\"t\",\"agents\":\"demo,nobody\"}", "agents"},
 };
 
 START_TEST(test_bad)
@@ -167,6 +212,12 @@ START_TEST(test_all_errors)
 	    ERR_INVALID);
 	ck_assert_uint_eq(n_errors, 4);
 	ck_assert(!is_missing);
+	/* An error before the agents does not hide theirs. */
+	ck_assert_int_eq(
+	    read_body("{\"context\":[],\"task\":\"t\",\"agents\":\"demo,"
+		      "nobody\"}"),
+	    ERR_INVALID);
+	ck_assert_uint_eq(n_errors, 2);
 	ck_assert_int_eq(
 	    read_body("{\"task\":\"t\",\"agents\":[\"demo\",\"openai-api\"]}"),
 	    ERR_INVALID);

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/id.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "debate/debate.h"
 #include "debate/view.h"
@@ -168,16 +169,25 @@ run(struct world *w, const char *failing, int stop_after)
 }
 
 static const char *
-config_for(struct arena *a, const char *rule, int64_t seed)
+config_of(struct arena *a, const char *rule, int64_t seed, int rounds,
+    bool is_early_stopping)
 {
 	return arena_printf(a,
 	    "{\"task\":\"Tea or coffee?\",\"context\":\"\",\"agents\":["
 	    "{\"type\":\"demo\",\"name\":\"demo\"},{\"type\":\"demo\",\"name\":"
-	    "\"demo_2\"},{\"type\":\"demo\",\"name\":\"demo_3\"}],\"rounds\":3,"
+	    "\"demo_2\"},{\"type\":\"demo\",\"name\":\"demo_3\"}],\"rounds\":%"
+	    "d,"
 	    "\"consensus\":\"%s\",\"threshold_ppm\":600000,\"early_stopping\":"
-	    "true,\"seed\":%lld,\"max_tokens\":100,\"metadata\":{},\"tags\":[],"
+	    "%s,\"seed\":%lld,\"max_tokens\":100,\"metadata\":{},\"tags\":[],"
 	    "\"domain\":\"general\"}",
-	    rule, (long long)seed);
+	    rounds, rule, is_early_stopping ? "true" : "false",
+	    (long long)seed);
+}
+
+static const char *
+config_for(struct arena *a, const char *rule, int64_t seed)
+{
+	return config_of(a, rule, seed, 3, true);
 }
 
 static int
@@ -193,7 +203,8 @@ count_events(const struct world *w, const char *type)
 START_TEST(test_whole)
 {
 	static const char *const rules[] = {"majority", "supermajority",
-	    "unanimous", "judge", "weighted", "hybrid", "any", "none"};
+	    "unanimous", "judge", "weighted", "hybrid", "any", "none",
+	    "plurality", "borda", "irv", "condorcet"};
 	struct arena *a = arena_new(0);
 	struct world w;
 
@@ -321,6 +332,330 @@ START_TEST(test_fail)
 }
 END_TEST
 
+/* The database does not take what it says: it ends without a word of it. */
+START_TEST(test_abandon)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct queue q = {.n = 0};
+	const struct llm_result r = {
+	    .message = "", .text = "POISON", .text_len = 6};
+
+	world_init(&w, config_for(a, "judge", 1));
+	ck_assert_int_eq(
+	    debate_restore(&d, &w.row, NULL, 0, NOW, NULL), ERR_OK);
+	debate_start(d, NOW, &out);
+	queue_take(&q, &out);
+	for (int i = 0; i < 3; i++)
+		debate_result(d, q.calls[i].step_key, &r, NOW, &out);
+	debate_abandon(d, "storage_refused: too large", NOW, &out);
+	ck_assert(out.is_done);
+	ck_assert_int_eq(out.transition.status, STORE_FAILED);
+	ck_assert_str_eq(out.transition.error, "storage_refused: too large");
+	ck_assert_uint_eq(out.transition.n_turns, 0);
+	ck_assert_uint_eq(out.transition.n_events, 1);
+	ck_assert_ptr_null(strstr(out.transition.events[0].data, "POISON"));
+	ck_assert_ptr_null(strstr(out.transition.result, "POISON"));
+	debate_free(&d);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* A debate with answers made up by `say`; every call passes `look`. */
+typedef char *say_fn(struct arena *a, const struct debate_call *call);
+
+static void
+run_saying(
+    struct world *w, say_fn *say, void (*look)(const struct debate_call *))
+{
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct queue q = {.n = 0};
+
+	ck_assert_int_eq(
+	    debate_restore(&d, &w->row, w->turns, w->n_turns, NOW, NULL),
+	    ERR_OK);
+	debate_start(d, NOW, &out);
+	for (size_t next = 0;;) {
+		world_commit(w, &out.transition);
+		for (size_t i = 0; look != NULL && i < out.n_calls; i++)
+			look(&out.calls[i]);
+		queue_take(&q, &out);
+		if (out.is_done)
+			break;
+		ck_assert_uint_lt(next, q.n);
+		const struct debate_call *call = &q.calls[next++];
+		struct llm_result r = {.message = "", .text = say(w->a, call)};
+		r.text_len = strlen(r.text);
+		debate_result(d, call->step_key, &r, NOW, &out);
+	}
+	debate_free(&d);
+}
+
+static char *
+say_own_key(struct arena *a, const struct debate_call *call)
+{
+	return call->request.task == LLM_CRITIQUE
+	    ? arena_printf(a, "{\"issues\":[\"of %s\"]}", call->step_key)
+	    : arena_printf(a, "CHANGED: yes\n%s", call->step_key);
+}
+
+/* Who revises hears all critics of its own position, and of no other. */
+static void
+look_at_critiques(const struct debate_call *call)
+{
+	const char *self = strrchr(call->step_key, '/');
+	int n = 0;
+
+	if (call->request.task != LLM_REVISE)
+		return;
+	while (self[-1] != '/') /* "1/revise/demo_2/" */
+		self--;
+	size_t len = strcspn(self, "/");
+	for (size_t i = 0; i < call->request.n_blocks; i++) {
+		const struct llm_block *b = &call->request.blocks[i];
+		if (!str_starts(b->label, "Critique "))
+			continue;
+		const char *target = strrchr(b->text, '/') + 1;
+		ck_assert_uint_eq(strlen(target), len);
+		ck_assert(strncmp(target, self, len) == 0);
+		n++;
+	}
+	ck_assert_int_eq(n, 2);
+}
+
+START_TEST(test_critiques_reach_their_author)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+
+	world_init(&w, config_for(a, "majority", 1));
+	run_saying(&w, say_own_key, look_at_critiques);
+	ck_assert_int_eq(count_events(&w, "revision"), 9);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* Words that do not move are no agreement: as long as a seat says that it
+ * changed its mind, or a critique is fatal, the debate goes on. */
+static char *
+say_the_same(struct arena *a, const struct debate_call *call)
+{
+	return arena_strdup(a,
+	    call->request.task == LLM_CRITIQUE
+		? "{\"issues\":[\"x\"],\"fatal\":false}"
+		: "CHANGED: yes - the sign\nWe must not adopt it.");
+}
+
+static char *
+say_fatal(struct arena *a, const struct debate_call *call)
+{
+	return arena_strdup(a,
+	    call->request.task == LLM_CRITIQUE
+		? "{\"issues\":[\"x\"],\"fatal\":true}"
+		: "CHANGED: no\nWe must adopt it.");
+}
+
+static char *
+say_settled(struct arena *a, const struct debate_call *call)
+{
+	return arena_strdup(a,
+	    call->request.task == LLM_CRITIQUE
+		? "{\"issues\":[],\"fatal\":false}"
+		: "CHANGED: no\nWe must adopt it.");
+}
+
+static const struct {
+	say_fn *say;
+	int rounds;
+} stops[] = {{say_the_same, 3}, {say_fatal, 3}, {say_settled, 1}};
+
+START_TEST(test_similar_is_not_settled)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+
+	world_init(&w, config_for(a, "none", 1));
+	run_saying(&w, stops[_i].say, NULL);
+	ck_assert_int_eq(count_events(&w, "round_end"), stops[_i].rounds);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* The label of a seat's position in this call. */
+static const char *
+label_of(const struct debate_call *call, const char *text)
+{
+	for (size_t i = 0; i < call->request.n_blocks; i++)
+		if (str_starts(call->request.blocks[i].label, "Proposal ") &&
+		    strstr(call->request.blocks[i].text, text) != NULL)
+			return call->request.blocks[i].label;
+	return "nobody";
+}
+
+/* demo votes for itself, demo_2 too, demo_3 refuses; the judge, whoever that
+ * is, picks demo_2. */
+static char *
+say_tied(struct arena *a, const struct debate_call *call)
+{
+	const char *self = call->agent->name;
+
+	if (call->request.task == LLM_JUDGE)
+		return arena_printf(
+		    a, "{\"winner\":\"%s\"}", label_of(call, "I am <demo_2>"));
+	if (call->request.task == LLM_VOTE && str_eq(self, "demo_3"))
+		return arena_strdup(a, "I abstain.");
+	if (call->request.task == LLM_VOTE)
+		return arena_printf(a,
+		    "{\"choice\":\"%s\",\"reasoning\":\"mine\"}",
+		    label_of(call, arena_printf(a, "I am <%s>", self)));
+	return arena_printf(a, "CHANGED: no\nI am <%s>", self);
+}
+
+static const struct {
+	const char *rule;
+	bool is_judged;
+} ties[] = {{"plurality", true}, {"any", true}, {"borda", true}, {"irv", true},
+    {"condorcet", true}, {"majority", false}, {"unanimous", false},
+    {"weighted", false}};
+
+START_TEST(test_tie_goes_to_a_judge)
+{
+	struct arena *a = arena_new(0);
+	const struct json *j;
+	struct world w;
+
+	world_init(&w, config_for(a, ties[_i].rule, 1));
+	run_saying(&w, say_tied, NULL);
+	ck_assert_int_eq(
+	    json_parse(w.a, w.row.result, strlen(w.row.result), NULL, &j, NULL),
+	    ERR_OK);
+	const struct json *c = json_get(j, "consensus");
+	ck_assert_int_eq(json_get_int(c, "ballots", -1), 2);
+	ck_assert_int_eq(json_get_int(c, "abstentions", -1), 1);
+	ck_assert_int_eq(
+	    json_get_bool(c, "reached", false), ties[_i].is_judged);
+	ck_assert_int_eq(json_get_bool(c, "tie", false), !ties[_i].is_judged);
+	if (ties[_i].is_judged) {
+		ck_assert_str_eq(json_get_str(j, "winner", ""), "demo_2");
+		ck_assert_str_eq(
+		    json_get_str(c, "tie_settled_by", ""), "judge");
+		ck_assert_str_eq(
+		    json_str(
+			json_at(json_get(c, "abstaining_agents"), 0), NULL),
+		    "demo_3");
+		const struct json *report = json_get(c, "dissent_report");
+		ck_assert_uint_eq(json_len(report), 1);
+		ck_assert_str_eq(
+		    json_get_str(json_at(report, 0), "agent", ""), "demo");
+		ck_assert_str_eq(
+		    json_get_str(json_at(report, 0), "choice", ""), "demo");
+		ck_assert_str_eq(
+		    json_get_str(json_at(report, 0), "reasoning", ""), "mine");
+	} else {
+		ck_assert_ptr_null(json_get_str(j, "winner", NULL));
+	}
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* Rankings travel from the ballot to the count: the compromise wins. */
+static char *
+say_ranked(struct arena *a, const struct debate_call *call)
+{
+	static const char *const orders[][3] = {
+	    {"<demo>", "<demo_3>", "<demo_2>"},
+	    {"<demo_2>", "<demo_3>", "<demo>"},
+	    {"<demo_3>", "<demo>", "<demo_2>"}};
+	const char *self = call->agent->name;
+	const char *const *order = orders[str_eq(self, "demo") ? 0
+		: str_eq(self, "demo_2")		       ? 1
+							       : 2];
+
+	if (call->request.task != LLM_VOTE)
+		return arena_printf(a, "CHANGED: no\nI am <%s>", self);
+	ck_assert_ptr_nonnull(strstr(call->request.instruction, "ranking"));
+	return arena_printf(a, "{\"ranking\":[\"%s\",\"%s\",\"%s\"]}",
+	    label_of(call, order[0]), label_of(call, order[1]),
+	    label_of(call, order[2]));
+}
+
+START_TEST(test_rankings_are_counted)
+{
+	struct arena *a = arena_new(0);
+	const struct json *j;
+	struct world w;
+
+	world_init(&w, config_for(a, "borda", 1));
+	run_saying(&w, say_ranked, NULL);
+	ck_assert_int_eq(
+	    json_parse(w.a, w.row.result, strlen(w.row.result), NULL, &j, NULL),
+	    ERR_OK);
+	ck_assert_str_eq(json_get_str(j, "winner", ""), "demo_3");
+	ck_assert(w.row.consensus_reached);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* The most that a debate of so many rounds ever holds. */
+static size_t
+memory_peak(int rounds, size_t answer_len)
+{
+	struct arena *a = arena_new(0);
+	struct world w;
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct queue *q = mem_zalloc(sizeof(*q));
+	struct llm_result r = {.message = ""};
+	char *text = mem_zalloc(answer_len + 1);
+	size_t most = 0;
+
+	memset(text, 'x', answer_len);
+	r.text = text;
+	r.text_len = answer_len;
+	world_init(&w, config_of(a, "majority", 1, rounds, false));
+	ck_assert_int_eq(
+	    debate_restore(&d, &w.row, NULL, 0, NOW, NULL), ERR_OK);
+	debate_start(d, NOW, &out);
+	queue_take(q, &out);
+	while (!out.is_done) {
+		ck_assert_uint_gt(q->n, 0);
+		q->n--;
+		debate_result(d, q->calls[q->n].step_key, &r, NOW, &out);
+		queue_take(q, &out);
+		if (debate_memory(d) > most)
+			most = debate_memory(d);
+	}
+	ck_assert_int_eq(debate_round(d), rounds);
+	debate_free(&d);
+	free(text);
+	free(q);
+	arena_free(&w.a);
+	arena_free(&a);
+	return most;
+}
+
+/* However many rounds it has, a debate holds no more than a few of them. */
+START_TEST(test_memory)
+{
+	size_t few = memory_peak(4, 3000);
+	size_t many = memory_peak(60, 3000);
+
+	printf("most memory of a debate of 3 seats with answers of 3000 "
+	       "bytes: %zu bytes in 4 rounds, %zu in 60\n",
+	    few, many);
+	/* The same but for the digits of the round numbers. */
+	ck_assert_uint_le(many, few + few / 50);
+}
+END_TEST
+
 /* The prompts: neutral labels, no names, blocks delimited by the nonce. */
 START_TEST(test_prompts)
 {
@@ -400,11 +735,19 @@ main(void)
 	TCase *c = tcase_create("engine");
 
 	tcase_set_timeout(c, 0);
-	tcase_add_loop_test(c, test_whole, 0, 8);
+	tcase_add_loop_test(c, test_whole, 0, 12);
 	tcase_add_loop_test(c, test_cut_anywhere, 0, 4);
 	tcase_add_test(c, test_agent_fails);
 	tcase_add_test(c, test_insufficient);
 	tcase_add_test(c, test_fail);
+	tcase_add_test(c, test_abandon);
+	tcase_add_test(c, test_critiques_reach_their_author);
+	tcase_add_loop_test(
+	    c, test_similar_is_not_settled, 0, (int)ARRAY_LEN(stops));
+	tcase_add_loop_test(
+	    c, test_tie_goes_to_a_judge, 0, (int)ARRAY_LEN(ties));
+	tcase_add_test(c, test_rankings_are_counted);
+	tcase_add_test(c, test_memory);
 	tcase_add_test(c, test_prompts);
 	tcase_add_test(c, test_view);
 	suite_add_tcase(s, c);

@@ -4,13 +4,17 @@
  * choice: abstaining is allowed, guessing is not.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/str.h"
 #include "debate/parse.h"
 
 static const char *const labels[] = {"Proposal A", "Proposal B", "Proposal C"};
-#define NONE -1
+static const char *const other_labels[] = {"Entwurf X", "Entwurf Y"};
+#define NONE	-1
+#define BALLOTS TEST_SRCDIR "/tests/unit/data/ballots.jsonl"
 
 static const struct {
 	const char *text;
@@ -56,7 +60,7 @@ static const struct {
     {"VOTE: B", 1},
     {"Vote: Proposal B", 1},
     {"**Vote:** Proposal B", 1},
-    {"Choice - none\nChoice: Proposal A", 0},
+    {"Choice - none\nChoice: Proposal A", NONE}, /* which of them? */
     {"Final answer: Proposal C", 2},
     {"My vote: C", 2},
     {"Winner = Proposal A", 0},
@@ -201,6 +205,82 @@ START_TEST(test_prefixes)
 }
 END_TEST
 
+/* Shapes of ballots, one a line: {"vote": the label its author chose or null,
+ * "text", "read": false where the reader may miss the vote}. Missing one is
+ * allowed, a wrong one is not, in whatever order the labels are. */
+START_TEST(test_corpus)
+{
+	struct arena *a = arena_new(1 << 16);
+	char line[8192];
+	size_t n = 0;
+	FILE *f = fopen(BALLOTS, "re");
+
+	ck_assert_ptr_nonnull(f);
+	for (; fgets(line, sizeof(line), f) != NULL; n++) {
+		const struct json *j;
+		struct parse_vote v;
+		ck_assert_int_eq(
+		    json_parse(a, line, strlen(line), NULL, &j, NULL), ERR_OK);
+		const char *vote = json_get_str(j, "vote", NULL);
+		const char *text = json_get_str(j, "text", NULL);
+		ck_assert_ptr_nonnull(text);
+		parse_vote(a, text, labels, ARRAY_LEN(labels), &v);
+		bool is_read = json_get_bool(j, "read", true);
+		int choice = vote != NULL && is_read ? *vote - 'A' : NONE;
+		ck_assert_msg(v.choice == choice, "'%s' gave %d, not %d", text,
+		    v.choice, choice);
+		/* With another choice of labels there is none to read. */
+		parse_vote(a, text, other_labels, ARRAY_LEN(other_labels), &v);
+		ck_assert_msg(
+		    v.choice == NONE, "'%s' gave %d of others", text, v.choice);
+		arena_clear(a);
+	}
+	fclose(f);
+	ck_assert_uint_ge(n, 200);
+	arena_free(&a);
+}
+END_TEST
+
+static const char *const hostile[] = {"{", "{\"", "{\"choice\":", "}", "{}",
+    "{\"a\":{", "[[", "[[A]]", "\\boxed{", "'", "\"", "```", "```json\n{",
+    "VOTE: ", "VOTE: A\n", "Proposal A ", "I vote for ", "- ", "<think>",
+    "</think>", "{\"choice\":\"Proposal A\"}", "{'choice':", ",", "a,", ": ",
+    "\n", "> VOTE\n", "not ", "{\"issues\":[", "\xf0\x9f\x98\x80", "{ } "};
+
+static char *
+repeat(struct arena *a, const char *unit, size_t bytes)
+{
+	size_t len = strlen(unit);
+	char *text = arena_alloc(a, bytes + len + 1);
+
+	for (size_t n = 0; n < bytes; n += len)
+		memcpy(text + n, unit, len);
+	return text;
+}
+
+/* Twice the text, twice the work, whatever it says. */
+START_TEST(test_linear)
+{
+	enum { SMALL = 100000 };
+	struct arena *a = arena_new(1 << 16);
+	struct parse_vote v[2];
+	struct parse_critique c[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *text = repeat(a, hostile[_i], SMALL << i);
+		parse_vote(a, text, labels, ARRAY_LEN(labels), &v[i]);
+		parse_critique(a, text, &c[i]);
+	}
+	ck_assert_msg(v[1].steps <= v[0].steps * 5 / 2 + 10000,
+	    "'%s': %zu steps, then %zu", hostile[_i], v[0].steps, v[1].steps);
+	ck_assert_msg(v[0].steps <= (size_t)SMALL * 64, "'%s': %zu steps",
+	    hostile[_i], v[0].steps);
+	ck_assert_uint_le(c[1].steps, c[0].steps * 5 / 2 + 10000);
+	ck_assert_uint_le(c[0].steps, (size_t)SMALL * 64);
+	arena_free(&a);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -212,6 +292,8 @@ main(void)
 	tcase_add_test(c, test_position);
 	tcase_add_test(c, test_critique);
 	tcase_add_test(c, test_prefixes);
+	tcase_add_test(c, test_corpus);
+	tcase_add_loop_test(c, test_linear, 0, (int)ARRAY_LEN(hostile));
 	suite_add_tcase(s, c);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
