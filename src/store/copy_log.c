@@ -192,7 +192,8 @@ copy_mark_save(
 	struct copy_result r = {0};
 
 	enum err e = c->to.db->driver->query(c->to.db,
-	    "UPDATE " COPY_MARK " SET last_key = $1, n_rows = $2, hash = $3, "
+	    "UPDATE aragora_copy_mark SET last_key = $1, n_rows = $2, hash = "
+	    "$3, "
 	    "state = $4, touched = $5 WHERE tbl = $6 AND id = $7 AND "
 	    "n_rows = $8 RETURNING tbl",
 	    params, ARRAY_LEN(params), "t", a, &r, info);
@@ -209,8 +210,8 @@ copy_mark_set_verified(struct copy *c, struct err_info *info)
 	const struct copy_value state = copy_int(COPY_MARK_VERIFIED);
 
 	return c->to.db->driver->query(c->to.db,
-	    "UPDATE " COPY_MARK " SET state = $1", &state, 1, "", c->a, NULL,
-	    info);
+	    "UPDATE aragora_copy_mark SET state = $1", &state, 1, "", c->a,
+	    NULL, info);
 }
 
 enum err
