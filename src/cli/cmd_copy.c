@@ -102,9 +102,9 @@ copy_show(void *arg, const struct copy_progress *p)
 	}
 	if (!p->is_end && p->phase != COPY_PHASE_COPY)
 		return;
-	snprintf(text, sizeof(text), "%s %s: %lld%s rows%s",
+	snprintf(text, sizeof(text), "%s %s: %lld rows%s",
 	    copy_phase_name(p->phase), p->table, (long long)p->rows,
-	    p->is_end ? "" : " so far", p->is_end ? ", done" : "");
+	    p->is_end ? ", done" : " so far");
 	copy_say(l, text);
 }
 

@@ -336,8 +336,6 @@ copy_resume(struct copy *c, struct err_info *info)
 {
 	int64_t n = 0;
 
-	for (size_t i = 0; i < c->from.schema.n_tables; i++)
-		c->report->tables[i].kept = c->marks[i].rows;
 	enum err e = copy_verify_marks(c, info);
 	if (e != ERR_OK || c->report->n_problems > 0)
 		return e;
@@ -501,6 +499,7 @@ copy_only_verify(struct copy *c, struct err_info *info)
 		return e;
 	c->report->state = is_equal ? COPY_EQUAL : COPY_DIFFERENT;
 	if (is_equal && !c->o->is_verify_only) {
+		c->report->is_resumed = true;
 		e = copy_mark_drop(c, info);
 		c->report->state = COPY_COMPLETE;
 	}

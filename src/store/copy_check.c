@@ -283,7 +283,8 @@ copy_check_empty(struct copy *c, struct err_info *info)
 			copy_problem(c->report, c->a, c->into[i]->name, "",
 			    NULL,
 			    "the target is not empty (%lld rows) and no copy "
-			    "of this source is under way in it",
+			    "of this source is under way in it; --verify-only "
+			    "tells whether it is equal",
 			    (long long)rows);
 	}
 	return e;

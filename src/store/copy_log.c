@@ -5,13 +5,15 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "store/copy_db.h"
 
-#define COPY_LOG_PAGE	 500
-#define COPY_LOG_TRIES	 5
-#define COPY_LOG_SQL_MAX (1 << 16)
+#define COPY_LOG_PAGE	  500
+#define COPY_LOG_TRIES	  50
+#define COPY_LOG_PAUSE_MS 100
+#define COPY_LOG_SQL_MAX  (1 << 16)
 
 enum { COPY_MARK_COPYING, COPY_MARK_DONE, COPY_MARK_VERIFIED };
 
@@ -61,6 +63,7 @@ copy_mark_load(struct copy *c, struct err_info *info)
 		    .is_done = cell[5].i != COPY_MARK_COPYING,
 		    .is_touched = cell[6].i != 0};
 		snprintf(c->marks[t].hash, ID_HASH_SIZE, "%s", cell[4].t);
+		c->report->tables[t].kept = c->marks[t].rows;
 		n_verified += cell[5].i == COPY_MARK_VERIFIED;
 	}
 	if (e == ERR_OK && r.rows > 0 && r.rows != c->from.schema.n_tables)
@@ -88,6 +91,29 @@ copy_log_find(struct copy *c, struct err_info *info)
 	return e;
 }
 
+/* A transaction that nobody else writes beside. Writers hold their tables for
+ * moments only; who waits for them in the wrong order gives way. */
+static enum err
+copy_log_freeze(struct copy *c, struct err_info *info)
+{
+	const struct copy_driver *d = c->log->driver;
+	enum err e = ERR_BUSY;
+
+	for (int try = 0; e == ERR_BUSY && try < COPY_LOG_TRIES; try++) {
+		if (try > 0)
+			nanosleep(
+			    &(struct timespec){
+				.tv_nsec = COPY_LOG_PAUSE_MS * 1000000},
+			    NULL);
+		e = d->exec(c->log, d->begin_write, info);
+		if (e == ERR_OK)
+			e = d->freeze(c->log, &c->from.schema, c->a, info);
+		if (e != ERR_OK)
+			(void)d->exec(c->log, "ROLLBACK", NULL);
+	}
+	return e;
+}
+
 static enum err
 copy_log_install(struct copy *c, struct err_info *info)
 {
@@ -98,9 +124,7 @@ copy_log_install(struct copy *c, struct err_info *info)
 	id_make(id, "copy_", 8);
 	c->source_id = arena_strdup(c->a, id);
 	const struct copy_value param = copy_text(c->source_id);
-	enum err e = d->exec(c->log, d->begin_write, info);
-	if (e == ERR_OK)
-		e = d->freeze(c->log, s, c->a, info);
+	enum err e = copy_log_freeze(c, info);
 	if (e == ERR_OK)
 		e = d->exec(c->log,
 		    "CREATE TABLE " COPY_INFO " (id TEXT NOT NULL PRIMARY KEY)",
@@ -155,14 +179,8 @@ copy_log_start(struct copy *c, struct err_info *info)
 		c->report->is_resumed = true;
 		return ERR_OK;
 	}
-	/* Writers hold the tables for moments only. */
-	for (int try = 0; c->source_id == NULL && try < COPY_LOG_TRIES; try++) {
+	if (c->source_id == NULL)
 		e = copy_log_install(c, info);
-		if (e != ERR_OK)
-			c->source_id = NULL;
-		if (e != ERR_BUSY)
-			break;
-	}
 	return e == ERR_OK ? copy_mark_create(c, info) : e;
 }
 
@@ -401,10 +419,15 @@ copy_log_stop(
 	const struct copy_driver *d = c->log->driver;
 	const struct copy_schema *s = &c->from.schema;
 
+	enum err e = ERR_OK;
+
 	*rest = 0;
-	enum err e = d->exec(c->log, d->begin_write, info);
-	if (e == ERR_OK)
-		e = d->freeze(c->log, s, c->a, info);
+	/* While there is something, writers need not be held up. */
+	if (!is_forced)
+		e = copy_get_int(c->log, d->log_rest, c->token, rest, info);
+	if (e != ERR_OK || *rest > 0)
+		return e;
+	e = copy_log_freeze(c, info);
 	if (e == ERR_OK && !is_forced)
 		e = copy_get_int(c->log, d->log_rest, c->token, rest, info);
 	if (e == ERR_OK && *rest > 0)

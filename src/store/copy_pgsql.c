@@ -781,7 +781,9 @@ copy_pgsql_freeze(struct copy_db *db, const struct copy_schema *s,
 	struct buf b;
 
 	buf_init(&b, COPY_PGSQL_SQL_MAX);
-	buf_puts(&b, "SET LOCAL lock_timeout = '5s'; LOCK TABLE ");
+	/* Shorter than deadlock_timeout, so that it is never a request of the
+	 * service that a deadlock ends. */
+	buf_puts(&b, "SET LOCAL lock_timeout = '300ms'; LOCK TABLE ");
 	for (size_t i = 0; i < s->n_tables; i++) {
 		buf_puts(&b, i > 0 ? ", " : "");
 		copy_sql_name(&b, s->tables[i]->name);

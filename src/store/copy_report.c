@@ -34,6 +34,7 @@ copy_phase_name(enum copy_phase p)
 	return names[p];
 }
 
+/* To be ended by the caller. */
 static void
 copy_report_problem(
     struct json_w *w, const char *name, const struct copy_problem *p)
@@ -43,7 +44,6 @@ copy_report_problem(
 	json_w_str(w, "column", p->column);
 	json_w_raw(w, "key", *p->key != '\0' ? p->key : NULL);
 	json_w_str(w, "text", p->text);
-	json_w_end(w);
 }
 
 static void
@@ -69,6 +69,7 @@ copy_report_table(struct json_w *w, const struct copy_table_report *t)
 		json_w_raw(w, NULL, t->range_from);
 		json_w_raw(w, NULL, t->range_to);
 		json_w_end_array(w);
+		json_w_end(w);
 	}
 	json_w_end(w);
 }
@@ -78,8 +79,10 @@ copy_report_problems(
     struct json_w *w, const char *name, const struct copy_problem *p, size_t n)
 {
 	json_w_begin_array(w, name);
-	for (size_t i = 0; i < n && i < COPY_PROBLEMS_MAX; i++)
+	for (size_t i = 0; i < n && i < COPY_PROBLEMS_MAX; i++) {
 		copy_report_problem(w, NULL, &p[i]);
+		json_w_end(w);
+	}
 	json_w_end_array(w);
 }
 

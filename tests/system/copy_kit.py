@@ -4,6 +4,7 @@ one statement a table, and an independent look at both sides."""
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 
@@ -142,20 +143,55 @@ def copy(source, target, *args, status=0):
     return json.loads(r.stdout)
 
 
+def until_marked(source, target, sig=signal.SIGKILL):
+    """Ends a copy while it is in the middle of the debates: it writes more
+    lines than the pipe and this reader hold."""
+    p = subprocess.Popen(command(source, target, "--batch", "10"),
+                         env=environment(), text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                         pipesize=4096)
+    for line in p.stderr:
+        if line.startswith("copy debates: 30 rows so far"):
+            p.send_signal(sig)
+            break
+    p.stderr.read()
+    assert p.wait(st.WAIT) == -sig
+
+
+def as_behind(source, target, write):
+    """A copy whose triggers stand, then a write, before it ends."""
+    p = subprocess.Popen(command(source, target, "--wait-writers=600"),
+                         env=environment(), text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    for line in p.stderr:
+        if "stop the workers" in line:
+            break
+    write()
+    for line in p.stderr:
+        if line.startswith("follow: "):
+            break
+    p.kill()
+    p.stderr.read()
+    p.wait(st.WAIT)
+
+
 def table(report, name):
     return next(t for t in report["tables"] if t["name"] == name)
 
 
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
 def content(db, name):
     """Every row as the database's own driver for Python reads it."""
-    columns = "*"
     if isinstance(db, Pg):
-        columns = ", ".join(f'"{r[0]}"' for r in db.run(
+        columns = ", ".join(sorted(quoted(r[0]) for r in db.run(
             "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass "
-            "AND attnum > 0 AND NOT attisdropped ORDER BY attname", name))
+            "AND attnum > 0 AND NOT attisdropped", name)))
     else:
-        columns = ", ".join(sorted(f'"{r[1]}"' for r in db.run(
-            f"PRAGMA table_info({name})")))
+        columns = ", ".join(sorted(quoted(r[1]) for r in db.run(
+            f"PRAGMA table_xinfo({name})")))
     return sorted(db.run(f'SELECT {columns} FROM "{name}"'), key=repr)
 
 
