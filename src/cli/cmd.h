@@ -29,8 +29,8 @@ struct cmd {
 	enum cmd_exit (*run)(int argc, char **argv); /* argv[0] = name */
 };
 
-extern const struct cmd cmd_config, cmd_debate, cmd_doctor, cmd_migrate,
-    cmd_routes, cmd_serve, cmd_token;
+extern const struct cmd cmd_config, cmd_copy, cmd_debate, cmd_doctor,
+    cmd_migrate, cmd_routes, cmd_serve, cmd_token;
 
 /* The options that several commands share: --data, --database-url,
  * --redis-url override the environment. */
