@@ -18,7 +18,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
-#include "store/gate.h"
 #include "store/pool.h"
 #include "store/store_tx.h"
 
@@ -34,9 +33,6 @@ struct store {
 	const struct settings *settings;
 	struct store_target target;
 	struct pool *pool;
-	/* One writer at a time in this process when the driver says so: a
-	 * queue is fairer than SQLite's busy handler. */
-	struct gate writer;
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
 	atomic_bool is_down; /* as last seen, to tell once */
@@ -148,15 +144,11 @@ store_check_server(struct store *s, struct err_info *info)
 	return e;
 }
 
-/* A store that was opened while the database was away looks at the schema
- * when it is back. */
 static enum err
-store_check(struct store *s, struct err_info *info)
+store_check_schema(struct store *s, struct err_info *info)
 {
 	struct store_schema schema;
 
-	if (atomic_load(&s->is_checked))
-		return ERR_OK;
 	enum err e = store_schema(s->settings, &schema, info);
 	if (e == ERR_OK && schema.have != schema.want)
 		e = err_set(info, ERR_SCHEMA, "",
@@ -166,10 +158,25 @@ store_check(struct store *s, struct err_info *info)
 			: "database schema is version %lld, newer than the "
 			  "%lld this program knows: upgrade it",
 		    (long long)schema.have, (long long)schema.want);
+	return e;
+}
+
+/* A store that was opened while the database was away looks at the schema
+ * when it is back. These connections are none of the pool's, but count. */
+static enum err
+store_check(struct store *s, struct err_info *info)
+{
+	if (atomic_load(&s->is_checked))
+		return ERR_OK;
+	enum err e = pool_reserve(s->pool, info);
+	if (e != ERR_OK)
+		return e;
+	e = store_check_schema(s, info);
 	if (e == ERR_OK)
 		e = store_check_server(s, info);
 	if (e == ERR_OK)
 		atomic_store(&s->is_checked, true);
+	pool_unreserve(s->pool);
 	return e;
 }
 
@@ -186,15 +193,18 @@ store_open(
 		free(s);
 		return e;
 	}
-	gate_init(&s->writer, 1);
 	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
 	    .db = {.target = s->target.target,
 		.timeout_ms = settings->db_timeout * 1000,
 		.can_prepare = &s->can_prepare},
+	    .folder = settings->data_dir,
 	    .size = settings->db_pool_size,
 	    .overflow = settings->db_pool_max_overflow,
-	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000)});
+	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000),
+	    .recycle_ms = settings->db_pool_recycle * 1000});
 	e = store_check(s, info);
+	if (e == ERR_BUSY) /* it looks again at its first transaction */
+		e = ERR_DOWN;
 	if (e != ERR_OK && e != ERR_DOWN) {
 		store_close(&s);
 		return e;
@@ -212,7 +222,6 @@ store_close(struct store **store)
 	if (s == NULL)
 		return;
 	pool_free(&s->pool);
-	gate_release(&s->writer);
 	free(s->target.target);
 	free(s);
 	*store = NULL;
@@ -261,7 +270,7 @@ store_tx_run(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 {
 	struct db *db = NULL;
 
-	enum err e = pool_get(store->pool, &db, info);
+	enum err e = pool_get(store->pool, kind == DB_WRITE, &db, info);
 	if (e != ERR_OK)
 		return e;
 	db->info = (struct err_info){0};
@@ -278,34 +287,13 @@ store_tx_run(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 }
 
 static enum err
-store_tx_once(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
-    bool *is_lost, struct err_info *info)
-{
-	bool is_serial =
-	    kind == DB_WRITE && store->target.driver->is_single_writer;
-
-	*is_lost = false;
-	/* In line before a connection is taken: those who wait to write must
-	 * not keep the readers from theirs. */
-	if (is_serial &&
-	    !gate_enter(&store->writer, store->settings->db_timeout * 1000))
-		return err_set(
-		    info, ERR_BUSY, "", "the database is being written to");
-	enum err e = store_tx_run(store, kind, fn, arg, is_lost, info);
-	if (is_serial)
-		gate_leave(&store->writer);
-	return e;
-}
-
-static enum err
 store_tx_tries(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     struct err_info *info)
 {
 	for (int try = 0;;) {
-		bool is_lost;
+		bool is_lost = false;
 		*info = (struct err_info){0};
-		enum err e =
-		    store_tx_once(store, kind, fn, arg, &is_lost, info);
+		enum err e = store_tx_run(store, kind, fn, arg, &is_lost, info);
 		if ((e != ERR_RETRY && !is_lost) || ++try == STORE_TX_TRIES)
 			return e == ERR_RETRY ? ERR_BUSY : e;
 		store_tx_pause(try);
