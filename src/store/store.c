@@ -233,6 +233,12 @@ store_kind(const struct store *store)
 	return store->target.driver->name;
 }
 
+struct pool *
+store_pool(struct store *store)
+{
+	return store->pool;
+}
+
 static void
 store_tx_pause(int try)
 {

@@ -25,6 +25,9 @@ typedef enum err (*store_tx_fn)(struct db *db, void *arg);
 enum err store_tx(struct store *store, enum db_tx kind, store_tx_fn fn,
     void *arg, struct err_info *info) MUST_CHECK;
 
+/* The store's. */
+struct pool *store_pool(struct store *store);
+
 /* ["id", ...], or [["id", epoch], ...] with epochs, on the arena. */
 const char *store_id_list(
     struct arena *a, const char *const *ids, const int64_t *epochs, size_t n);
