@@ -374,6 +374,8 @@ budget_open(
 	struct budget *b = mem_zalloc(sizeof(*b));
 
 	b->o = *o;
+	b->o.path = NULL;
+	*out = b; /* the helper's give looks for it there */
 	enum err e = budget_file_open(&b->file, o->path, info);
 	if (e == ERR_OK && o->path != NULL && !budget_start_helper(b)) {
 		budget_file_close(&b->file);
@@ -381,11 +383,9 @@ budget_open(
 	}
 	if (e != ERR_OK) {
 		free(b);
-		return e;
+		*out = NULL;
 	}
-	b->o.path = NULL;
-	*out = b;
-	return ERR_OK;
+	return e;
 }
 
 void

@@ -21,6 +21,7 @@
 #include "base/id.h"
 #include "base/mem.h"
 #include "store/budget.h"
+#include "store/budget_file.h"
 #include "store/pool.h"
 #include "tests/unit/check_run.h"
 
@@ -42,6 +43,7 @@ enum word {
 	WORD_GET = 'g',	  /* from the pool */
 	WORD_PUT = 'b',	  /* back */
 	WORD_STORM_POOL = 'S',
+	WORD_COUNT = 'c', /* with the lock of the file, ROUNDS times */
 	WORD_YES = 'y',
 	WORD_NO = 'n',
 };
@@ -53,6 +55,7 @@ static struct {
 	_Atomic(int64_t) now, most; /* permits or connections out */
 	_Atomic(int64_t) opened;
 	_Atomic(int64_t) turns;
+	volatile int64_t count; /* for one at a time */
 } * board;
 
 static struct puppet {
@@ -174,6 +177,24 @@ puppet_storm(struct budget *b)
 }
 
 static bool
+puppet_count(void)
+{
+	struct budget_file f;
+
+	if (budget_file_open(&f, board->path, NULL) != ERR_OK)
+		return false;
+	for (int i = 0; i < ROUNDS; i++) {
+		budget_file_lock(&f);
+		int64_t count = board->count;
+		sched_yield();
+		board->count = count + 1;
+		budget_file_unlock(&f);
+	}
+	budget_file_close(&f);
+	return true;
+}
+
+static bool
 puppet_storm_pool(struct pool *p)
 {
 	for (int i = 0; i < ROUNDS; i++) {
@@ -219,6 +240,8 @@ puppet_do(enum word word, struct budget **b, struct pool **p, struct db **db)
 		return true;
 	case WORD_STORM_POOL:
 		return puppet_storm_pool(*p);
+	case WORD_COUNT:
+		return puppet_count();
 	case WORD_YES:
 	case WORD_NO:
 		break;
@@ -345,6 +368,18 @@ until_waiting(struct budget *b, int64_t n)
 	while (use_of(b).waiting != n)
 		sched_yield();
 }
+
+/* ---- the lock ---- */
+
+START_TEST(test_lock)
+{
+	for (int i = 0; i < PUPPETS; i++)
+		tell(i, WORD_COUNT);
+	for (int i = 0; i < PUPPETS; i++)
+		ck_assert_int_eq(answer(i), WORD_YES);
+	ck_assert_int_eq(board->count, PUPPETS * ROUNDS);
+}
+END_TEST
 
 /* ---- permits ---- */
 
@@ -716,6 +751,7 @@ add_tests(TCase *t)
 {
 	tcase_set_timeout(t, 300);
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_lock);
 	tcase_add_test(t, test_bound);
 	tcase_add_test(t, test_shared);
 	tcase_add_test(t, test_order);
