@@ -95,12 +95,12 @@ db_pgsql_exec(struct db_pgsql_conn *c, const char *sql, struct err_info *info)
 }
 
 /* Whoever closes a connection may open another at once, and the server counts
- * this one until its process has ended: wait for that. */
+ * this one until its process has ended: wait for that, where it listens. */
 static void
 db_pgsql_finish(PGconn *handle, bool is_broken)
 {
 	int64_t deadline = clock_mono_ms() + DB_PGSQL_FAREWELL_MS;
-	int fd = is_broken || PQstatus(handle) != CONNECTION_OK
+	int fd = is_broken || PQtransactionStatus(handle) != PQTRANS_IDLE
 	    ? -1
 	    : fcntl(PQsocket(handle), F_DUPFD_CLOEXEC, 0);
 	struct pollfd p = {.fd = fd, .events = POLLIN};
