@@ -2,7 +2,6 @@
  *
  * How many connections the server takes, and how many this host may open.
  */
-#include "settings/settings.h"
 #include "store/pool.h"
 #include "store/store_tx.h"
 

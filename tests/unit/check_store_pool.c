@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "metrics/metrics.h"
@@ -392,6 +393,38 @@ START_TEST(test_single_writer)
 }
 END_TEST
 
+/* ---- the name of a database ---- */
+
+static void
+same(const char *one, const char *other, bool is_same)
+{
+	char *a = db_pgsql.identify(one);
+	char *b = db_pgsql.identify(other);
+
+	ck_assert_ptr_nonnull(a);
+	ck_assert_ptr_nonnull(b);
+	ck_assert_int_eq(strcmp(a, b) == 0, is_same);
+	ck_assert_ptr_null(strstr(a, "secret"));
+	free(a);
+	free(b);
+}
+
+START_TEST(test_identify)
+{
+	static const char url[] = "postgresql://me:secret@here:5433/db";
+
+	same(url, "postgresql://you:other@here:5433/db", true);
+	same(url, "postgres://here:5433/db?password=secret", true);
+	same(url, "host=here port=5433 dbname=db user=you", true);
+	same(url, "postgresql://me:secret@there:5433/db", false);
+	same(url, "postgresql://me:secret@here:5432/db", false);
+	same(url, "postgresql://me:secret@here:5433/other", false);
+	same("postgresql://one@here", "postgresql://two@here", false);
+	ck_assert_ptr_null(db_pgsql.identify("postgresql://["));
+	ck_assert_ptr_null(db_sqlite.identify);
+}
+END_TEST
+
 static void
 add_tests(TCase *t)
 {
@@ -408,6 +441,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_crowd);
 	tcase_add_test(t, test_timeout_leaves_the_line);
 	tcase_add_test(t, test_single_writer);
+	tcase_add_test(t, test_identify);
 }
 
 int
