@@ -76,6 +76,108 @@ doctor_runners(struct store *store, const struct settings *s, bool *failed)
 	arena_free(&a);
 }
 
+/* Hosts that can be known of: this one, and those with a living runner. */
+static int64_t
+doctor_hosts(struct store *store, const struct settings *s)
+{
+	struct arena *a = arena_new(0);
+	struct store_runner *rows;
+	char here[256] = "";
+	int64_t hosts = 1;
+	size_t n;
+
+	gethostname(here, sizeof(here) - 1);
+	if (store_runner_list(store, a, s->lease * 2000000, &rows, &n) !=
+	    ERR_OK)
+		n = 0;
+	for (size_t i = 0; i < n; i++) {
+		bool is_new = !str_eq(rows[i].host, here);
+		for (size_t k = 0; k < i && is_new; k++)
+			is_new = !str_eq(rows[i].host, rows[k].host);
+		hosts += is_new;
+	}
+	arena_free(&a);
+	return hosts;
+}
+
+/* Does what our hosts may open fit into what the server has? */
+static void
+doctor_server(
+    const struct store_limits *l, int64_t budget, int64_t hosts, bool *failed)
+{
+	int64_t room = l->max - l->reserved;
+	const char *whose = "max_connections less those reserved";
+
+	if (l->role >= 0 && l->role < room) {
+		room = l->role;
+		whose = "the role's connection limit";
+	}
+	if (l->database >= 0 && l->database < room) {
+		room = l->database;
+		whose = "the database's connection limit";
+	}
+	if (l->is_pooled) {
+		doctor_say(failed, DOCTOR_OK,
+		    "a pooler answers for the server: up to %lld connections "
+		    "from %lld host(s) go to it (its max_client_conn), and its "
+		    "own must stay within %lld (%s)",
+		    (long long)(budget * hosts), (long long)hosts,
+		    (long long)room, whose);
+		return;
+	}
+	int64_t others = l->connected > l->open ? l->connected - l->open : 0;
+	bool is_over = budget * hosts > room;
+	bool is_tight = !is_over && budget * hosts + others > room;
+	doctor_say(failed,
+	    is_over	   ? DOCTOR_FAIL
+		: is_tight ? DOCTOR_WARN
+			   : DOCTOR_OK,
+	    "%lld host(s) with %lld connections each may open %lld of %lld "
+	    "(%s), %lld others are connected now%s",
+	    (long long)hosts, (long long)budget, (long long)(budget * hosts),
+	    (long long)room, whose, (long long)others,
+	    is_over || is_tight
+		? ": lower ARAGORA_DB_POOL_SIZE or ARAGORA_DB_POOL_MAX_"
+		  "OVERFLOW, or raise max_connections"
+		: "");
+}
+
+static void
+doctor_pool(struct store *store, const struct settings *s, bool *failed)
+{
+	int64_t budget = s->db_pool_size + s->db_pool_max_overflow;
+	/* A runner and a bridge beside the workers. */
+	int64_t users = s->workers + 2;
+	struct err_info info = {0};
+	struct store_limits l;
+
+	if (store_limits(store, &l, &info) != ERR_OK) {
+		doctor_say(
+		    failed, DOCTOR_FAIL, "connection limits: %s", info.text);
+		return;
+	}
+	if (l.is_shared)
+		doctor_say(failed, DOCTOR_OK,
+		    "the processes of this host share %lld connections: %lld "
+		    "open, %lld in line, %lld processes now, this one "
+		    "included",
+		    (long long)budget, (long long)l.open, (long long)l.waiting,
+		    (long long)l.processes);
+	else
+		doctor_say(failed, DOCTOR_WARN,
+		    "the processes of this host cannot share a connection "
+		    "budget: each may open %lld, make '%s' writable",
+		    (long long)budget, s->data_dir);
+	if (s->db_pool_size < users)
+		doctor_say(failed, DOCTOR_WARN,
+		    "%lld connections are kept open for %lld processes: the "
+		    "rest open and close theirs each time, raise "
+		    "ARAGORA_DB_POOL_SIZE",
+		    (long long)s->db_pool_size, (long long)users);
+	doctor_server(&l, l.is_shared ? budget : budget * users,
+	    doctor_hosts(store, s), failed);
+}
+
 static void
 doctor_database(const struct settings *s, bool *failed)
 {
@@ -105,14 +207,7 @@ doctor_database(const struct settings *s, bool *failed)
 	doctor_say(failed, DOCTOR_OK, "database %s, schema %lld",
 	    store_kind(store), (long long)schema.have);
 	if (str_eq(store_kind(store), "postgresql"))
-		doctor_say(failed, DOCTOR_OK,
-		    "each process may open %lld connections: with %lld "
-		    "workers, a runner and a bridge that is up to %lld of "
-		    "max_connections",
-		    (long long)(s->db_pool_size + s->db_pool_max_overflow),
-		    (long long)s->workers,
-		    (long long)((s->db_pool_size + s->db_pool_max_overflow) *
-			(s->workers + 2)));
+		doctor_pool(store, s, failed);
 	doctor_runners(store, s, failed);
 	store_close(&store);
 }

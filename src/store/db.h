@@ -63,6 +63,7 @@ struct db_options {
 	const char *target; /* file or conninfo, never logged */
 	int64_t timeout_ms; /* lock wait, statement timeout */
 	bool is_creating;   /* make the SQLite file when there is none */
+	bool is_reader;	    /* SQLite: refuse to write */
 	/* Statements may stay prepared on the server: shared by all
 	 * connections, cleared by one that finds it untrue. NULL = no. */
 	atomic_bool *can_prepare;
@@ -76,6 +77,13 @@ struct db_driver {
 	enum err (*open)(
 	    struct db **out, const struct db_options *o, struct err_info *info);
 	void (*close)(struct db *db);
+	/* The database that a target names, without user and password: equal
+	 * for equal databases. malloc'd, NULL = unknown. NULL when connections
+	 * cost nothing that processes share. */
+	char *(*identify)(const char *target);
+	/* The process on the server that we were told we talk to. NULL = there
+	 * is no server. */
+	int64_t (*server_pid)(struct db *db);
 	/* Has the other side hung up while we were idle? */
 	bool (*is_dead)(struct db *db);
 	enum err (*begin)(
@@ -116,6 +124,9 @@ struct db {
 	enum db_tx kind;      /* of the transaction that is open */
 	bool is_failed;	      /* a statement of it went wrong */
 	struct err_info info; /* of the last failure */
+	/* The pool's. */
+	bool is_writer;
+	int64_t replace_ms; /* when it is too old to be used again */
 };
 
 extern const struct db_driver db_sqlite;

@@ -59,5 +59,7 @@ enum err db_pgsql_exec(
 enum err db_pgsql_open(
     struct db **out, const struct db_options *o, struct err_info *info);
 void db_pgsql_close(struct db *db);
+char *db_pgsql_identify(const char *target);
+int64_t db_pgsql_server_pid(struct db *db);
 bool db_pgsql_is_dead(struct db *db);
 bool db_pgsql_keeps_prepared(const struct db_options *o);

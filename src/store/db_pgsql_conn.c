@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 #include "base/str.h"
 #include "store/db_pgsql.h"
 
-#define DB_PGSQL_CONNECT_MS 5000
-#define DB_PGSQL_PROBE_MS   2000
+#define DB_PGSQL_CONNECT_MS  5000
+#define DB_PGSQL_PROBE_MS    2000
+#define DB_PGSQL_FAREWELL_MS 1000
 
 struct db_pgsql_conn *
 db_pgsql_conn(struct db *db)
@@ -92,12 +94,39 @@ db_pgsql_exec(struct db_pgsql_conn *c, const char *sql, struct err_info *info)
 	return e;
 }
 
+/* Whoever closes a connection may open another at once, and the server counts
+ * this one until its process has ended: wait for that, where it listens. */
+static void
+db_pgsql_finish(PGconn *handle, bool is_broken)
+{
+	int64_t deadline = clock_mono_ms() + DB_PGSQL_FAREWELL_MS;
+	int fd = is_broken || PQtransactionStatus(handle) != PQTRANS_IDLE
+	    ? -1
+	    : fcntl(PQsocket(handle), F_DUPFD_CLOEXEC, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t left;
+	char rest[256];
+	int n;
+
+	PQfinish(handle);
+	if (fd < 0)
+		return;
+	while ((left = deadline - clock_mono_ms()) > 0) {
+		n = poll(&p, 1, (int)left);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || read(fd, rest, sizeof(rest)) <= 0)
+			break;
+	}
+	close(fd);
+}
+
 void
 db_pgsql_close(struct db *db)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 
-	PQfinish(c->handle);
+	db_pgsql_finish(c->handle, db->is_broken);
 	free(c->tenant);
 	free(c->sent);
 	free(c);
@@ -188,6 +217,41 @@ db_pgsql_open(
 	PQsetNoticeProcessor(c->handle, db_pgsql_quiet, NULL);
 	*out = &c->base;
 	return ERR_OK;
+}
+
+/* Two users of one database share its connections, so the name leaves them
+ * out. */
+char *
+db_pgsql_identify(const char *target)
+{
+	static const char *const keys[] = {
+	    "host", "hostaddr", "port", "dbname"};
+	const char *values[ARRAY_LEN(keys)] = {"", "", "", ""};
+	const char *user = "";
+	PQconninfoOption *parsed = PQconninfoParse(target, NULL);
+
+	if (parsed == NULL)
+		return NULL;
+	for (const PQconninfoOption *o = parsed; o->keyword != NULL; o++) {
+		if (o->val == NULL)
+			continue;
+		if (str_eq(o->keyword, "user"))
+			user = o->val;
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+			if (str_eq(o->keyword, keys[i]))
+				values[i] = o->val;
+	}
+	/* A database that has no name has its user's. */
+	char *name = mem_printf("%s\n%s\n%s\n%s", values[0], values[1],
+	    values[2], *values[3] != '\0' ? values[3] : user);
+	PQconninfoFree(parsed);
+	return name;
+}
+
+int64_t
+db_pgsql_server_pid(struct db *db)
+{
+	return PQbackendPID(db_pgsql_conn(db)->handle);
 }
 
 bool

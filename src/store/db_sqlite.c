@@ -156,6 +156,8 @@ db_sqlite_start(
 	enum err e = db_sqlite_wal(c, o->timeout_ms, info);
 	if (e == ERR_OK)
 		e = db_sqlite_exec(c, pragmas, info);
+	if (e == ERR_OK && o->is_reader)
+		e = db_sqlite_exec(c, "PRAGMA query_only=ON", info);
 	if (e == ERR_OK && stat(o->target, &st) == 0) {
 		c->device = st.st_dev;
 		c->inode = st.st_ino;

@@ -19,7 +19,6 @@
 #include "base/str.h"
 #include "settings/settings.h"
 #include "store/fit.h"
-#include "store/gate.h"
 #include "store/pool.h"
 #include "store/store_tx.h"
 
@@ -35,10 +34,6 @@ struct store {
 	const struct settings *settings;
 	struct store_target target;
 	struct pool *pool;
-	/* One writer at a time in this process when the driver says so: a
-	 * queue is fairer than SQLite's busy handler. */
-	struct gate writer;
-	struct fit fit;
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
 	atomic_bool is_down; /* as last seen, to tell once */
@@ -151,7 +146,7 @@ store_check_server(struct store *s, struct err_info *info)
 }
 
 /* A store that was opened while the database was away looks at the schema
- * when it is back. */
+ * when it is back. These connections are none of the pool's, but count. */
 static enum err
 store_check(struct store *s, struct err_info *info)
 {
@@ -159,11 +154,15 @@ store_check(struct store *s, struct err_info *info)
 		return ERR_OK;
 	if (fit_is_refused(&s->fit, info))
 		return ERR_SCHEMA;
-	enum err e = fit_look(&s->fit, s->settings, info);
+	enum err e = pool_reserve(s->pool, info);
+	if (e != ERR_OK)
+		return e;
+	e = fit_look(&s->fit, s->settings, info);
 	if (e == ERR_OK)
 		e = store_check_server(s, info);
 	if (e == ERR_OK)
 		atomic_store(&s->is_checked, true);
+	pool_unreserve(s->pool);
 	return e;
 }
 
@@ -180,16 +179,19 @@ store_open(
 		free(s);
 		return e;
 	}
-	gate_init(&s->writer, 1);
 	fit_init(&s->fit);
 	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
 	    .db = {.target = s->target.target,
 		.timeout_ms = settings->db_timeout * 1000,
 		.can_prepare = &s->can_prepare},
+	    .folder = settings->data_dir,
 	    .size = settings->db_pool_size,
 	    .overflow = settings->db_pool_max_overflow,
-	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000)});
+	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000),
+	    .recycle_ms = settings->db_pool_recycle * 1000});
 	e = store_check(s, info);
+	if (e == ERR_BUSY) /* it looks again at its first transaction */
+		e = ERR_DOWN;
 	if (e != ERR_OK && e != ERR_DOWN) {
 		store_close(&s);
 		return e;
@@ -207,7 +209,6 @@ store_close(struct store **store)
 	if (s == NULL)
 		return;
 	pool_free(&s->pool);
-	gate_release(&s->writer);
 	fit_release(&s->fit);
 	free(s->target.target);
 	free(s);
@@ -218,6 +219,12 @@ const char *
 store_kind(const struct store *store)
 {
 	return store->target.driver->name;
+}
+
+struct pool *
+store_pool(struct store *store)
+{
+	return store->pool;
 }
 
 static void
@@ -257,7 +264,7 @@ store_tx_run(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 {
 	struct db *db = NULL;
 
-	enum err e = pool_get(store->pool, &db, info);
+	enum err e = pool_get(store->pool, kind == DB_WRITE, &db, info);
 	if (e != ERR_OK)
 		return e;
 	db->info = (struct err_info){0};
@@ -274,34 +281,13 @@ store_tx_run(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 }
 
 static enum err
-store_tx_once(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
-    bool *is_lost, struct err_info *info)
-{
-	bool is_serial =
-	    kind == DB_WRITE && store->target.driver->is_single_writer;
-
-	*is_lost = false;
-	/* In line before a connection is taken: those who wait to write must
-	 * not keep the readers from theirs. */
-	if (is_serial &&
-	    !gate_enter(&store->writer, store->settings->db_timeout * 1000))
-		return err_set(
-		    info, ERR_BUSY, "", "the database is being written to");
-	enum err e = store_tx_run(store, kind, fn, arg, is_lost, info);
-	if (is_serial)
-		gate_leave(&store->writer);
-	return e;
-}
-
-static enum err
 store_tx_tries(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     struct err_info *info)
 {
 	for (int try = 0;;) {
-		bool is_lost;
+		bool is_lost = false;
 		*info = (struct err_info){0};
-		enum err e =
-		    store_tx_once(store, kind, fn, arg, &is_lost, info);
+		enum err e = store_tx_run(store, kind, fn, arg, &is_lost, info);
 		if ((e != ERR_RETRY && !is_lost) || ++try == STORE_TX_TRIES)
 			return e == ERR_RETRY ? ERR_BUSY : e;
 		store_tx_pause(try);

@@ -46,6 +46,20 @@ const char *store_kind(const struct store *store);
 enum err store_ping(struct store *store) MUST_CHECK;
 
 /* ---- schema (schema.h tells more); only the migrate command and quickstart
+/* Connections: what the server has (all 0 for SQLite), and what this host's
+ * processes have of the budget they share. */
+struct store_limits {
+	int64_t max, reserved;	/* for superusers and the like */
+	int64_t role, database; /* limits of these two, -1 = none */
+	int64_t connected;	/* now, whoever they are */
+	bool is_pooled;		/* a pooler stands in between */
+	bool is_shared;		/* false: each process by itself */
+	int64_t open, waiting, processes;
+};
+enum err store_limits(struct store *store, struct store_limits *out,
+    struct err_info *info) MUST_CHECK;
+
+/* ---- schema (store_migrate.c); only the migrate command and quickstart
  * write schema ---- */
 struct store_schema {
 	int64_t have; /* version in the database, 0 = empty */

@@ -28,6 +28,8 @@ enum err store_tx(struct store *store, enum db_tx kind, store_tx_fn fn,
 /* A transaction saw the schema at this version: ERR_SCHEMA when that is not
  * the one we looked at and this program does not fit it. */
 enum err store_noticed(struct store *store, int64_t version) MUST_CHECK;
+/* The store's. */
+struct pool *store_pool(struct store *store);
 
 /* ["id", ...], or [["id", epoch], ...] with epochs, on the arena. */
 const char *store_id_list(

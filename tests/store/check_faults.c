@@ -99,6 +99,74 @@ START_TEST(test_pool_exhausted)
 }
 END_TEST
 
+static enum err
+fault_write(struct db *db, void *arg UNUSED)
+{
+	return DB_RUN(
+	    db, STMT_RUNNER_GONE, kit.arena, NULL, DB_TEXT("whoever"));
+}
+
+/* What was asked for reading does not write, on either database. */
+START_TEST(test_readers_only_read)
+{
+	ck_assert_int_eq(
+	    store_tx(kit.store, DB_WRITE, fault_write, NULL, NULL), ERR_OK);
+	ck_assert_int_ne(
+	    store_tx(kit.store, DB_READ, fault_write, NULL, NULL), ERR_OK);
+	ck_assert_int_eq(
+	    store_tx(kit.store, DB_WRITE, fault_write, NULL, NULL), ERR_OK);
+}
+END_TEST
+
+static enum err
+fault_write_inside(struct db *db UNUSED, void *arg)
+{
+	*(enum err *)arg =
+	    store_tx(kit.store, DB_WRITE, fault_write, NULL, NULL);
+	return ERR_OK;
+}
+
+/* The only reader is busy; what writes has a connection of its own where
+ * there is one writer. */
+START_TEST(test_writer_beside_reader)
+{
+	struct err_info info = {0};
+	enum err inner = ERR_OK;
+
+	setenv("ARAGORA_DB_POOL_SIZE", "1", 1);
+	setenv("ARAGORA_DB_POOL_MAX_OVERFLOW", "0", 1);
+	setenv("ARAGORA_DB_POOL_TIMEOUT", "0.02", 1);
+	ck_assert_int_eq(kit_reopen(&info), ERR_OK);
+	ck_assert_int_eq(
+	    store_tx(kit.store, DB_READ, fault_write_inside, &inner, NULL),
+	    ERR_OK);
+	ck_assert_int_eq(inner, kit.pg_url != NULL ? ERR_BUSY : ERR_OK);
+}
+END_TEST
+
+START_TEST(test_limits)
+{
+	struct store_limits l;
+	struct err_info info = {0};
+
+	ck_assert_int_eq(store_limits(kit.store, &l, &info), ERR_OK);
+	ck_assert_int_eq(l.processes, 1);
+	ck_assert_int_eq(l.waiting, 0);
+	ck_assert_int_eq(l.open, 1); /* the one that asked, idle now */
+	ck_assert_int_eq(l.is_shared, kit.pg_url != NULL);
+	if (kit.pg_url == NULL) {
+		ck_assert_int_eq(l.max, 0);
+		ck_assert(!l.is_pooled);
+		return;
+	}
+	ck_assert_int_gt(l.max, l.reserved);
+	ck_assert_int_ge(l.connected, 1);
+	ck_assert_int_eq(l.role, -1);
+	ck_assert_int_eq(l.database, -1);
+	ck_assert_int_eq(l.is_pooled, getenv("STORE_TEST_POOLED") != NULL);
+}
+END_TEST
+
 /* Somebody else writes and does not end: a bounded wait, and reads go on. */
 START_TEST(test_write_lock_busy)
 {
@@ -374,6 +442,9 @@ add_faults(TCase *t)
 	tcase_add_test(t, test_retry);
 	tcase_add_test(t, test_failed_statement);
 	tcase_add_test(t, test_pool_exhausted);
+	tcase_add_test(t, test_readers_only_read);
+	tcase_add_test(t, test_writer_beside_reader);
+	tcase_add_test(t, test_limits);
 	tcase_add_test(t, test_write_lock_busy);
 	tcase_add_test(t, test_outage);
 	tcase_add_test(t, test_open_in_outage);
