@@ -34,6 +34,7 @@ struct store {
 	const struct settings *settings;
 	struct store_target target;
 	struct pool *pool;
+	struct fit fit;
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
 	atomic_bool is_down; /* as last seen, to tell once */

@@ -45,7 +45,6 @@ const char *store_kind(const struct store *store);
  * verb until this program fits again. */
 enum err store_ping(struct store *store) MUST_CHECK;
 
-/* ---- schema (schema.h tells more); only the migrate command and quickstart
 /* Connections: what the server has (all 0 for SQLite), and what this host's
  * processes have of the budget they share. */
 struct store_limits {
@@ -59,7 +58,7 @@ struct store_limits {
 enum err store_limits(struct store *store, struct store_limits *out,
     struct err_info *info) MUST_CHECK;
 
-/* ---- schema (store_migrate.c); only the migrate command and quickstart
+/* ---- schema (schema.h tells more); only the migrate command and quickstart
  * write schema ---- */
 struct store_schema {
 	int64_t have; /* version in the database, 0 = empty */
