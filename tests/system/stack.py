@@ -127,8 +127,7 @@ class Stack:
                 self.start_redis()
             if stub:
                 self.start_stub()
-            subprocess.run([self.program("aragora"), "migrate"], env=self.env,
-                           check=True, stdout=subprocess.DEVNULL)
+            self.migrate()
             self.start_bridge()
             self.start_workers()
             self.start_nginx()
@@ -154,6 +153,10 @@ class Stack:
         return p
 
     # ---- parts ----
+
+    def migrate(self):
+        subprocess.run([self.program("aragora"), "migrate"], env=self.env,
+                       check=True, stdout=subprocess.DEVNULL)
 
     def start_redis(self):
         self.spawn("redis", shutil.which("redis-server"), "--port", "0",
