@@ -76,6 +76,23 @@ doctor_runners(struct store *store, const struct settings *s, bool *failed)
 	arena_free(&a);
 }
 
+/* The Scaling Guide recommends both; they exclude each other. */
+static void
+doctor_wal_level(struct store *store, const struct settings *s, bool *failed)
+{
+	struct arena *a = arena_new(0);
+	const char *level;
+
+	if (!str_is_empty(s->database_replica_url) &&
+	    store_wal_level(store, a, &level) == ERR_OK &&
+	    str_eq(level, "minimal"))
+		doctor_say(failed, DOCTOR_FAIL,
+		    "a replica is configured, but the database has wal_level = "
+		    "minimal and can have none: see "
+		    "conf/postgresql/README.md");
+	arena_free(&a);
+}
+
 static void
 doctor_database(const struct settings *s, bool *failed)
 {
@@ -98,6 +115,7 @@ doctor_database(const struct settings *s, bool *failed)
 	}
 	if (store_open(&store, s, &info) != ERR_OK) {
 		doctor_say(failed, DOCTOR_FAIL, "database: %s", info.text);
+		store_close(&store);
 		return;
 	}
 	doctor_say(failed, DOCTOR_OK, "database %s, schema %lld",
@@ -111,6 +129,7 @@ doctor_database(const struct settings *s, bool *failed)
 		    (long long)s->workers,
 		    (long long)((s->db_pool_size + s->db_pool_max_overflow) *
 			(s->workers + 2)));
+	doctor_wal_level(store, s, failed);
 	doctor_runners(store, s, failed);
 	store_close(&store);
 }

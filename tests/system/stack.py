@@ -87,10 +87,27 @@ class Postgres:
 
     def database(self):
         """URL of a new, empty database."""
+        return self.url(self.create(self.name()))
+
+    def name(self):
+        """Of a database that does not exist."""
         self.count += 1
-        name = f"test{self.count}"
+        return f"test{self.count}"
+
+    def create(self, name):
         self.run("createdb", "-h", self.dir, "-U", "aragora", name)
-        return f"postgresql://aragora@/{name}?host={self.dir}"
+        return name
+
+    def url(self, name, user="aragora"):
+        return f"postgresql://{user}@/{name}?host={self.dir}"
+
+    def sql(self, text, database="postgres"):
+        self.run("psql", "-qX", "-v", "ON_ERROR_STOP=1", "-h", self.dir,
+                 "-U", "aragora", "-d", database, "-c", text)
+
+    def restart(self, mode="immediate"):
+        self.run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-l",
+                 os.path.join(self.dir, "log"), "restart")
 
     def close(self):
         with contextlib.suppress(subprocess.CalledProcessError):
@@ -100,7 +117,9 @@ class Postgres:
 
 class Stack:
     def __init__(self, database_url=None, redis=False, protocol="fcgi",
-                 stub=False, runners=1, expected_errors=(), **env):
+                 stub=False, runners=1, expected_errors=(), is_broken=False,
+                 **env):
+        """is_broken: the database is not there, or not as it should be."""
         self.dir = tempfile.mkdtemp(prefix="aragora-")
         self.data = os.path.join(self.dir, "data")
         self.run_dir = os.path.join(self.dir, "run")
@@ -127,10 +146,12 @@ class Stack:
                 self.start_redis()
             if stub:
                 self.start_stub()
-            self.migrate()
+            if not is_broken:
+                self.migrate()
             self.start_bridge()
             self.start_workers()
-            self.start_nginx()
+            self.start_nginx(self.is_answering if is_broken
+                             else self.is_healthy)
             for _ in range(runners):
                 self.start_runner()
         except BaseException:
@@ -203,7 +224,7 @@ class Stack:
         with open(pids, encoding="ascii") as f:
             self.worker_pids = [int(x) for x in f.read().split()]
 
-    def start_nginx(self):
+    def start_nginx(self, is_up=None):
         """conf/nginx/serve.conf.in as `aragora serve` fills it in."""
         with open(os.path.join(SOURCE, "conf/nginx/serve.conf.in"),
                   encoding="ascii") as f:
@@ -226,7 +247,13 @@ class Stack:
             f.write(conf)
         self.spawn("nginx", shutil.which("nginx") or "/usr/sbin/nginx", "-p",
                    self.run_dir, "-c", path)
-        wait_for("API", self.is_healthy)
+        wait_for("API", is_up or self.is_healthy)
+
+    def is_answering(self):
+        """Workers behind nginx, with a database or without."""
+        with contextlib.suppress(httpx.HTTPError):
+            return self.get("/healthz", check=False).status_code == 200
+        return False
 
     def is_healthy(self):
         with contextlib.suppress(httpx.HTTPError):
