@@ -456,6 +456,7 @@ db_pgsql_describe(struct db *db, enum stmt id, int *params, int *columns,
 
 const struct db_driver db_pgsql = {
     .name = "postgresql",
+    .prefers_sets = true,
     .open = db_pgsql_open,
     .close = db_pgsql_close,
     .is_dead = db_pgsql_is_dead,
