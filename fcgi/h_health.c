@@ -59,7 +59,7 @@ health_status(const struct app *app, const struct probe_state *state)
 {
 	if (!health_is_serving(state))
 		return "unhealthy";
-	if (atomic_load(&app->is_draining) ||
+	if (atomic_load(&app->is_draining) || state->is_full ||
 	    (state->redis != ERR_OK && state->redis != ERR_UNSUPPORTED))
 		return "degraded";
 	return "healthy";
@@ -92,6 +92,9 @@ health_members(
 	    w, "websocket_connections", metric_read(METRIC_WS_CONNECTIONS));
 	json_w_str(w, "database",
 	    health_is_serving(state) ? "connected" : "disconnected");
+	if (state->is_full || !health_is_serving(state))
+		json_w_str(w, "database_reason",
+		    err_text(state->is_full ? ERR_FULL : state->database));
 	json_w_str(w, "redis", health_redis(state));
 	health_schema(w, state);
 	json_w_time(w, "timestamp", req->now_us);
@@ -129,7 +132,10 @@ health_detailed(struct req *req, struct res *res)
 	struct json_w *w = res_json(res);
 	health_members(w, req, &state);
 	json_w_begin(w, "checks");
-	health_check(w, "database", is_serving ? "healthy" : "unhealthy",
+	health_check(w, "database",
+	    !is_serving		? "unhealthy"
+		: state.is_full ? "degraded"
+				: "healthy",
 	    state.database_ms);
 	health_check(w, "redis",
 	    state.redis == ERR_OK ? "healthy" : health_redis(&state),

@@ -60,5 +60,6 @@ struct http_error {
 	const char *code;  /* of the envelope */
 	bool is_shown;	   /* the err_info text may be shown */
 	int retry_after_s; /* 0 = no Retry-After */
+	const char *text;  /* instead of what is not shown; NULL = status */
 };
 const struct http_error *http_error(enum err e);

@@ -51,8 +51,11 @@ main_help(void)
 	     "them.\n"
 	     "SIGTERM, SIGINT and SIGUSR1 finish the requests in flight and "
 	     "end it.\n"
+	     "While the database is away or of another version it answers "
+	     "503\n"
+	     "and looks again.\n"
 	     "Exit status: 0 after that, 64 usage, 71 no socket, 78 bad\n"
-	     "settings or a database of another version.");
+	     "settings.");
 }
 
 /* Exits for --help, --version and mistakes. */
@@ -141,9 +144,10 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	e = store_open(&app->store, app->settings, info);
 	if (e == ERR_DOWN)
 		log_warning("start.store", "error=\"%s\"", info->text);
+	else if (e == ERR_SCHEMA)
+		log_error("start.store", "error=\"%s\"", info->text);
 	else if (e != ERR_OK)
-		return main_fail("start.store", info,
-		    e == ERR_SCHEMA ? EX_CONFIG : EX_UNAVAILABLE);
+		return main_fail("start.store", info, EX_UNAVAILABLE);
 	if (bus_open(&app->bus, app->settings, info) != ERR_OK)
 		return main_fail("start.bus", info, EX_UNAVAILABLE);
 	app->router = router_new();

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "bus/bus.h"
+#include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
 
@@ -27,6 +28,9 @@ struct probe {
 	pthread_cond_t changed; /* state.is_done or is_stopping */
 	bool is_stopping;
 	struct probe_state state;
+	/* Its thread's own: */
+	bool is_full;
+	int64_t full_count;
 };
 
 static double
@@ -47,6 +51,19 @@ probe_count_runners(struct probe *p, struct arena *a)
 	return (int64_t)n;
 }
 
+/* Whoever on this host finds no room counts it; then it is looked for with a
+ * write until there is some. */
+static bool
+probe_is_full(struct probe *p)
+{
+	int64_t count = metric_read(METRIC_DB_FULL);
+
+	if (count != p->full_count || p->is_full)
+		p->is_full = store_ping_write(p->store) == ERR_FULL;
+	p->full_count = metric_read(METRIC_DB_FULL);
+	return p->is_full;
+}
+
 static void
 probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 {
@@ -62,6 +79,7 @@ probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 		if (e != ERR_OK)
 			log_debug("probe.counts", "error=%s", err_text(e));
 		out->runners = probe_count_runners(p, a);
+		out->is_full = probe_is_full(p);
 	}
 	start_us = clock_mono_us();
 	out->redis = bus_ping_redis(p->bus);

@@ -164,7 +164,9 @@ res_err_code(
 		snprintf(text, sizeof(text), "%s", info->text);
 	else
 		snprintf(text, sizeof(text), "%s",
-		    h->is_shown ? err_text(e) : http_status_text(h->status));
+		    h->text != NULL   ? h->text
+			: h->is_shown ? err_text(e)
+				      : http_status_text(h->status));
 	struct json_w *w = res_envelope(res, code, text, h->retry_after_s);
 	if (has_field) {
 		struct res_field field = {info->field, info->text};

@@ -168,13 +168,14 @@ main(int argc, char **argv)
 	if (metrics_open(settings, &info) != ERR_OK)
 		log_warning("ws.metrics_off", "error=\"%s\"", info.text);
 	enum err e = store_open(&store, settings, &info);
-	if (e != ERR_OK && e != ERR_DOWN) {
-		status = ws_fail(
-		    e == ERR_SCHEMA ? EX_CONFIG : EX_UNAVAILABLE, &info);
+	if (store == NULL) {
+		status = ws_fail(EX_UNAVAILABLE, &info);
 		goto out;
 	}
 	if (e == ERR_DOWN)
 		log_warning("ws.store_down", "error=\"%s\"", info.text);
+	if (e == ERR_SCHEMA)
+		log_error("ws.store_schema", "error=\"%s\"", info.text);
 	status = ws_run(settings, store, listen_fd, signal_fd);
 out:
 	store_close(&store);

@@ -178,6 +178,23 @@ doctor_pool(struct store *store, const struct settings *s, bool *failed)
 	    doctor_hosts(store, s), failed);
 }
 
+/* The Scaling Guide recommends both; they exclude each other. */
+static void
+doctor_wal_level(struct store *store, const struct settings *s, bool *failed)
+{
+	struct arena *a = arena_new(0);
+	const char *level;
+
+	if (!str_is_empty(s->database_replica_url) &&
+	    store_wal_level(store, a, &level) == ERR_OK &&
+	    str_eq(level, "minimal"))
+		doctor_say(failed, DOCTOR_FAIL,
+		    "a replica is configured, but the database has wal_level = "
+		    "minimal and can have none: see "
+		    "conf/postgresql/README.md");
+	arena_free(&a);
+}
+
 static void
 doctor_database(const struct settings *s, bool *failed)
 {
@@ -202,12 +219,14 @@ doctor_database(const struct settings *s, bool *failed)
 	}
 	if (store_open(&store, s, &info) != ERR_OK) {
 		doctor_say(failed, DOCTOR_FAIL, "database: %s", info.text);
+		store_close(&store);
 		return;
 	}
 	doctor_say(failed, DOCTOR_OK, "database %s, schema %lld",
 	    store_kind(store), (long long)schema.have);
 	if (str_eq(store_kind(store), "postgresql"))
 		doctor_pool(store, s, failed);
+	doctor_wal_level(store, s, failed);
 	doctor_runners(store, s, failed);
 	store_close(&store);
 }

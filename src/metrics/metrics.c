@@ -127,7 +127,8 @@ metrics_open_locked(const char *path, struct stat *st)
 static struct metrics_file *
 metrics_map(int fd, bool is_new)
 {
-	if (is_new && ftruncate(fd, sizeof(struct metrics_file)) != 0)
+	/* Room on the disk for all of it: a page without is SIGBUS later. */
+	if (posix_fallocate(fd, 0, sizeof(struct metrics_file)) != 0)
 		return NULL;
 	struct metrics_file *f =
 	    mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

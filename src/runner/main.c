@@ -157,10 +157,14 @@ main(int argc, char **argv)
 	enum err e = store_open(&o.store, settings, &info);
 	if (o.store == NULL) {
 		log_error("store.open", "%s", info.text);
-		return e == ERR_SCHEMA ? EX_CONFIG : EX_UNAVAILABLE;
+		return EX_UNAVAILABLE;
 	}
-	if (e != ERR_OK)
+	if (e == ERR_SCHEMA)
+		log_error("store.schema", "%s", info.text);
+	else if (e != ERR_OK)
 		log_warning("store.down", "%s", info.text);
+	if (e == ERR_SCHEMA && (o.is_once || o.only_id != NULL))
+		return EX_CONFIG; /* nobody waits for these */
 	if (bus_open(&o.bus, settings, &info) != ERR_OK ||
 	    loop_new(&m.loop) != ERR_OK) {
 		log_error("runner.start", "%s", info.text);

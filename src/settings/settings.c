@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -417,6 +418,8 @@ settings_start(const char *program)
 		exit(EX_CONFIG);
 	}
 	buf_release(&errors);
+	/* A limit on file sizes is an error to report, not to die of. */
+	signal(SIGXFSZ, SIG_IGN);
 	log_init(program,
 	    str_eq(s->log_level, "DEBUG")	? LOG_DEBUG
 		: str_eq(s->log_level, "INFO")	? LOG_INFO

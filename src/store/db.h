@@ -72,6 +72,8 @@ struct db_options {
 struct db_driver {
 	const char *name;
 	bool is_single_writer;
+	/* One statement over a list of rows is cheaper than many of one row. */
+	bool prefers_sets;
 	/* All: ERR_DOWN when the connection is unusable from now on. */
 	/* ERR_NOT_FOUND: no such file. ERR_INVALID: target is malformed. */
 	enum err (*open)(

@@ -490,6 +490,7 @@ db_pgsql_describe(struct db *db, enum stmt id, int *params, int *columns,
 
 const struct db_driver db_pgsql = {
     .name = "postgresql",
+    .prefers_sets = true,
     .open = db_pgsql_open,
     .close = db_pgsql_close,
     .identify = db_pgsql_identify,

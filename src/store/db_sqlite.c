@@ -63,7 +63,8 @@ db_sqlite_error(struct db_sqlite_conn *c, struct err_info *info)
 		e = ERR_FULL;
 		break;
 	case SQLITE_IOERR:
-		e = code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC
+		e = code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC ||
+			code == SQLITE_IOERR_SHMSIZE
 		    ? ERR_FULL
 		    : ERR_DOWN;
 		break;

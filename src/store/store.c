@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/fit.h"
 #include "store/pool.h"
@@ -26,6 +27,7 @@
 #define STORE_TX_TRIES	     5
 #define STORE_BACKOFF_MIN_MS 10
 #define STORE_BACKOFF_MAX_MS 500
+#define STORE_FULL_QUIET_MS  60000
 
 /* JSON around one id of a list: quotes, brackets, commas, an epoch. */
 #define STORE_ID_LIST_EXTRA 64
@@ -37,7 +39,9 @@ struct store {
 	struct fit fit;
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
-	atomic_bool is_down; /* as last seen, to tell once */
+	/* As last seen, to tell once: */
+	atomic_int away;	 /* enum err: ERR_OK, ERR_DOWN or ERR_SCHEMA */
+	_Atomic int64_t full_ms; /* of the last write without room; 0 = none */
 };
 
 static enum err
@@ -193,11 +197,11 @@ store_open(
 	e = store_check(s, info);
 	if (e == ERR_BUSY) /* it looks again at its first transaction */
 		e = ERR_DOWN;
-	if (e != ERR_OK && e != ERR_DOWN) {
+	if (e != ERR_OK && e != ERR_DOWN && e != ERR_SCHEMA) {
 		store_close(&s);
 		return e;
 	}
-	atomic_store(&s->is_down, e == ERR_DOWN); /* the caller tells */
+	atomic_store(&s->away, (int)e); /* the caller tells */
 	*out = s;
 	return e;
 }
@@ -241,18 +245,47 @@ store_tx_pause(int try)
 	nanosleep(&ts, NULL);
 }
 
+/* A write that changes nothing finds room on a full disk, so one success does
+ * not end it: a while without refusals does. */
+static void
+store_note_full(struct store *store, enum db_tx kind, enum err e,
+    const struct err_info *info)
+{
+	int64_t now = clock_mono_ms();
+
+	if (e == ERR_FULL) {
+		metric_add(METRIC_DB_FULL, 1);
+		if (atomic_exchange(&store->full_ms, now) == 0)
+			log_error("store.full", "database=%s reason=\"%s\"",
+			    store_kind(store), info->text);
+	} else if (e == ERR_OK && kind == DB_WRITE) {
+		int64_t since = atomic_load(&store->full_ms);
+		if (since != 0 && now - since > STORE_FULL_QUIET_MS &&
+		    atomic_compare_exchange_strong(&store->full_ms, &since, 0))
+			log_info(
+			    "store.room", "database=%s", store_kind(store));
+	}
+}
+
 /* Verbs have no room for a reason, so it is logged here, once per outage. */
 static void
-store_note(struct store *store, enum err e, const struct err_info *info)
+store_note(struct store *store, enum db_tx kind, enum err e,
+    const struct err_info *info)
 {
-	bool is_down = e == ERR_DOWN || e == ERR_UNCERTAIN;
+	enum err away = e == ERR_UNCERTAIN ? ERR_DOWN : e;
 
+	store_note_full(store, kind, e, info);
 	if (e == ERR_BUSY) /* says nothing either way */
 		return;
-	if (is_down == atomic_exchange(&store->is_down, is_down))
+	if (away != ERR_DOWN && away != ERR_SCHEMA)
+		away = ERR_OK;
+	if ((int)away == atomic_exchange(&store->away, (int)away))
 		return;
-	if (is_down)
+	if (away == ERR_DOWN)
 		log_warning("store.away", "database=%s reason=\"%s\"",
+		    store_kind(store), info->text);
+	else if (away == ERR_SCHEMA)
+		log_error("store.schema", "database=%s reason=\"%s\"",
 		    store_kind(store), info->text);
 	else
 		log_info("store.back", "database=%s", store_kind(store));
@@ -310,7 +343,7 @@ store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 		e = store_tx_tries(store, kind, fn, arg, info);
 	if (e == ERR_INTERNAL) /* perhaps the schema is another one now */
 		atomic_store(&store->is_checked, false);
-	store_note(store, e, info);
+	store_note(store, kind, e, info);
 	return e;
 }
 

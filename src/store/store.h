@@ -11,11 +11,11 @@
  * Errors of every verb: ERR_BUSY (no connection within
  * ARAGORA_DB_POOL_TIMEOUT, or SQLite's lock not free in time), ERR_DOWN
  * (database unreachable), ERR_FULL (disk), ERR_UNCERTAIN (connection lost in
- * COMMIT, and asking again did not help), ERR_SCHEMA (the store was opened
- * while the database was away, and it came back with another schema),
- * ERR_INTERNAL (a bug: bad statement). Serialization failures and connections
- * lost before COMMIT are retried inside. Why a database is away is logged
- * once, as is that it is back.
+ * COMMIT, and asking again did not help), ERR_SCHEMA (it has another schema
+ * than this program serves, or came back with one), ERR_INTERNAL (a bug: bad
+ * statement). Serialization failures and connections lost before COMMIT are
+ * retried inside. Why a database is away or full is logged once, as is that it
+ * is back.
  */
 #pragma once
 
@@ -32,9 +32,10 @@ struct store;
 #define STORE_TENANT_DEFAULT "default"
 
 /* Opens the database that the settings name, checks the schema version.
- * ERR_SCHEMA: run `aragora migrate` (the text says which way). ERR_DENIED: in
- * production, a role that row level security does not hold. ERR_DOWN:
- * unreachable; the store is given all the same and every verb reconnects.
+ * ERR_DOWN (unreachable) and ERR_SCHEMA (run `aragora migrate`; the text says
+ * which way): the store is given all the same, every verb looks again and
+ * serves once it fits. After any other error there is none; ERR_DENIED: in
+ * production, a role that row level security does not hold.
  * settings are borrowed for the life of the store. */
 enum err store_open(struct store **out, const struct settings *settings,
     struct err_info *info) MUST_CHECK;
@@ -44,6 +45,12 @@ const char *store_kind(const struct store *store);
 /* One round trip. Notices when the schema has moved on: ERR_SCHEMA from every
  * verb until this program fits again. */
 enum err store_ping(struct store *store) MUST_CHECK;
+/* Is there room for a write? Writes a row and takes it back in one
+ * transaction; ERR_FULL when there is none. */
+enum err store_ping_write(struct store *store) MUST_CHECK;
+/* PostgreSQL's wal_level, "" on SQLite; on the arena. */
+enum err store_wal_level(
+    struct store *store, struct arena *a, const char **level) MUST_CHECK;
 
 /* Connections: what the server has (all 0 for SQLite), and what this host's
  * processes have of the budget they share. */

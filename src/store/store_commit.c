@@ -6,7 +6,7 @@
  * first event.
  */
 #include "base/clock.h"
-#include "store/store_tx.h"
+#include "store/store_commit.h"
 
 #define STORE_COMMIT_TRIES 3
 
@@ -30,36 +30,31 @@ store_commit_stamp(struct store_transition *t, int64_t now)
 	}
 }
 
+/* One that landed stays uncertain until the whole transaction has: a retry
+ * must ask again instead of writing. It has no step. */
 static enum err
-store_commit_rows(
-    struct db *db, struct arena *a, struct store_transition *t, int64_t first)
+store_commit_landed(struct db *db, struct arena *a, struct store_step *step)
 {
-	enum err e = ERR_OK;
+	struct store_transition *t = step->t;
 
-	for (size_t i = 0; e == ERR_OK && i < t->n_events; i++) {
-		t->events[i].seq = first + (int64_t)i;
-		e = store_event_put(
-		    db, a, t->tenant, t->debate_id, &t->events[i]);
-	}
-	for (size_t i = 0; e == ERR_OK && i < t->n_turns; i++) {
-		if (t->turn_event != NULL && t->turn_event[i] > 0)
-			t->turns[i].seq = t->events[t->turn_event[i] - 1].seq;
-		e = store_turn_put(
-		    db, a, t->tenant, t->debate_id, &t->turns[i]);
-	}
-	return e;
+	if (t->outcome != ERR_UNCERTAIN || t->n_events == 0)
+		return ERR_OK;
+	return store_event_landed(
+	    db, a, t->tenant, t->debate_id, &t->events[0], &step->is_landed);
 }
 
+/* ---- row by row, for a database that minds statements little ---- */
+
 static enum err
-store_commit_step(struct db *db, struct arena *a, struct store_transition *t,
-    struct db_result *step)
+store_commit_step(
+    struct db *db, struct arena *a, struct store_step *step, int64_t now)
 {
-	int64_t now = clock_wall_us();
+	const struct store_transition *t = step->t;
 	bool is_final = store_status_is_final(t->status);
 
-	store_commit_stamp(t, now);
-	return DB_QUEUE(db, STMT_DEBATE_STEP, a, step, DB_TEXT(t->tenant),
-	    DB_TEXT(t->debate_id), DB_INT(t->lease_epoch),
+	step->answer = ARENA_NEW(a, struct db_result);
+	return DB_QUEUE(db, STMT_DEBATE_STEP, a, step->answer,
+	    DB_TEXT(t->tenant), DB_TEXT(t->debate_id), DB_INT(t->lease_epoch),
 	    DB_INT((int64_t)t->n_events), DB_TEXT(store_status_name(t->status)),
 	    DB_TEXT(t->phase), DB_INT(t->round), DB_TEXT(t->result),
 	    DB_TEXT(t->error), DB_DOUBLE(t->confidence),
@@ -67,34 +62,68 @@ store_commit_step(struct db *db, struct arena *a, struct store_transition *t,
 	    DB_INT(is_final ? now : 0), DB_INT(t->is_release || is_final));
 }
 
-/* One that landed stays uncertain until the whole transaction has: a retry
- * must ask again instead of writing. It has no step. */
 static enum err
-store_commit_begin(struct db *db, struct arena *a, struct store_transition *t,
-    struct db_result *step)
+store_commit_steps(struct db *db, struct arena *a, struct store_step *steps,
+    size_t n, int64_t now)
 {
-	bool is_landed = false;
+	enum err e = ERR_OK;
 
-	if (t->outcome == ERR_UNCERTAIN && t->n_events > 0) {
-		enum err e = store_event_landed(
-		    db, a, t->tenant, t->debate_id, &t->events[0], &is_landed);
-		if (e != ERR_OK)
-			return e;
-	}
-	return is_landed ? ERR_OK : store_commit_step(db, a, t, step);
+	if (db->driver->prefers_sets)
+		return store_set_steps(db, a, steps, n, now);
+	for (size_t i = 0; e == ERR_OK && i < n; i++)
+		if (!steps[i].is_landed)
+			e = store_commit_step(db, a, &steps[i], now);
+	return e;
 }
 
 static enum err
-store_commit_end(struct db *db, struct arena *a, struct store_transition *t,
-    const struct db_result *step)
+store_commit_rows_of(
+    struct db *db, struct arena *a, const struct store_transition *t)
 {
-	if (step->columns == 0)
-		return ERR_OK;
-	t->outcome = step->rows > 0 ? ERR_OK : ERR_FENCED;
-	if (step->rows == 0)
-		return ERR_OK;
-	return store_commit_rows(
-	    db, a, t, db_int(step, 0, 0) - (int64_t)t->n_events + 1);
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < t->n_events; i++)
+		e = store_event_put(
+		    db, a, t->tenant, t->debate_id, &t->events[i]);
+	for (size_t i = 0; e == ERR_OK && i < t->n_turns; i++)
+		e = store_turn_put(
+		    db, a, t->tenant, t->debate_id, &t->turns[i]);
+	return e;
+}
+
+static enum err
+store_commit_rows(
+    struct db *db, struct arena *a, const struct store_step *steps, size_t n)
+{
+	enum err e = ERR_OK;
+
+	if (db->driver->prefers_sets)
+		return store_set_rows(db, a, steps, n);
+	for (size_t i = 0; e == ERR_OK && i < n; i++)
+		if (steps[i].is_written)
+			e = store_commit_rows_of(db, a, steps[i].t);
+	return e;
+}
+
+/* ---- a transaction ---- */
+
+/* A debate's later transitions have the later numbers: its last one is what
+ * the row says after the statement that this one was in. */
+static void
+store_commit_number(struct store_step *step)
+{
+	struct store_transition *t = step->t;
+	int64_t last = store_set_last_seq(step);
+
+	step->is_written = last >= 0;
+	t->outcome = step->is_written ? ERR_OK : ERR_FENCED;
+	if (!step->is_written)
+		return;
+	for (size_t i = 0; i < t->n_events; i++)
+		t->events[i].seq = last - (int64_t)(t->n_events - 1 - i);
+	for (size_t i = 0; t->turn_event != NULL && i < t->n_turns; i++)
+		if (t->turn_event[i] > 0)
+			t->turns[i].seq = t->events[t->turn_event[i] - 1].seq;
 }
 
 /* Two round trips however many they are: all steps, which take the rows'
@@ -103,16 +132,24 @@ static enum err
 store_commit_tx(struct db *db, void *arg)
 {
 	struct store_commit *c = arg;
-	struct db_result *steps = ARENA_ARRAY(c->a, c->n, struct db_result);
+	struct store_step *steps = ARENA_ARRAY(c->a, c->n, struct store_step);
+	int64_t now = clock_wall_us();
 	enum err e = ERR_OK;
 
-	for (size_t i = 0; e == ERR_OK && i < c->n; i++)
-		e = store_commit_begin(db, c->a, c->t[i], &steps[i]);
+	for (size_t i = 0; e == ERR_OK && i < c->n; i++) {
+		steps[i].t = c->t[i];
+		e = store_commit_landed(db, c->a, &steps[i]);
+		if (e == ERR_OK && !steps[i].is_landed)
+			store_commit_stamp(c->t[i], now);
+	}
+	if (e == ERR_OK)
+		e = store_commit_steps(db, c->a, steps, c->n, now);
 	if (e == ERR_OK)
 		e = db_sync(db);
 	for (size_t i = 0; e == ERR_OK && i < c->n; i++)
-		e = store_commit_end(db, c->a, c->t[i], &steps[i]);
-	return e;
+		if (!steps[i].is_landed)
+			store_commit_number(&steps[i]);
+	return e == ERR_OK ? store_commit_rows(db, c->a, steps, c->n) : e;
 }
 
 /* The outcomes that follow from the transaction's; returns its own, which is

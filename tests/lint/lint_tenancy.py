@@ -57,8 +57,7 @@ def check_tenant(report, name, params, sql, tables):
         report.find(PATH, f"{name}: $1 is no tenant")
     n = len(mentions(sql, tables))
     predicates = len(re.findall(r"\btenant = \$1\b", sql))
-    insert = re.match(r"INSERT INTO (\w+) \(tenant, .*?\) VALUES \(\$1, ",
-                      sql)
+    insert = re.match(r"INSERT INTO (\w+) \(tenant, .*?\) (VALUES \(|SELECT )\$1, ", sql)
     if n != predicates + bool(insert):
         report.find(PATH, f"{name}: {n} tables of tenants, "
                           f"{predicates + bool(insert)} times tenant = $1")

@@ -577,6 +577,93 @@ START_TEST(test_runners)
 }
 END_TEST
 
+/* ---- a group that meets itself ---- */
+
+#define GROUP_MAX 3
+
+static void
+group_fill(struct store_transition *t, const struct store_debate *d,
+    const char *tenant, struct store_event *event, struct store_turn *turn)
+{
+	static const size_t announced[] = {1};
+
+	*t = (struct store_transition){.tenant = tenant,
+	    .debate_id = d->id,
+	    .lease_epoch = d->lease_epoch,
+	    .events = event,
+	    .n_events = 1,
+	    .turns = turn,
+	    .n_turns = 1,
+	    .turn_event = announced,
+	    .status = STORE_RUNNING,
+	    .phase = "propose",
+	    .round = 1};
+	*event = (struct store_event){.type = "agent_message",
+	    .round = 1,
+	    .data = "{\"content\":\"\\\"\\u00e4\\n'$1\"}"};
+}
+
+/* One debate twice, the same turn in both, and another debate whose lease is
+ * gone: the order is kept, the turn is the later one, the other is fenced. */
+START_TEST(test_group_meets_itself)
+{
+	struct store_transition t[GROUP_MAX];
+	struct store_transition *group[GROUP_MAX] = {&t[0], &t[1], &t[2]};
+	struct store_event events[GROUP_MAX];
+	struct store_turn turns[GROUP_MAX], *rows;
+	size_t n;
+
+	kit_create("first", 1);
+	kit_create("second", 0);
+	struct store_debate first = kit_claim("r");
+	struct store_debate second = kit_claim("r");
+	for (int i = 0; i < GROUP_MAX; i++) {
+		turns[i] = (struct store_turn){.step_key = "1/propose/x/",
+		    .round = 1,
+		    .phase = "propose",
+		    .agent = "x",
+		    .role = "proposer",
+		    .state = i == 0 ? STORE_TURN_STARTED : STORE_TURN_DONE,
+		    .attempt = i + 1,
+		    .content = i == 0 ? NULL : "it's \"done\"\n\\ \xc3\xa4",
+		    .started_us = i + 5};
+		group_fill(&t[i], i < 2 ? &first : &second,
+		    STORE_TENANT_DEFAULT, &events[i], &turns[i]);
+	}
+	t[1].status = STORE_COMPLETED;
+	t[1].result = "{\"a\":1}";
+	t[1].confidence = 0.1;
+	t[2].lease_epoch++;
+	ck_assert_int_eq(store_commit(kit.store, group, GROUP_MAX), ERR_OK);
+	ck_assert_int_eq(t[0].outcome, ERR_OK);
+	ck_assert_int_eq(t[1].outcome, ERR_OK);
+	ck_assert_int_eq(t[2].outcome, ERR_FENCED);
+	ck_assert_int_eq(events[0].seq, 1);
+	ck_assert_int_eq(events[1].seq, 2);
+	kit_check_events(first.id, 2);
+	kit_check_events(second.id, 0);
+	struct store_debate got = kit_get(first.id);
+	ck_assert_int_eq(got.status, STORE_COMPLETED);
+	ck_assert_str_eq(got.result, "{\"a\":1}");
+	ck_assert_double_eq(got.confidence, 0.1);
+	ck_assert_int_eq(got.lease_until_us, 0);
+	ck_assert_int_gt(got.completed_us, 0);
+	ck_assert_int_eq(store_turn_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, first.id, &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_int_eq(rows[0].attempt, 2);
+	ck_assert_int_eq(rows[0].seq, 2);
+	ck_assert_int_eq(rows[0].started_us, 5); /* of the first time */
+	ck_assert_int_gt(rows[0].finished_us, 5);
+	ck_assert_str_eq(rows[0].content, turns[1].content);
+	ck_assert_ptr_null(rows[0].target);
+	/* What ended takes no more. */
+	ck_assert_int_eq(store_commit(kit.store, group, 1), ERR_OK);
+	ck_assert_int_eq(t[0].outcome, ERR_FENCED);
+}
+END_TEST
+
 void
 add_verbs(TCase *t)
 {
@@ -595,4 +682,5 @@ add_verbs(TCase *t)
 	tcase_add_test(t, test_cancel);
 	tcase_add_test(t, test_tokens);
 	tcase_add_test(t, test_runners);
+	tcase_add_test(t, test_group_meets_itself);
 }

@@ -87,10 +87,23 @@ class Postgres:
 
     def database(self):
         """URL of a new, empty database."""
+        return self.url(self.create(self.name()))
+
+    def name(self):
+        """Of a database that does not exist."""
         self.count += 1
-        name = f"test{self.count}"
+        return f"test{self.count}"
+
+    def create(self, name):
         self.run("createdb", "-h", self.dir, "-U", "aragora", name)
-        return f"postgresql://aragora@/{name}?host={self.dir}"
+        return name
+
+    def url(self, name, user="aragora"):
+        return f"postgresql://{user}@/{name}?host={self.dir}"
+
+    def restart(self, mode="immediate"):
+        self.run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-l",
+                 os.path.join(self.dir, "log"), "restart")
 
     def sql(self, text, database="postgres"):
         """As the superuser; the first cell as text."""
@@ -164,7 +177,10 @@ logfile = {self.dir}/log
 
 class Stack:
     def __init__(self, database_url=None, redis=False, protocol="fcgi",
-                 stub=False, runners=1, expected_errors=(), owner_url=None, **env):
+                 stub=False, runners=1, expected_errors=(), owner_url=None,
+                 migrate=True, is_broken=False, **env):
+        """owner_url: who migrates, if not the service. is_broken: the
+        database is not there, or not as it should be."""
         self.dir = tempfile.mkdtemp(prefix="aragora-")
         self.data = os.path.join(self.dir, "data")
         self.run_dir = os.path.join(self.dir, "run")
@@ -191,12 +207,12 @@ class Stack:
                 self.start_redis()
             if stub:
                 self.start_stub()
-            owner = {"ARAGORA_DATABASE_URL": owner_url} if owner_url else {}
-            subprocess.run([self.program("aragora"), "migrate"],
-                           env={**self.env, **owner}, check=True, stdout=subprocess.DEVNULL)
+            if migrate and not is_broken:
+                self.migrate(owner_url)
             self.start_bridge()
             self.start_workers()
-            self.start_nginx()
+            self.start_nginx(self.is_answering if is_broken
+                             else self.is_healthy)
             for _ in range(runners):
                 self.start_runner()
         except BaseException:
@@ -219,6 +235,12 @@ class Stack:
         return p
 
     # ---- parts ----
+
+    def migrate(self, owner_url=None):
+        owner = {"ARAGORA_DATABASE_URL": owner_url} if owner_url else {}
+        subprocess.run([self.program("aragora"), "migrate"],
+                       env={**self.env, **owner}, check=True,
+                       stdout=subprocess.DEVNULL)
 
     def start_redis(self):
         self.spawn("redis", shutil.which("redis-server"), "--port", "0",
@@ -265,7 +287,7 @@ class Stack:
         with open(pids, encoding="ascii") as f:
             self.worker_pids = [int(x) for x in f.read().split()]
 
-    def start_nginx(self):
+    def start_nginx(self, is_up=None):
         """conf/nginx/serve.conf.in as `aragora serve` fills it in."""
         with open(os.path.join(SOURCE, "conf/nginx/serve.conf.in"),
                   encoding="ascii") as f:
@@ -288,7 +310,13 @@ class Stack:
             f.write(conf)
         self.spawn("nginx", shutil.which("nginx") or "/usr/sbin/nginx", "-p",
                    self.run_dir, "-c", path)
-        wait_for("API", self.is_healthy)
+        wait_for("API", is_up or self.is_healthy)
+
+    def is_answering(self):
+        """Workers behind nginx, with a database or without."""
+        with contextlib.suppress(httpx.HTTPError):
+            return self.get("/healthz", check=False).status_code == 200
+        return False
 
     def is_healthy(self):
         with contextlib.suppress(httpx.HTTPError):
