@@ -100,7 +100,8 @@ class Postgres:
 
 class Stack:
     def __init__(self, database_url=None, redis=False, protocol="fcgi",
-                 stub=False, runners=1, expected_errors=(), **env):
+                 stub=False, runners=1, expected_errors=(), migrate=True,
+                 **env):
         self.dir = tempfile.mkdtemp(prefix="aragora-")
         self.data = os.path.join(self.dir, "data")
         self.run_dir = os.path.join(self.dir, "run")
@@ -127,8 +128,10 @@ class Stack:
                 self.start_redis()
             if stub:
                 self.start_stub()
-            subprocess.run([self.program("aragora"), "migrate"], env=self.env,
-                           check=True, stdout=subprocess.DEVNULL)
+            if migrate:
+                subprocess.run([self.program("aragora"), "migrate"],
+                               env=self.env, check=True,
+                               stdout=subprocess.DEVNULL)
             self.start_bridge()
             self.start_workers()
             self.start_nginx()
