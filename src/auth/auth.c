@@ -180,6 +180,22 @@ auth_verify(struct auth *a, struct arena *arena, const char *token,
 	return e == ERR_NOT_FOUND ? ERR_AUTH : e;
 }
 
+enum err
+auth_ready(struct auth *a, size_t *n_keys)
+{
+	struct jwk_set *set = NULL;
+
+	*n_keys = 0;
+	enum err e = jwks_get(a->keys, &set);
+	if (e == ERR_OK && !jwks_is_complete(a->keys) &&
+	    !jwks_renew(a->keys, &set))
+		e = jwks_is_complete(a->keys) ? ERR_OK : ERR_DOWN;
+	if (e == ERR_OK)
+		*n_keys = jwk_set_count(set);
+	jwk_set_unref(&set);
+	return e;
+}
+
 bool
 auth_knows_key(struct auth *a, uint64_t key_mark)
 {

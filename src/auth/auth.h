@@ -31,5 +31,8 @@ bool auth_takes(const struct auth *a, const char *token);
  * together. The claims live on the arena. */
 enum err auth_verify(struct auth *a, struct arena *arena, const char *token,
     int64_t now_us, struct jwt_claims *out, struct err_info *info) MUST_CHECK;
+/* How many keys there are, once they are there from everywhere they should
+ * come from; ERR_DOWN when that does not happen in time. */
+enum err auth_ready(struct auth *a, size_t *n_keys) MUST_CHECK;
 /* Is the key (claims.key_mark) still one of ours? Never waits. */
 bool auth_knows_key(struct auth *a, uint64_t key_mark);

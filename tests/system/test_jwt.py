@@ -247,6 +247,30 @@ def test_key_file(tmp_path):
                      **bearer(hs256(claims()))).status_code == 401
 
 
+def doctor(tmp_path, **settings):
+    env = {"PATH": os.environ["PATH"], "ARAGORA_DATA_DIR": str(tmp_path),
+           **settings}
+    return subprocess.run([Stack.program("aragora"), "doctor"], env=env,
+                          capture_output=True, text=True).stdout
+
+
+def test_doctor(tmp_path):
+    with issued(Key("one"), Key("two")) as issuer:
+        out = doctor(tmp_path, ARAGORA_SUPABASE_JWKS_URL=issuer.url,
+                     ARAGORA_SUPABASE_JWT_SECRET=SECRET)
+        assert "[ok]   users' tokens are accepted: 3 keys" in out, out
+        assert "[warn] users' tokens are accepted from any issuer" in out
+        issuer.status = 500
+        for more in ({}, {"ARAGORA_SUPABASE_JWT_SECRET": SECRET}):
+            out = doctor(tmp_path, ARAGORA_SUPABASE_JWKS_URL=issuer.url,
+                         ARAGORA_JWT_ISSUER="https://p.example", **more)
+            assert "[fail] users' tokens: the key set cannot be" in out, out
+            assert "issuer" not in out
+    assert "users' tokens" not in doctor(tmp_path)
+    out = doctor(tmp_path, ARAGORA_DB_BACKEND="supabase")
+    assert "[warn] database address: no address of Supabase's own" in out
+
+
 BAD_SETTINGS = {
     "short secret": ({"ARAGORA_SUPABASE_JWT_SECRET": "short"},
                      "ARAGORA_SUPABASE_JWT_SECRET is shorter than 32 bytes"),
