@@ -517,6 +517,14 @@ START_TEST(test_bad_keys)
 	    ERR_INVALID, "keys[0].n");
 	keys_of(
 	    one_key(kit_jwk(arena, ec, "", "")), ERR_INVALID, "keys[0].kid");
+	/* An even modulus has a factor that everybody knows. */
+	unsigned char even[256];
+	memset(even, 0xfe, sizeof(even));
+	keys_of(
+	    arena_printf(arena,
+		"{\"keys\":[{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"AQAB\"}]}",
+		kit_b64(arena, even, sizeof(even))),
+	    ERR_INVALID, "keys[0].n");
 	EVP_PKEY_free(small);
 }
 END_TEST
