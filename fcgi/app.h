@@ -16,6 +16,7 @@ struct bus;
 struct router;
 struct client_ip_list;
 struct probe;
+struct auth;
 
 struct app {
 	const struct settings *settings;
@@ -24,6 +25,7 @@ struct app {
 	struct router *router;
 	struct client_ip_list *trusted;
 	struct probe *probe;
+	struct auth *auth;   /* NULL = no keys are set */
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */
 	atomic_bool is_draining;

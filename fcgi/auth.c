@@ -3,12 +3,14 @@
 
 #include <string.h>
 
+#include "auth/auth.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "settings/settings.h"
 #include "store/store.h"
 
-#define AUTH_TOKEN_MAX 4096 /* a signed token is longer than a random one */
+#define AUTH_TOKEN_MAX JWT_MAX
 #define AUTH_SCHEME    "bearer "
 
 /* The credential that was sent: NULL = none, "" = not one of ours. */
@@ -38,6 +40,28 @@ auth_refuse(const char **code, struct err_info *info)
 	return err_set(info, ERR_AUTH, "", "the credential is not valid");
 }
 
+/* A user of the identity provider. Nothing of it is in the store. */
+static enum err
+auth_signed(struct req *req, const char *token, const char **code,
+    struct err_info *info)
+{
+	struct jwt_claims claims;
+
+	enum err e = auth_verify(
+	    req->app->auth, req->arena, token, req->now_us, &claims, info);
+	if (e == ERR_AUTH) {
+		*code = "INVALID_TOKEN";
+		log_debug("auth.refused", "trace_id=%s reason=\"%s\"",
+		    req->trace_id, info->text);
+	}
+	if (e != ERR_OK)
+		return e;
+	req->caller = (struct req_caller){.is_authenticated = true,
+	    .tenant = claims.tenant,
+	    .tier = "authenticated"};
+	return ERR_OK;
+}
+
 static enum err
 auth_lookup(struct req *req, const char *token, const char **code,
     struct err_info *info)
@@ -53,6 +77,8 @@ auth_lookup(struct req *req, const char *token, const char **code,
 		req->caller.tier = "authenticated";
 		return ERR_OK;
 	}
+	if (auth_takes(req->app->auth, token))
+		return auth_signed(req, token, code, info);
 	id_sha256(token, strlen(token), hash);
 	enum err e = store_token_find(req->app->store, req->arena, hash, &row);
 	if (e == ERR_NOT_FOUND)
@@ -102,7 +128,9 @@ auth_check(struct req *req, const char **code, struct err_info *info)
 		return auth_metrics(req, token, code, info);
 	if (token != NULL)
 		return auth_lookup(req, token, code, info);
-	if (rule == ROUTE_USER && (s->auth_required || *s->api_token != '\0'))
+	if (rule == ROUTE_USER &&
+	    (s->auth_required || *s->api_token != '\0' ||
+		req->app->auth != NULL))
 		return err_set(
 		    info, ERR_AUTH, "", "authentication is required");
 	return ERR_OK;

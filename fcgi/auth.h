@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Who calls, from `Authorization: Bearer` or `X-API-Key`: the static
- * ARAGORA_API_TOKEN or a token of the store. Secrets are compared in constant
- * time and looked up by their hash.
+ * ARAGORA_API_TOKEN, a token of the store or a signed token of a user. Secrets
+ * are compared in constant time and looked up by their hash.
  */
 #pragma once
 

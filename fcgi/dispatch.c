@@ -204,6 +204,20 @@ dispatch_no_route(struct req *req, struct res *res, enum err e)
 	    "the method is not allowed here");
 }
 
+/* RFC 6750 3: an error is named only where a credential was sent. The text is
+ * our own, without quotes. */
+static void
+dispatch_challenge(
+    struct buf *head, const char *code, const struct err_info *info)
+{
+	buf_puts(head, "WWW-Authenticate: Bearer");
+	if (str_eq(code, "INVALID_TOKEN"))
+		buf_printf(head,
+		    " error=\"invalid_token\", error_description=\"%s\"",
+		    info->text);
+	buf_puts(head, "\r\n");
+}
+
 static enum http_status
 dispatch_auth(struct req *req, struct res *res)
 {
@@ -215,7 +229,7 @@ dispatch_auth(struct req *req, struct res *res)
 		return HTTP_OK;
 	if (e != ERR_AUTH)
 		return res_err(res, e, &info);
-	buf_puts(res->head, "WWW-Authenticate: Bearer\r\n");
+	dispatch_challenge(res->head, code, &info);
 	return res_err_code(res, e, &info, code);
 }
 

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/listen.h"
@@ -100,7 +101,8 @@ main_parse(int argc, char **argv, struct main_options *out)
 static int
 main_fail(const char *event, const struct err_info *info, int status)
 {
-	log_error(event, "error=\"%s\"", info->text);
+	log_error(event, "error=\"%s%s%s\"", info->field,
+	    info->field[0] != '\0' ? " " : "", info->text);
 	return status;
 }
 
@@ -124,6 +126,7 @@ static void
 main_app_close(struct app *app)
 {
 	probe_stop(&app->probe);
+	auth_close(&app->auth);
 	bus_close(&app->bus);
 	store_close(&app->store);
 	router_free(&app->router);
@@ -139,6 +142,9 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	    app->settings->trusted_proxies, &app->trusted, info);
 	if (e != ERR_OK)
 		return main_fail("start.settings", info, EX_CONFIG);
+	e = auth_open(&app->auth, app->settings, info);
+	if (e != ERR_OK)
+		return main_fail("start.auth", info, EX_CONFIG);
 	if (metrics_open(app->settings, info) != ERR_OK)
 		log_warning("start.metrics", "error=\"%s\"", info->text);
 	e = store_open(&app->store, app->settings, info);

@@ -24,8 +24,8 @@ aragora_packages() {
 			shellcheck xz-utils spawn-fcgi postgresql pgbouncer \
 			redis-server python3 python3-pytest python3-httpx \
 			python3-websockets python3-psycopg2 python3-redis \
-			python3-selenium chromium chromium-driver procps \
-			strace
+			python3-cryptography python3-selenium chromium \
+			chromium-driver procps strace
 		;;
 	*)
 		echo "packages: unknown group '$1'" >&2

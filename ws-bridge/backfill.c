@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "auth/auth.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -16,6 +18,7 @@
 
 struct backfill {
 	struct store *store;
+	struct auth *auth;
 	void (*on_done)(void *arg);
 	void *arg;
 	pthread_t thread;
@@ -176,6 +179,24 @@ backfill_token(struct backfill *b, struct job *job)
 	return e;
 }
 
+/* A refusal is ERR_NOT_FOUND, as for a token of the store. */
+static enum err
+backfill_signed(struct backfill *b, struct job *job)
+{
+	struct jwt_claims claims;
+	struct err_info info = {0};
+
+	enum err e = auth_verify(
+	    b->auth, job->arena, job->token, clock_wall_us(), &claims, &info);
+	job->why = arena_strdup(job->arena, info.text);
+	if (e != ERR_OK)
+		return e == ERR_AUTH ? ERR_NOT_FOUND : e;
+	job->tenant = claims.tenant;
+	job->expires_us = claims.expires_us;
+	job->key_mark = claims.key_mark;
+	return ERR_OK;
+}
+
 static enum err
 backfill_run(struct backfill *b, struct job *job)
 {
@@ -190,6 +211,8 @@ backfill_run(struct backfill *b, struct job *job)
 		return backfill_loops(b, job);
 	case JOB_TOKEN:
 		return backfill_token(b, job);
+	case JOB_SIGNED:
+		return backfill_signed(b, job);
 	}
 	return ERR_INTERNAL;
 }
@@ -241,12 +264,13 @@ backfill_main(void *arg)
 }
 
 enum err
-backfill_open(struct backfill **out, struct store *store,
+backfill_open(struct backfill **out, struct store *store, struct auth *auth,
     void (*on_done)(void *arg), void *arg)
 {
 	struct backfill *b = mem_zalloc(sizeof(*b));
 
 	b->store = store;
+	b->auth = auth;
 	b->on_done = on_done;
 	b->arg = arg;
 	list_init(&b->queue);

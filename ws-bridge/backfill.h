@@ -16,6 +16,7 @@
 #include "ws-bridge/frame.h"
 #include "ws-bridge/topic.h"
 
+struct auth;
 struct store;
 struct backfill;
 
@@ -24,7 +25,8 @@ enum job_kind {
 	JOB_LOOKUP, /* debate_id, tenant -> debate, frame (sync) */
 	JOB_HEADS,  /* ids -> heads */
 	JOB_LOOPS,  /* tenant -> ids, frame (loop_list) */
-	JOB_TOKEN   /* hash -> tenant */
+	JOB_TOKEN,  /* hash -> tenant */
+	JOB_SIGNED  /* token -> tenant, expires_us, key_mark */
 };
 
 #define JOB_LOOPS_MAX 100 /* debates one loop_list names */
@@ -37,6 +39,7 @@ struct job {
 	const char *debate_id;
 	const char *tenant;
 	const char *hash;
+	const char *token;
 	int64_t since;
 	bool wants_frame;
 	const char **ids;
@@ -50,6 +53,9 @@ struct job {
 	int64_t last_seq;
 	int64_t created_us;
 	int64_t *heads;
+	int64_t expires_us;
+	uint64_t key_mark;
+	const char *why; /* a signed token was refused; may be shown */
 };
 
 /* Texts are copied; those the kind does not need are NULL. */
@@ -58,9 +64,9 @@ struct job *job_new(
 void job_free(struct job **job);
 
 /* on_done(arg) runs on the thread after each finished job: it wakes the
- * loop. store is borrowed. */
+ * loop. store and auth (may be NULL) are borrowed. */
 enum err backfill_open(struct backfill **out, struct store *store,
-    void (*on_done)(void *arg), void *arg) MUST_CHECK;
+    struct auth *auth, void (*on_done)(void *arg), void *arg) MUST_CHECK;
 /* Waits for the running job; the others are dropped. */
 void backfill_close(struct backfill **b);
 /* Takes the job. */

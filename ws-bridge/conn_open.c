@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -77,18 +78,35 @@ connection_open(struct connection *c, const char *tenant)
 	c->handshake = NULL;
 }
 
+/* Takes the job. */
+static void
+connection_ask(struct connection *c, struct job *job)
+{
+	job->owner = c;
+	c->token_job = job;
+	hub_check_token(c->server->hub, job);
+}
+
 static void
 connection_ask_token(struct connection *c, const char *hash)
 {
 	struct job *job = job_new(JOB_TOKEN, NULL, NULL);
 
 	job->hash = arena_strdup(job->arena, hash);
-	job->owner = c;
-	c->token_job = job;
-	hub_check_token(c->server->hub, job);
+	connection_ask(c, job);
 }
 
-/* A token is the static one or one of the store's; no token is anonymous. */
+static void
+connection_ask_signed(struct connection *c, const char *token)
+{
+	struct job *job = job_new(JOB_SIGNED, NULL, NULL);
+
+	job->token = arena_strdup(job->arena, token);
+	connection_ask(c, job);
+}
+
+/* A token is the static one, a user's signed one or one of the store's; no
+ * token is anonymous, where that is allowed. */
 static void
 connection_authenticate(struct connection *c)
 {
@@ -97,7 +115,8 @@ connection_authenticate(struct connection *c)
 	char hash[ID_HASH_SIZE];
 
 	if (token == NULL) {
-		if (s->auth_required || !str_is_empty(s->api_token))
+		if (s->auth_required || !str_is_empty(s->api_token) ||
+		    c->server->auth != NULL)
 			connection_refuse(c, 401, "AUTH_REQUIRED",
 			    "authentication is required");
 		else
@@ -109,33 +128,72 @@ connection_authenticate(struct connection *c)
 		connection_open(c, STORE_TENANT_DEFAULT);
 		return;
 	}
+	if (auth_takes(c->server->auth, token)) {
+		connection_set_state(c, CONN_AUTH);
+		connection_ask_signed(c, token);
+		return;
+	}
 	id_sha256(token, strlen(token), hash);
 	c->token_hash = mem_strdup(hash);
 	connection_set_state(c, CONN_AUTH);
 	connection_ask_token(c, hash);
 }
 
+bool
+connection_has_token(const struct connection *c)
+{
+	return c->token_hash != NULL || c->expires_ms != 0;
+}
+
+static void
+connection_revoke(struct connection *c, const char *why)
+{
+	struct notice n;
+
+	notice_begin(&n);
+	json_w_str(&n.w, "code", "auth_revoked");
+	json_w_str(&n.w, "message", why);
+	connection_send(c, notice_end(&n, EVENT_AUTH_REVOKED, NULL));
+	connection_close(c, CONN_CLOSE_REVOKED, why);
+}
+
+void
+connection_expire(struct connection *c)
+{
+	connection_revoke(c, "the token has expired");
+}
+
 void
 connection_recheck_token(struct connection *c)
 {
 	c->recheck_ms = clock_mono_ms() + CONN_RECHECK_MS;
-	if (c->token_job == NULL)
+	if (c->token_hash == NULL) {
+		/* The provider took the key back: what it signed is void. */
+		if (!auth_knows_key(c->server->auth, c->key_mark))
+			connection_revoke(c, "the token is no longer valid");
+	} else if (c->token_job == NULL) {
 		connection_ask_token(c, c->token_hash);
+	}
 }
 
 /* The token of an open connection was looked up again. */
 static void
 connection_on_recheck(struct connection *c, const struct job *job)
 {
-	struct notice n;
+	if (job->err == ERR_NOT_FOUND)
+		connection_revoke(c, "the token is no longer valid");
+	/* Else it is good, or the store is away: ask again later. */
+}
 
-	if (job->err != ERR_NOT_FOUND)
-		return; /* good, or the store is away: ask again later */
-	notice_begin(&n);
-	json_w_str(&n.w, "code", "auth_revoked");
-	json_w_str(&n.w, "message", "the token is no longer valid");
-	connection_send(c, notice_end(&n, EVENT_AUTH_REVOKED, NULL));
-	connection_close(c, CONN_CLOSE_REVOKED, "the token is no longer valid");
+/* When a signed token ends on the monotonic clock, leeway included: it would
+ * be refused from then on. */
+static void
+connection_keep_expiry(struct connection *c, const struct job *job)
+{
+	int64_t left_us = job->expires_us + JWT_LEEWAY_US - clock_wall_us();
+
+	c->expires_ms = clock_mono_ms() + left_us / 1000 + 1;
+	c->key_mark = job->key_mark;
 }
 
 void
@@ -150,11 +208,14 @@ connection_on_token(struct job *job)
 		connection_on_recheck(c, job);
 	if (c->state != CONN_AUTH)
 		return;
+	if (job->err == ERR_OK && job->kind == JOB_SIGNED)
+		connection_keep_expiry(c, job);
 	if (job->err == ERR_OK)
 		connection_open(c, job->tenant);
 	else if (job->err == ERR_NOT_FOUND)
-		connection_refuse(
-		    c, 401, "INVALID_TOKEN", "the token is not valid");
+		connection_refuse(c, 401, "INVALID_TOKEN",
+		    !str_is_empty(job->why) ? job->why
+					    : "the token is not valid");
 	else
 		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
 		    "the credential cannot be checked now");

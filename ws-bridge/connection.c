@@ -344,7 +344,9 @@ connection_tick_open(struct connection *c, int64_t now)
 		c->pong_due_ms = now + CONN_PONG_MS;
 		connection_send_quiet(c, frame_new(WS_PING, 0, NULL, 0));
 	}
-	if (c->token_hash != NULL && now >= c->recheck_ms)
+	if (c->expires_ms != 0 && now >= c->expires_ms)
+		connection_expire(c);
+	else if (connection_has_token(c) && now >= c->recheck_ms)
 		connection_recheck_token(c);
 }
 
@@ -393,8 +395,10 @@ connection_next_tick(const struct connection *c)
 		due = connection_min(due, c->heard_ms + silence_ms);
 	if (c->out.n > 0)
 		due = connection_min(due, c->progress_ms + CONN_STALL_MS);
-	if (c->token_hash != NULL)
+	if (connection_has_token(c))
 		due = connection_min(due, c->recheck_ms);
+	if (c->expires_ms != 0)
+		due = connection_min(due, c->expires_ms);
 	return due;
 }
 

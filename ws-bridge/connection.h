@@ -48,7 +48,9 @@ struct connection {
 	bool is_follow_implied; /* no debate was named: the first one ends it */
 	struct asker asker;
 	struct job *token_job; /* under way; its owner is us */
-	char *token_hash;      /* NULL = anonymous or the static token */
+	char *token_hash;      /* NULL unless a token of the store */
+	int64_t expires_ms;    /* of a signed token, 0 = none */
+	uint64_t key_mark;     /* of the key that signed it */
 	char *tenant;
 	char id[24];
 	bool is_authenticated;
@@ -97,6 +99,10 @@ void connection_refuse(
     struct connection *c, int status, const char *code, const char *reason);
 void connection_on_token(struct job *job);
 void connection_recheck_token(struct connection *c);
+/* The token's time is over. */
+void connection_expire(struct connection *c);
+/* Does the credential need looking after? */
+bool connection_has_token(const struct connection *c);
 
 /* client.c: a text message */
 void connection_on_text(struct connection *c, const char *text, size_t len);

@@ -21,7 +21,8 @@ hub_backfill_done(void *arg)
 
 enum err
 hub_open(struct hub **out, struct loop *loop, const struct settings *settings,
-    struct store *store, const struct hub_ops *ops, struct err_info *info)
+    struct store *store, struct auth *auth, const struct hub_ops *ops,
+    struct err_info *info)
 {
 	struct hub *h = mem_zalloc(sizeof(*h));
 	const struct bus_sub_ops bus_ops = {.on_message = hub_inbox_on_message,
@@ -35,7 +36,11 @@ hub_open(struct hub **out, struct loop *loop, const struct settings *settings,
 	list_init(&h->followers);
 	hub_inbox_init(&h->inbox);
 	hub_table_init(h);
-	enum err e = backfill_open(&h->backfill, store, hub_backfill_done, h);
+	enum err e =
+	    backfill_open(&h->backfill, store, auth, hub_backfill_done, h);
+	if (e == ERR_OK)
+		e = backfill_open(
+		    &h->tokens, store, auth, hub_backfill_done, h);
 	if (e == ERR_OK)
 		e = bus_sub_open(
 		    &h->bus, settings, "ws", false, &bus_ops, info);
@@ -64,6 +69,7 @@ hub_close(struct hub **hp)
 	if (h->bus != NULL)
 		bus_sub_close(&h->bus);
 	backfill_close(&h->backfill);
+	backfill_close(&h->tokens);
 	hub_inbox_release(&h->inbox);
 	free(h);
 }
@@ -294,6 +300,7 @@ hub_on_job(struct hub *h, struct job *job)
 		hub_on_loops(h, job);
 		break;
 	case JOB_TOKEN:
+	case JOB_SIGNED:
 		h->ops.on_token_checked(job);
 		break;
 	}
@@ -378,6 +385,8 @@ hub_wake(struct hub *h)
 	}
 	while ((job = backfill_take(h->backfill)) != NULL)
 		hub_on_job(h, job);
+	while ((job = backfill_take(h->tokens)) != NULL)
+		hub_on_job(h, job);
 	if (is_gap) {
 		h->is_trusted = true;
 		hub_watch_now(h);
@@ -387,5 +396,5 @@ hub_wake(struct hub *h)
 void
 hub_check_token(struct hub *h, struct job *job)
 {
-	backfill_submit(h->backfill, job);
+	backfill_submit(h->tokens, job);
 }

@@ -18,6 +18,7 @@
 #include "ws-bridge/backfill.h"
 #include "ws-bridge/topic.h"
 
+struct auth;
 struct hub;
 struct loop;
 struct settings;
@@ -82,12 +83,12 @@ struct hub_ops {
 	void (*on_debate)(struct follower *f, const char *id, int64_t since);
 	/* frame is NULL when the store is out of reach. */
 	void (*on_loops)(struct asker *a, struct frame *frame);
-	/* A JOB_TOKEN came back. */
+	/* A JOB_TOKEN or JOB_SIGNED came back. */
 	void (*on_token_checked)(struct job *job);
 };
 
 enum err hub_open(struct hub **out, struct loop *loop,
-    const struct settings *settings, struct store *store,
+    const struct settings *settings, struct store *store, struct auth *auth,
     const struct hub_ops *ops, struct err_info *info) MUST_CHECK;
 /* No subscriber may be left. */
 void hub_close(struct hub **hub);
@@ -105,5 +106,5 @@ void hub_follow(struct hub *hub, struct follower *f);
 void hub_unfollow(struct hub *hub, struct follower *f);
 /* Running debates of a->tenant; on_loops follows unless list_del'd. */
 void hub_ask_loops(struct hub *hub, struct asker *a);
-/* Takes a JOB_TOKEN. */
+/* Takes a JOB_TOKEN or JOB_SIGNED. */
 void hub_check_token(struct hub *hub, struct job *job);

@@ -72,6 +72,9 @@ struct hub {
 	const struct settings *settings;
 	struct hub_ops ops;
 	struct backfill *backfill;
+	/* Credentials have a thread of their own: looking for the key of a
+	 * signed token may take seconds, and events do not wait for that. */
+	struct backfill *tokens;
 	struct bus_sub *bus;
 	struct hub_inbox inbox;
 	struct list *buckets;

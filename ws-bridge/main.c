@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "auth/auth.h"
 #include "base/log.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
@@ -120,8 +121,8 @@ ws_signals(void)
 }
 
 static int
-ws_run(const struct settings *settings, struct store *store, int listen_fd,
-    int signal_fd)
+ws_run(const struct settings *settings, struct store *store, struct auth *auth,
+    int listen_fd, int signal_fd)
 {
 	struct loop_watch signals = {.fd = signal_fd, .fn = ws_on_signal};
 	struct server *srv = NULL;
@@ -131,7 +132,7 @@ ws_run(const struct settings *settings, struct store *store, int listen_fd,
 
 	if (loop_new(&loop) != ERR_OK)
 		return ws_fail(status, &info);
-	if (server_open(&srv, loop, listen_fd, settings, store, &info) !=
+	if (server_open(&srv, loop, listen_fd, settings, store, auth, &info) !=
 	    ERR_OK) {
 		ws_fail(status, &info);
 		goto out;
@@ -155,6 +156,7 @@ int
 main(int argc, char **argv)
 {
 	struct store *store = NULL;
+	struct auth *auth = NULL;
 	struct err_info info = {0};
 	const char *address = NULL;
 	int listen_fd;
@@ -165,6 +167,10 @@ main(int argc, char **argv)
 	int status = ws_listen(address, &listen_fd);
 	if (status != EX_OK || signal_fd < 0)
 		goto out;
+	if (auth_open(&auth, settings, &info) != ERR_OK) {
+		status = ws_fail(EX_CONFIG, &info);
+		goto out;
+	}
 	if (metrics_open(settings, &info) != ERR_OK)
 		log_warning("ws.metrics_off", "error=\"%s\"", info.text);
 	enum err e = store_open(&store, settings, &info);
@@ -176,8 +182,9 @@ main(int argc, char **argv)
 		log_warning("ws.store_down", "error=\"%s\"", info.text);
 	if (e == ERR_SCHEMA)
 		log_error("ws.store_schema", "error=\"%s\"", info.text);
-	status = ws_run(settings, store, listen_fd, signal_fd);
+	status = ws_run(settings, store, auth, listen_fd, signal_fd);
 out:
+	auth_close(&auth);
 	store_close(&store);
 	metrics_close();
 	settings_free(&settings);

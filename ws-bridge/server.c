@@ -91,12 +91,14 @@ server_drain_end(struct loop_timer *t)
 
 enum err
 server_open(struct server **out, struct loop *loop, int listen_fd,
-    const struct settings *settings, struct store *store, struct err_info *info)
+    const struct settings *settings, struct store *store, struct auth *auth,
+    struct err_info *info)
 {
 	struct server *srv = mem_zalloc(sizeof(*srv));
 
 	srv->loop = loop;
 	srv->settings = settings;
+	srv->auth = auth;
 	srv->listener = (struct loop_watch){
 	    .fd = listen_fd, .fn = server_accept, .arg = srv};
 	srv->accept_pause =
@@ -107,7 +109,7 @@ server_open(struct server **out, struct loop *loop, int listen_fd,
 	list_init(&srv->dirty);
 	list_init(&srv->dead);
 	enum err e = hub_open(
-	    &srv->hub, loop, settings, store, &connection_hub_ops, info);
+	    &srv->hub, loop, settings, store, auth, &connection_hub_ops, info);
 	if (e == ERR_OK)
 		e = loop_watch_add(loop, &srv->listener, EPOLLIN);
 	if (e != ERR_OK) {

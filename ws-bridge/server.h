@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/loop.h"
 
+struct auth;
 struct hub;
 struct settings;
 struct store;
@@ -22,6 +23,7 @@ struct store;
 struct server {
 	struct loop *loop;
 	const struct settings *settings;
+	struct auth *auth; /* NULL = no signed tokens */
 	struct hub *hub;
 	struct loop_watch listener;
 	struct loop_timer accept_pause; /* out of descriptors */
@@ -37,8 +39,8 @@ struct server {
 
 /* Takes listen_fd (non-blocking). Everything else is borrowed. */
 enum err server_open(struct server **out, struct loop *loop, int listen_fd,
-    const struct settings *settings, struct store *store, struct err_info *info)
-    MUST_CHECK;
+    const struct settings *settings, struct store *store, struct auth *auth,
+    struct err_info *info) MUST_CHECK;
 /* Closes every connection at once. */
 void server_close(struct server **srv);
 /* Stop accepting, say 1001 to everybody, then stop the loop. */

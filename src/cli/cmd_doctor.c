@@ -9,10 +9,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "auth/auth.h"
 #include "base/arena.h"
 #include "base/str.h"
 #include "bus/bus.h"
 #include "cli/cmd.h"
+#include "cli/supabase.h"
 #include "llm/llm.h"
 
 #define DOCTOR_MIN_FREE_MB 200
@@ -232,6 +234,60 @@ doctor_database(const struct settings *s, bool *failed)
 }
 
 static void
+doctor_supabase(const struct settings *s, bool *failed)
+{
+	bool is_asked = str_eq(s->db_backend, "supabase");
+	struct arena *a = arena_new(0);
+	struct buf hints;
+	size_t n = 0;
+
+	buf_init(&hints, 4096);
+	enum supabase_address kind = supabase_judge(s->database_url, &hints);
+	if (kind != SUPABASE_NONE || is_asked)
+		doctor_say(failed,
+		    kind != SUPABASE_NONE ? DOCTOR_OK : DOCTOR_WARN,
+		    "database address: %s", supabase_text(kind));
+	char **lines = str_split(a, buf_text(&hints), '\n', &n);
+	for (size_t i = 0; i < n; i++)
+		doctor_say(failed, DOCTOR_WARN, "%s", lines[i]);
+	if (kind == SUPABASE_TRANSACTION && str_eq(s->db_prepare, "server"))
+		doctor_say(failed, DOCTOR_WARN,
+		    "ARAGORA_DB_PREPARE=server gains nothing behind this "
+		    "pooler: leave it at unnamed");
+	buf_release(&hints);
+	arena_free(&a);
+}
+
+/* Users' tokens: are the keys there? */
+static void
+doctor_users(const struct settings *s, bool *failed)
+{
+	struct err_info info = {0};
+	struct auth *auth = NULL;
+	size_t n = 0;
+
+	if (auth_open(&auth, s, &info) != ERR_OK) {
+		doctor_say(failed, DOCTOR_FAIL, "%s %s", info.field, info.text);
+		return;
+	}
+	if (auth == NULL)
+		return;
+	if (auth_ready(auth, &n) != ERR_OK)
+		doctor_say(failed, DOCTOR_FAIL,
+		    "users' tokens: the key set cannot be fetched: check "
+		    "ARAGORA_SUPABASE_JWKS_URL");
+	else
+		doctor_say(failed, DOCTOR_OK,
+		    "users' tokens are accepted: %zu key%s", n,
+		    n == 1 ? "" : "s");
+	if (*s->jwt_issuer == '\0')
+		doctor_say(failed, DOCTOR_WARN,
+		    "users' tokens are accepted from any issuer: set "
+		    "ARAGORA_JWT_ISSUER");
+	auth_close(&auth);
+}
+
+static void
 doctor_redis(const struct settings *s, bool *failed)
 {
 	struct err_info info = {0};
@@ -317,6 +373,8 @@ doctor_run(int argc, char **argv)
 	doctor_say(&failed, DOCTOR_OK, "settings");
 	doctor_folder(settings, &failed);
 	doctor_database(settings, &failed);
+	doctor_supabase(settings, &failed);
+	doctor_users(settings, &failed);
 	doctor_redis(settings, &failed);
 	doctor_programs(&failed);
 	doctor_agents(settings, &failed);

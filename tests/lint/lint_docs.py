@@ -25,8 +25,8 @@ def check_variables(report, path, known):
     """Variables that a document names are settings."""
     for n, line in enumerate(tree.read(path).splitlines(), 1):
         for name in re.findall(r"\bARAGORA_[A-Z0-9_]+\b", line):
-            name = name.removesuffix("_FILE")
-            if name not in known:
+            if name not in known and \
+                    name.removesuffix("_FILE") not in known:
                 report.find(f"{path}:{n}", f"no such setting: {name}")
 
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "auth/b64url.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static int
+b64url_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (str_is_digit(c))
+		return c - '0' + 52;
+	return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+enum err
+b64url_decode(struct arena *a, const char *text, size_t text_len,
+    unsigned char **out, size_t *len)
+{
+	uint32_t bits = 0;
+	int n_bits = 0;
+
+	*len = 0;
+	*out = NULL;
+	if (text_len % 4 == 1)
+		return ERR_SYNTAX;
+	*out = arena_alloc(a, text_len / 4 * 3 + 3);
+	for (size_t i = 0; i < text_len; i++) {
+		int v = b64url_value(text[i]);
+		if (v < 0)
+			return ERR_SYNTAX;
+		bits = (bits << 6 | (uint32_t)v) & 0xffff;
+		n_bits += 6;
+		if (n_bits >= 8) {
+			n_bits -= 8;
+			(*out)[(*len)++] = (unsigned char)(bits >> n_bits);
+		}
+	}
+	if ((bits & ((1u << n_bits) - 1)) != 0)
+		return ERR_SYNTAX;
+	return ERR_OK;
+}
