@@ -84,6 +84,7 @@ limits_span_ms(const char *text)
 		const char *unit;
 		double ms;
 	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+	const char *start = text;
 	double sum = 0;
 
 	if (*text == '\0')
@@ -100,7 +101,8 @@ limits_span_ms(const char *text)
 		    (strlen(units[i].unit) != n ||
 			strncmp(end, units[i].unit, n) != 0))
 			i++;
-		if (i == ARRAY_LEN(units) || (n == 0 && *end != '\0'))
+		if (i == ARRAY_LEN(units) ||
+		    (n == 0 && (text != start || *end != '\0')))
 			return -1;
 		sum += number * (n == 0 ? 1000 : units[i].ms);
 		text = end + n;

@@ -243,7 +243,10 @@ stub_conn_answer(struct stub_conn *c)
 	if (str_eq(q->path, "/_stub/requests")) {
 		stub_conn_stats(c);
 	} else {
-		id_sha256(q->body, q->body_len, q->sha);
+		/* Gemini's model stands in the path. */
+		const char *all =
+		    arena_printf(c->arena, "%s\n%s", q->path, q->body);
+		id_sha256(all, strlen(all), q->sha);
 		struct stub_count *body = stub_count(&s->by_body, q->sha);
 		q->seen = body->n++;
 		stub_reply_make(c->arena, q, &c->reply);

@@ -64,6 +64,11 @@ static const struct stub_row stub_rows[] = {
     {.name = "ok", .kind = STUB_OK},
     {.name = "slow", .kind = STUB_SLOW, .number = 30},
     {.name = "slow-ttfb", .kind = STUB_SLOW_TTFB, .number = 1500},
+    /* the first of equal requests waits for its first token */
+    {.name = "firstslow",
+	.kind = STUB_SLOW_TTFB,
+	.number = 3600000,
+	.times = 1},
     {.name = "idle", .kind = STUB_IDLE, .number = 3},
     {.name = "cut", .kind = STUB_CUT, .number = 5},
     {.name = "rst", .kind = STUB_RST, .number = 5},
@@ -480,7 +485,7 @@ stub_wants_stream(enum stub_wire wire, const struct json *j)
 static void
 stub_say(struct stub_reply *r, const struct stub_dialect *d,
     const struct stub_script *s, const struct json *j, size_t body_len,
-    const char *text)
+    int64_t seen, const char *text)
 {
 	enum stub_kind kind = s->row->kind;
 	bool is_stream = stub_wants_stream(d->wire, j) && kind != STUB_WHOLE;
@@ -490,7 +495,10 @@ stub_say(struct stub_reply *r, const struct stub_dialect *d,
 	    .comment = d->comment,
 	    .tokens_in = (int64_t)body_len / 4,
 	    .tokens_out = stub_token_count(text),
-	    .ttfb_ms = kind == STUB_SLOW_TTFB ? s->number : 0,
+	    .ttfb_ms =
+		kind == STUB_SLOW_TTFB && (s->times == 0 || seen < s->times)
+		? s->number
+		: 0,
 	    .is_chunked = kind != STUB_CUT,
 	    .is_noisy = kind == STUB_SPLIT,
 	    .has_cost = d->has_cost,
@@ -595,7 +603,7 @@ stub_play(struct arena *a, const struct stub_request *q,
 	if (s->row->kind == STUB_REFUSE)
 		text = STUB_REFUSAL;
 	r->outcome = "ok";
-	stub_say(r, d, s, j, q->body_len, text);
+	stub_say(r, d, s, j, q->body_len, q->seen, text);
 }
 
 /* model: Gemini's, which stands in the path. */
