@@ -136,6 +136,7 @@ struct llm_call_ops {
 	void *arg;
 };
 
+/* ERR_INVALID, and a line in the log, for prices that cannot be read. */
 enum err llm_new(struct llm **out, const struct settings *settings,
     struct loop *loop) MUST_CHECK;
 void llm_free(struct llm **llm);

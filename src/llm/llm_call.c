@@ -31,6 +31,18 @@ static void call_on_timer(struct loop_timer *t);
 enum err
 llm_new(struct llm **out, const struct settings *settings, struct loop *loop)
 {
+	struct arena *a = arena_new(0);
+	struct err_info info = {0};
+	struct llm_price price;
+	enum err bad =
+	    llm_price_override(a, settings->llm_prices, "", "", &price, &info);
+
+	arena_free(&a);
+	if (bad != ERR_OK) {
+		log_error(
+		    "llm.prices", "field=%s reason=%s", info.field, info.text);
+		return bad;
+	}
 	struct llm *llm = mem_zalloc(sizeof(*llm));
 	enum err e = llm_http_new(&llm->http, loop);
 

@@ -292,3 +292,15 @@ def test_openrouter_in_place_of_others():
         seen = s.stub_requests()["by_scenario"]
         assert seen["stub-402"] and seen["anthropic/stub-402"]
         assert d["status"] == "failed"
+
+
+@pytest.mark.parametrize("p,right", [("1", True), ("0", False)])
+def test_sums(stack, p, right):
+    """The adding process: always right, and never."""
+    debate_id = stack.create("What is 17 + 25?", rounds=1,
+                             agents=[f"openai-api|stub-arith:{p}"] * 3,
+                             consensus="majority")
+    d = stack.wait_end(debate_id)
+    assert d["status"] == "completed"
+    assert ("The answer is 42." in d["final_answer"]) == right
+    assert len(d["votes"]) == 3 and all(v["choice"] for v in d["votes"])

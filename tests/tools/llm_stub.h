@@ -111,6 +111,11 @@ const char *stub_error_body(struct arena *a, enum stub_wire wire, int status,
 const char *stub_check(enum stub_wire wire, const struct json *j);
 const char *stub_unknown_field(const char *known, const struct json *j);
 
+/* An answer to a sum that is right with the probability in form
+ * (llm_stub_arith.c). */
+const char *stub_arith(struct arena *a, const char *task, const char *prompt,
+    const char *sha, const char *form);
+
 /* Which task the user message sets: llm_task_name()'s words, or "other". */
 const char *stub_task(const char *prompt);
 /* An answer that fits the task, the same for the same sha (of messages and

@@ -3,7 +3,8 @@
  * What the stub answers: checks first, then the scenario's script. A
  * scenario is "stub-NAME" with NAME of the table below and any of: xN (the
  * failure comes N times per body, then all is well), @N (tokens, or
- * milliseconds of the slow ones), -raN (Retry-After), :FORM (of votes).
+ * milliseconds of the slow ones), -raN (Retry-After), :FORM (of votes; the
+ * probability of arith).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ enum stub_kind {
 	STUB_SAFETY,
 	STUB_GOAWAY,
 	STUB_TOOLONG,
+	STUB_ARITH,
 	STUB_FLOOD,
 	STUB_FAIL
 };
@@ -87,6 +89,8 @@ static const struct stub_row stub_rows[] = {
     /* an error instead of the rest */
     {.name = "midstream", .kind = STUB_MIDSTREAM, .number = 3},
     {.name = "529-midstream", .kind = STUB_MIDSTREAM, .number = 3},
+    /* can add with probability :P */
+    {.name = "arith", .kind = STUB_ARITH},
     {.name = "safety", .kind = STUB_SAFETY},
     /* the connection ends before a word is said */
     {.name = "goaway", .kind = STUB_GOAWAY, .times = 1},
@@ -282,7 +286,8 @@ stub_script_read(const char *text, struct stub_script *out)
 					    : NULL;
 		if (*at == ':') {
 			out->form = at + 1;
-			return out->row->kind == STUB_VOTE;
+			return out->row->kind == STUB_VOTE ||
+			    out->row->kind == STUB_ARITH;
 		}
 		if (to == NULL)
 			return false;
@@ -425,6 +430,7 @@ stub_stream_breaks(
 	case STUB_SAFETY:
 	case STUB_GOAWAY:
 	case STUB_TOOLONG:
+	case STUB_ARITH:
 	case STUB_LENGTH:
 	case STUB_NOUSAGE:
 	case STUB_SPLIT:
@@ -596,7 +602,9 @@ stub_play(struct arena *a, const struct stub_request *q,
 		return;
 	const char *said = stub_sha_text(a, d->wire, j, prompt);
 	id_sha256(said, strlen(said), sha);
-	const char *text = stub_answer(a, r->task, prompt, sha, s->form);
+	const char *text = s->row->kind == STUB_ARITH
+	    ? stub_arith(a, r->task, prompt, sha, s->form)
+	    : stub_answer(a, r->task, prompt, sha, s->form);
 	if (s->row->kind == STUB_LENGTH)
 		text = arena_strndup(a, text,
 		    str_utf8_cut(text, strlen(text), strlen(text) / 2));

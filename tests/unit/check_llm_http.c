@@ -653,6 +653,19 @@ START_TEST(test_cost)
 }
 END_TEST
 
+START_TEST(test_bad_prices)
+{
+	struct buf problems;
+
+	setenv("ARAGORA_LLM_PRICES", "openai/stub-ok=cheap", 1);
+	buf_init(&problems, 4096);
+	ck_assert_int_eq(settings_load(&settings, &problems), ERR_OK);
+	buf_release(&problems);
+	ck_assert_int_eq(llm_new(&llm, settings, loop), ERR_INVALID);
+	ck_assert_ptr_null(llm);
+}
+END_TEST
+
 /* ---- the same model elsewhere ---- */
 
 /* The scenario's name is the model's, so it goes wrong at OpenRouter as well;
@@ -1012,6 +1025,7 @@ add_tests(TCase *t)
 	tcase_add_loop_test(t, test_own_words, 0, ARRAY_LEN(own_words));
 	tcase_add_loop_test(t, test_dialect_recovers, 0, ARRAY_LEN(dialects));
 	tcase_add_test(t, test_cost);
+	tcase_add_test(t, test_bad_prices);
 	tcase_add_test(t, test_fallback);
 	tcase_add_test(t, test_fallback_without_key);
 	tcase_add_test(t, test_no_fallback);
