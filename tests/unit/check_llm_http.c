@@ -487,6 +487,19 @@ END_TEST
 
 /* ---- every dialect ---- */
 
+/* As the stub counts: words with the space after them. */
+static int64_t
+count_tokens(const char *text)
+{
+	int64_t n = 0;
+
+	for (; *text != '\0'; n++) {
+		text += strcspn(text, " \n");
+		text += strspn(text, " \n");
+	}
+	return n;
+}
+
 /* Answers that differ in form only: usage reported or not, pieces large and
  * small, streamed or whole. */
 START_TEST(test_dialect)
@@ -515,7 +528,7 @@ START_TEST(test_dialect)
 			ck_assert_str_eq(q->text, asked[0].text);
 		if (i < ARRAY_LEN(models) - 1)
 			ck_assert_int_eq(
-			    q->result.tokens_out, asked[0].result.tokens_out);
+			    q->result.tokens_out, count_tokens(q->text));
 		ck_assert_str_eq(q->result.provider, dialects[_i].name);
 		ck_assert(!q->result.is_fallback);
 		ask_release(q);
