@@ -112,6 +112,14 @@ struct llm_result {
 	bool is_usage_estimated;
 	int64_t attempts;
 	int64_t duration_ms;
+	/* Micro-dollars, as the provider says or by the price list and the
+	 * tokens; -1 = the model's price is not known. */
+	int64_t cost_udollar;
+	const char *provider; /* who was asked in the end, and for what */
+	const char *model;
+	bool is_fallback;   /* OpenRouter, in place of the provider */
+	bool is_prompt_cut; /* it was too long for the model */
+	bool is_hedged;	    /* a second request gave the answer */
 };
 
 struct llm;	 /* the machine; one per loop */
@@ -128,6 +136,7 @@ struct llm_call_ops {
 	void *arg;
 };
 
+/* ERR_INVALID, and a line in the log, for prices that cannot be read. */
 enum err llm_new(struct llm **out, const struct settings *settings,
     struct loop *loop) MUST_CHECK;
 void llm_free(struct llm **llm);

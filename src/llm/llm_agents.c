@@ -2,17 +2,17 @@
  *
  * The registry of agents. Knows settings, but no network.
  */
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "llm/llm_provider.h"
+#include "llm/llm_url.h"
 #include "settings/settings.h"
 
 static const struct llm_dialect_row llm_dialects[LLM_DIALECT__COUNT] = {
-#define X(id, text, base_path, limit, usage, format, seed)                     \
-	[LLM_##id] = {text, base_path, limit, usage, format, seed},
+#define X(id, by, base_path, base_port, limit, usage, format, seed)            \
+	[LLM_##id] = {LLM_NAME_##id, &by, base_path, base_port, limit, usage,  \
+	    format, seed},
     LLM_DIALECT_LIST(X)
 #undef X
 };
@@ -37,6 +37,14 @@ struct llm_agent_def {
 #define LLM_FIELD_xai_base_url	      LLM_SETTING(xai_base_url)
 #define LLM_FIELD_mistral_api_key     LLM_SETTING(mistral_api_key)
 #define LLM_FIELD_mistral_base_url    LLM_SETTING(mistral_base_url)
+#define LLM_FIELD_anthropic_api_key   LLM_SETTING(anthropic_api_key)
+#define LLM_FIELD_anthropic_base_url  LLM_SETTING(anthropic_base_url)
+#define LLM_FIELD_gemini_api_key      LLM_SETTING(gemini_api_key)
+#define LLM_FIELD_gemini_base_url     LLM_SETTING(gemini_base_url)
+#define LLM_FIELD_deepseek_api_key    LLM_SETTING(deepseek_api_key)
+#define LLM_FIELD_deepseek_base_url   LLM_SETTING(deepseek_base_url)
+#define LLM_FIELD_groq_api_key	      LLM_SETTING(groq_api_key)
+#define LLM_FIELD_groq_base_url	      LLM_SETTING(groq_base_url)
 #define LLM_FIELD_ollama_host	      LLM_SETTING(ollama_host)
 #define LLM_FIELD_lm_studio_host      LLM_SETTING(lm_studio_host)
 #define LLM_FIELD_vllm_base_url	      LLM_SETTING(vllm_base_url)
@@ -51,9 +59,11 @@ static const struct llm_agent_def llm_agent_defs[] = {
 	     .help = text},                                                    \
 	    LLM_##kind, LLM_FIELD_##key_field, LLM_FIELD_##url_field},
 #define AGENT_ALIAS(alias, name)
+#define AGENT_FALLBACK(name, vendor, model)
 #include "llm/agents.def"
 #undef AGENT
 #undef AGENT_ALIAS
+#undef AGENT_FALLBACK
 };
 
 static const struct {
@@ -62,10 +72,29 @@ static const struct {
 } llm_aliases[] = {
 #define AGENT(...)
 #define AGENT_ALIAS(other, agent) {other, agent},
+#define AGENT_FALLBACK(name, vendor, model)
 #include "llm/agents.def"
 #undef AGENT
 #undef AGENT_ALIAS
+#undef AGENT_FALLBACK
 };
+
+/* The same models at OpenRouter. */
+static const struct {
+	const char *name;
+	const char *vendor;
+	const char *model;
+} llm_fallbacks[] = {
+#define AGENT(...)
+#define AGENT_ALIAS(alias, name)
+#define AGENT_FALLBACK(agent, prefix, other) {agent, prefix, other},
+#include "llm/agents.def"
+#undef AGENT
+#undef AGENT_ALIAS
+#undef AGENT_FALLBACK
+};
+
+#define LLM_FALLBACK_ROW "openrouter"
 
 const struct llm_dialect_row *
 llm_dialect(enum llm_dialect d)
@@ -129,30 +158,14 @@ llm_agent_find(const char *name)
 	return NULL;
 }
 
-/* Is the host of the URL 127.a.b.c, localhost or [::1]? Whatever else is in
- * it, such as a user name, makes it none. */
-static bool
-llm_is_loopback(const char *url)
+const char *
+llm_agent_model(const struct llm_agent *agent)
 {
-	const char *host = strstr(url, "://");
-	struct in_addr address;
-	char name[64];
-
-	host = host != NULL ? host + 3 : url;
-	size_t len = strcspn(host, "/?#");
-	if (len >= sizeof(name) || memchr(host, '@', len) != NULL)
-		return false;
-	snprintf(name, sizeof(name), "%.*s", (int)len, host);
-	if (str_starts(name, "[::1]"))
-		return name[5] == '\0' || name[5] == ':';
-	name[strcspn(name, ":")] = '\0';
-	return str_ieq(name, "localhost") ||
-	    (inet_pton(AF_INET, name, &address) == 1 &&
-		str_starts(name, "127."));
+	return str_is_empty(agent->model) ? agent->row->model : agent->model;
 }
 
 bool
-llm_agent_is_available(const struct llm_agent_row *row,
+llm_agent_is_direct(const struct llm_agent_row *row,
     const struct settings *settings, struct err_info *why)
 {
 	if (llm_agent_dialect(row) == LLM_DEMO)
@@ -164,12 +177,46 @@ llm_agent_is_available(const struct llm_agent_row *row,
 		return false;
 	}
 	if (settings->offline &&
-	    !llm_is_loopback(llm_agent_url(row, settings))) {
+	    !llm_url_is_loopback(llm_agent_url(row, settings))) {
 		err_set(why, ERR_DENIED, "agents",
 		    "ARAGORA_OFFLINE is set and its endpoint is not local");
 		return false;
 	}
 	return true;
+}
+
+bool
+llm_agent_fallback(struct arena *a, const struct llm_agent *agent,
+    const struct settings *settings, struct llm_agent *out)
+{
+	const struct llm_agent_row *row = llm_agent_find(LLM_FALLBACK_ROW);
+
+	if (!settings->llm_fallback ||
+	    !llm_agent_is_direct(row, settings, NULL))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(llm_fallbacks); i++) {
+		if (!str_eq(llm_fallbacks[i].name, agent->row->name))
+			continue;
+		*out = *agent;
+		out->row = row;
+		out->model = str_eq(llm_agent_model(agent), agent->row->model)
+		    ? llm_fallbacks[i].model
+		    : arena_printf(
+			  a, "%s/%s", llm_fallbacks[i].vendor, agent->model);
+		return true;
+	}
+	return false;
+}
+
+bool
+llm_agent_is_available(const struct llm_agent_row *row,
+    const struct settings *settings, struct err_info *why)
+{
+	const struct llm_agent seat = {.row = row, .model = ""};
+	struct llm_agent other;
+
+	return llm_agent_is_direct(row, settings, why) ||
+	    llm_agent_fallback(NULL, &seat, settings, &other);
 }
 
 enum err

@@ -378,3 +378,5 @@ llm_demo_answer(const struct llm_agent *agent, const struct llm_request *r)
 	arena_free(&d.a);
 	return buf_steal(&d.out);
 }
+
+const struct llm_provider llm_demo = {.answer = llm_demo_answer};

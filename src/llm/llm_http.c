@@ -1,745 +1,391 @@
-/* SPDX-License-Identifier: MIT
- *
- * The machine behind llm_call_start: one curl multi handle on the caller's
- * loop, one record per call, one retry policy (engine notes 2.9). The only
- * user of curl.
- */
+/* SPDX-License-Identifier: MIT */
+#include "llm/llm_http.h"
+
 #include <assert.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
-#include "base/clock.h"
-#include "base/id.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "llm/llm_provider.h"
-#include "llm/sse.h"
-#include "settings/settings.h"
+#include "llm/llm_url.h"
 
-#define LLM_BODY_MAX	  (8u << 20)
-#define LLM_EVENT_MAX	  (1u << 20)
-#define LLM_ERROR_MAX	  (64u << 10)
-#define LLM_BACKOFF_MS	  1000
-#define LLM_BACKOFF_CAP	  60000
-#define LLM_BREAK_AFTER	  3
-#define LLM_BREAK_MS	  60000
-#define LLM_PROBES	  3
-#define LLM_CLOSE_AFTER	  2
-#define LLM_DEMO_WORDS	  4
-#define LLM_DEMO_PAUSE_MS 18
+#define HTTP_BUFFER_BYTES 16384L
+#define HTTP_HEADER_MAX	  256 /* longer ones are of no interest here */
 
-struct llm_socket {
+struct http_socket {
 	struct loop_watch watch;
-	struct llm *llm;
+	struct llm_http *http;
 };
 
-/* Per endpoint and model: what it refuses, and its circuit breaker. */
-struct llm_endpoint {
-	struct llm_endpoint *next;
-	char *key;
-	struct llm_refused refused;
-	int failures;
-	int64_t open_until_ms; /* 0 = closed */
-	int probes, successes;
-};
-
-struct llm {
-	const struct settings *settings;
+struct llm_http {
 	struct loop *loop;
 	CURLM *multi;
 	struct loop_timer timer; /* curl's own */
-	struct list calls;
-	struct llm_endpoint *endpoints;
+	struct list transfers;
+	struct list closing; /* closed while curl was on the stack */
+	int depth;	     /* of calls into curl that call us back */
 };
 
-enum llm_state { LLM_SENDING, LLM_STREAMING, LLM_PAUSING, LLM_DEMOING };
-
-struct llm_call {
+struct llm_transfer {
 	struct list link;
-	struct llm *llm;
-	struct llm_call_ops ops;
-	enum llm_state state;
-	struct arena *arena;
-	struct llm_endpoint *endpoint;
-	/* copies for retries */
-	struct llm_agent agent;
-	struct llm_request request;
-	const char *url;
-	const char *auth; /* header line, "" = none */
+	struct llm_http *http;
+	struct llm_transfer_ops ops;
 	CURL *easy;
 	struct curl_slist *headers;
-	struct buf body;  /* request */
-	struct buf reply; /* answer that is not a stream */
-	struct sse sse;
-	struct llm_stream stream;
-	bool is_probe; /* of an endpoint that is paused */
-	bool is_sse;
-	bool is_known;		 /* status and type have been looked at */
-	int64_t retry_after_ms;	 /* -1 = not said */
-	struct loop_timer timer; /* deadlines, pauses, demo pieces */
-	int64_t started_ms, sent_ms, heard_ms;
-	int64_t attempts;
-	struct llm_refused heeded; /* what this attempt left out */
-	bool was_learnt; /* the next attempt leaves something more out */
-	char *demo_text;
-	size_t demo_at;
+	bool is_plain, is_offline, may_be_private;
+	bool is_closed;
+	bool is_denied; /* an address was refused */
+	bool is_aborted;
 };
 
-static void llm_arm(struct llm_call *c);
-static void llm_attempt(struct llm_call *c);
-static void llm_collect(struct llm *llm);
-static void llm_on_timer(struct loop_timer *t);
+static void http_collect(struct llm_http *h);
+
+/* ---- memory ---- */
+
+static void
+http_transfer_free(struct llm_transfer *t)
+{
+	list_del(&t->link);
+	curl_multi_remove_handle(t->http->multi, t->easy);
+	curl_easy_cleanup(t->easy);
+	curl_slist_free_all(t->headers);
+	free(t);
+}
+
+void
+llm_transfer_close(struct llm_transfer **out)
+{
+	struct llm_transfer *t = *out;
+
+	*out = NULL;
+	if (t == NULL || t->is_closed)
+		return;
+	t->is_closed = true;
+	if (t->http->depth == 0) {
+		http_transfer_free(t);
+		return;
+	}
+	/* curl may not lose a handle under its feet. */
+	list_del(&t->link);
+	list_add_tail(&t->http->closing, &t->link);
+}
+
+static void
+http_enter(struct llm_http *h)
+{
+	h->depth++;
+}
+
+static void
+http_leave(struct llm_http *h)
+{
+	if (--h->depth > 0)
+		return;
+	list_for_each (it, &h->closing)
+		http_transfer_free(LIST_ENTRY(it, struct llm_transfer, link));
+}
 
 /* ---- curl on the loop ---- */
 
 static void
-llm_on_socket_event(struct loop_watch *w, uint32_t events)
+http_act(struct llm_http *h, curl_socket_t fd, int mask)
 {
-	struct llm_socket *s = w->arg;
-	struct llm *llm = s->llm;
 	int running;
+
+	http_enter(h);
+	curl_multi_socket_action(h->multi, fd, mask, &running);
+	http_leave(h);
+	http_collect(h);
+}
+
+static void
+http_on_socket_event(struct loop_watch *w, uint32_t events)
+{
+	struct http_socket *s = w->arg;
 	int mask = ((events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
 	    ((events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
 	    ((events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
 
-	curl_multi_socket_action(llm->multi, w->fd, mask, &running);
-	llm_collect(llm);
+	http_act(s->http, w->fd, mask);
 }
 
 static int
-llm_on_socket(
+http_on_socket(
     CURL *easy UNUSED, curl_socket_t fd, int what, void *arg, void *socket)
 {
-	struct llm *llm = arg;
-	struct llm_socket *s = socket;
+	struct llm_http *h = arg;
+	struct http_socket *s = socket;
 	uint32_t events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0) |
 	    ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0);
 
 	if (what == CURL_POLL_REMOVE) {
 		if (s != NULL) {
-			loop_watch_del(llm->loop, &s->watch);
-			curl_multi_assign(llm->multi, fd, NULL);
+			loop_watch_del(h->loop, &s->watch);
+			curl_multi_assign(h->multi, fd, NULL);
 			free(s);
 		}
 		return 0;
 	}
 	if (s != NULL) {
-		loop_watch_mod(llm->loop, &s->watch, events);
+		loop_watch_mod(h->loop, &s->watch, events);
 		return 0;
 	}
 	s = mem_zalloc(sizeof(*s));
-	s->llm = llm;
+	s->http = h;
 	s->watch =
-	    (struct loop_watch){.fd = fd, .fn = llm_on_socket_event, .arg = s};
-	if (loop_watch_add(llm->loop, &s->watch, events) != ERR_OK) {
+	    (struct loop_watch){.fd = fd, .fn = http_on_socket_event, .arg = s};
+	if (loop_watch_add(h->loop, &s->watch, events) != ERR_OK) {
 		free(s);
 		return -1;
 	}
-	curl_multi_assign(llm->multi, fd, s);
+	curl_multi_assign(h->multi, fd, s);
 	return 0;
 }
 
 static int
-llm_on_curl_timer(CURLM *multi UNUSED, long timeout_ms, void *arg)
+http_on_curl_timer(CURLM *multi UNUSED, long timeout_ms, void *arg)
 {
-	struct llm *llm = arg;
+	struct llm_http *h = arg;
 
 	if (timeout_ms < 0)
-		loop_timer_del(llm->loop, &llm->timer);
+		loop_timer_del(h->loop, &h->timer);
 	else
-		loop_timer_set(llm->loop, &llm->timer, timeout_ms);
+		loop_timer_set(h->loop, &h->timer, timeout_ms);
 	return 0;
 }
 
 static void
-llm_on_curl_due(struct loop_timer *t)
+http_on_curl_due(struct loop_timer *t)
 {
-	struct llm *llm = t->arg;
-	int running;
-
-	curl_multi_socket_action(llm->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	llm_collect(llm);
+	http_act(t->arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
 enum err
-llm_new(struct llm **out, const struct settings *settings, struct loop *loop)
+llm_http_new(struct llm_http **out, struct loop *loop)
 {
-	struct llm *llm = mem_zalloc(sizeof(*llm));
+	struct llm_http *h = mem_zalloc(sizeof(*h));
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-	    (llm->multi = curl_multi_init()) == NULL) {
-		free(llm);
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		free(h);
 		return ERR_INTERNAL;
 	}
-	llm->settings = settings;
-	llm->loop = loop;
-	llm->timer = (struct loop_timer){.fn = llm_on_curl_due, .arg = llm};
-	list_init(&llm->calls);
-	curl_multi_setopt(llm->multi, CURLMOPT_SOCKETFUNCTION, llm_on_socket);
-	curl_multi_setopt(llm->multi, CURLMOPT_SOCKETDATA, llm);
-	curl_multi_setopt(
-	    llm->multi, CURLMOPT_TIMERFUNCTION, llm_on_curl_timer);
-	curl_multi_setopt(llm->multi, CURLMOPT_TIMERDATA, llm);
-	*out = llm;
+	h->multi = curl_multi_init();
+	if (h->multi == NULL)
+		mem_exhausted(0);
+	h->loop = loop;
+	h->timer = (struct loop_timer){.fn = http_on_curl_due, .arg = h};
+	list_init(&h->transfers);
+	list_init(&h->closing);
+	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, http_on_socket);
+	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, http_on_curl_timer);
+	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+	*out = h;
 	return ERR_OK;
 }
 
-/* ---- one call's memory ---- */
-
-static void
-llm_attempt_end(struct llm_call *c)
-{
-	if (c->easy != NULL) {
-		curl_multi_remove_handle(c->llm->multi, c->easy);
-		curl_easy_cleanup(c->easy);
-		c->easy = NULL;
-	}
-	if (c->is_probe)
-		c->endpoint->probes--;
-	c->is_probe = false;
-	curl_slist_free_all(c->headers);
-	c->headers = NULL;
-}
-
-static void
-llm_call_free(struct llm_call *c)
-{
-	llm_attempt_end(c);
-	loop_timer_del(c->llm->loop, &c->timer);
-	list_del(&c->link);
-	sse_release(&c->sse);
-	buf_release(&c->body);
-	buf_release(&c->reply);
-	buf_release(&c->stream.text);
-	free(c->demo_text);
-	arena_free(&c->arena);
-	free(c);
-}
-
 void
-llm_call_cancel(struct llm_call **call)
+llm_http_free(struct llm_http **out)
 {
-	if (*call == NULL)
-		return;
-	llm_call_free(*call);
-	*call = NULL;
-}
+	struct llm_http *h = *out;
 
-void
-llm_free(struct llm **out)
-{
-	struct llm *llm = *out;
-
-	if (llm == NULL)
+	if (h == NULL)
 		return;
-	list_for_each (it, &llm->calls)
-		llm_call_free(LIST_ENTRY(it, struct llm_call, link));
-	curl_multi_cleanup(llm->multi);
-	loop_timer_del(llm->loop, &llm->timer);
-	while (llm->endpoints != NULL) {
-		struct llm_endpoint *e = llm->endpoints;
-		llm->endpoints = e->next;
-		free(e->key);
-		free(e);
-	}
-	free(llm);
+	assert(h->depth == 0);
+	list_for_each (it, &h->transfers)
+		http_transfer_free(LIST_ENTRY(it, struct llm_transfer, link));
+	curl_multi_cleanup(h->multi);
+	loop_timer_del(h->loop, &h->timer);
+	free(h);
 	curl_global_cleanup();
 	*out = NULL;
 }
 
-static struct llm_endpoint *
-llm_endpoint(struct llm *llm, const struct llm_agent *agent)
+/* ---- one transfer ---- */
+
+/* The address a name has led to is what is judged, so that no name, spelling
+ * or changing answer of the resolver leads elsewhere. */
+static curl_socket_t
+http_open_socket(
+    void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *address)
 {
-	char key[512];
+	struct llm_transfer *t = arg;
+	enum llm_reach reach = llm_url_reach(&address->addr);
+	/* A public name that suddenly leads inside is none of ours. */
+	bool is_inside = t->is_plain || t->may_be_private;
+	bool is_allowed = (reach == LLM_REACH_LOOPBACK && is_inside) ||
+	    (reach == LLM_REACH_PRIVATE && is_inside && !t->is_offline) ||
+	    (reach == LLM_REACH_PUBLIC && !t->is_offline && !t->is_plain);
 
-	snprintf(key, sizeof(key), "%s|%s", agent->row->name, agent->model);
-	for (struct llm_endpoint *e = llm->endpoints; e != NULL; e = e->next)
-		if (str_eq(e->key, key))
-			return e;
-	struct llm_endpoint *e = mem_zalloc(sizeof(*e));
-	e->key = mem_strdup(key);
-	e->next = llm->endpoints;
-	llm->endpoints = e;
-	return e;
-}
-
-static struct llm_request
-llm_request_copy(struct arena *a, const struct llm_request *r)
-{
-	struct llm_request copy = *r;
-	struct llm_block *blocks =
-	    ARENA_ARRAY(a, r->n_blocks + 1, struct llm_block);
-
-	for (size_t i = 0; i < r->n_blocks; i++)
-		blocks[i] = (struct llm_block){
-		    .label = arena_strdup(a, r->blocks[i].label),
-		    .text = arena_strdup(a, r->blocks[i].text)};
-	copy.blocks = blocks;
-	copy.system = arena_strdup(a, r->system);
-	copy.question = arena_strdup(a, r->question);
-	copy.context = arena_strdup(a, r->context);
-	copy.instruction = arena_strdup(a, r->instruction);
-	copy.nonce = arena_strdup(a, r->nonce);
-	return copy;
-}
-
-/* ---- the end of a call ---- */
-
-static void
-llm_finish(struct llm_call *c, enum llm_error_class error, const char *message)
-{
-	struct llm_stream *s = &c->stream;
-	struct llm_result result = {.error = error,
-	    .message = message,
-	    .text = buf_text(&s->text),
-	    .text_len = s->text.len,
-	    .is_truncated = s->is_truncated,
-	    .tokens_in = s->tokens_in,
-	    .tokens_out = s->tokens_out,
-	    .attempts = c->attempts,
-	    .duration_ms = clock_mono_ms() - c->started_ms};
-
-	if (s->tokens_in < 0 || s->tokens_out < 0) {
-		result.is_usage_estimated = true;
-		result.tokens_in = (int64_t)c->body.len / 4;
-		result.tokens_out = (int64_t)s->text.len / 4;
+	if (!is_allowed) {
+		t->is_denied = true;
+		return CURL_SOCKET_BAD;
 	}
-	llm_attempt_end(c);
-	c->ops.on_done(c->ops.arg, &result);
-	llm_call_free(c);
-}
-
-/* ---- breaker ---- */
-
-static bool
-llm_breaker_lets(struct llm_call *c)
-{
-	struct llm_endpoint *e = c->endpoint;
-
-	if (e->open_until_ms == 0)
-		return true;
-	if (clock_mono_ms() < e->open_until_ms)
-		return false;
-	if (e->probes >= LLM_PROBES)
-		return false;
-	e->probes++;
-	c->is_probe = true;
-	return true;
-}
-
-static void
-llm_breaker_note(const struct llm_call *c, enum llm_error_class error)
-{
-	struct llm_endpoint *e = c->endpoint;
-
-	if (error == LLM_ERR_NONE) {
-		e->failures = 0;
-		if (c->is_probe && ++e->successes >= LLM_CLOSE_AFTER) {
-			e->open_until_ms = 0;
-			e->successes = 0;
-		}
-		return;
-	}
-	if (error == LLM_ERR_RATE || error == LLM_ERR_BAD_REQUEST ||
-	    error == LLM_ERR_REFUSAL)
-		return;
-	e->successes = 0;
-	if (c->is_probe || ++e->failures >= LLM_BREAK_AFTER) {
-		e->open_until_ms = clock_mono_ms() + LLM_BREAK_MS;
-		log_warning("llm.breaker", "agent=%s failures=%d pause_ms=%d",
-		    e->key, e->failures, LLM_BREAK_MS);
-	}
-}
-
-/* ---- retry ---- */
-
-static bool
-llm_may_retry(enum llm_error_class error)
-{
-	switch (error) {
-	case LLM_ERR_RATE:
-	case LLM_ERR_OVERLOAD:
-	case LLM_ERR_SERVER:
-	case LLM_ERR_NETWORK:
-	case LLM_ERR_TIMEOUT:
-	case LLM_ERR_PARTIAL:
-	case LLM_ERR_EMPTY:
-		return true;
-	case LLM_ERR_NONE:
-	case LLM_ERR_AUTH:
-	case LLM_ERR_BAD_REQUEST:
-	case LLM_ERR_MONEY:
-	case LLM_ERR_REFUSAL:
-	case LLM_ERR__COUNT:
-		break;
-	}
-	return false;
-}
-
-/* min(60 s, 1 s * 2^n) +- 30 %, or what the provider said and a little. */
-static int64_t
-llm_pause_ms(const struct llm_call *c)
-{
-	uint32_t random;
-
-	id_random(&random, sizeof(random));
-	if (c->was_learnt)
-		return 0;
-	if (c->retry_after_ms >= 0)
-		return c->retry_after_ms + random % 100;
-	int64_t base = (int64_t)LLM_BACKOFF_MS << (c->attempts - 1);
-	if (base > LLM_BACKOFF_CAP)
-		base = LLM_BACKOFF_CAP;
-	return base * (700 + random % 601) / 1000;
-}
-
-static int64_t
-llm_left_ms(const struct llm_call *c)
-{
-	return c->started_ms + c->llm->settings->agent_timeout * 1000 -
-	    clock_mono_ms();
-}
-
-static void
-llm_failed(struct llm_call *c, enum llm_error_class error, const char *message)
-{
-	char text[256];
-	int64_t pause = llm_pause_ms(c);
-
-	snprintf(text, sizeof(text), "%s", message);
-	log_info("llm.failed", "agent=%s class=%s attempt=%lld",
-	    c->agent.row->name, llm_error_name(error), (long long)c->attempts);
-	llm_breaker_note(c, error);
-	bool is_again = c->was_learnt ||
-	    (llm_may_retry(error) &&
-		c->attempts < c->llm->settings->llm_max_attempts);
-	if (!is_again || pause >= llm_left_ms(c)) {
-		llm_finish(c, error, text);
-		return;
-	}
-	llm_attempt_end(c);
-	if (c->stream.text.len > 0 && c->ops.on_restart != NULL)
-		c->ops.on_restart(c->ops.arg);
-	c->state = LLM_PAUSING;
-	loop_timer_set(c->llm->loop, &c->timer, pause);
-}
-
-/* ---- reading ---- */
-
-static void
-llm_on_event(void *arg, const char *data, size_t len)
-{
-	struct llm_call *c = arg;
-
-	llm_openai_event(&c->stream, data, len);
-}
-
-static void
-llm_on_text(void *arg, const char *text, size_t len)
-{
-	struct llm_call *c = arg;
-
-	if (c->ops.on_delta != NULL)
-		c->ops.on_delta(c->ops.arg, text, len);
+	return socket(address->family, address->socktype | SOCK_CLOEXEC,
+	    address->protocol);
 }
 
 static size_t
-llm_on_body(char *data, size_t size, size_t n, void *arg)
+http_on_body(char *data, size_t size, size_t n, void *arg)
 {
-	struct llm_call *c = arg;
-	size_t len = size * n;
-	long status = 0;
+	struct llm_transfer *t = arg;
 	const char *type = NULL;
+	long status = 0;
 
-	c->heard_ms = clock_mono_ms();
-	if (!c->is_known) {
-		c->is_known = true;
-		c->state = LLM_STREAMING;
-		llm_arm(c); /* from now on the pause between tokens counts */
-		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-		curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
-		c->is_sse = status == 200 &&
-		    (type == NULL || strstr(type, "event-stream") != NULL);
-	}
-	if (!c->is_sse) {
-		buf_append(&c->reply, data, len);
-		return c->reply.is_overflowed ? 0 : len;
-	}
-	if (sse_feed(&c->sse, data, len, llm_on_event, c) != ERR_OK ||
-	    c->stream.text.is_overflowed)
+	if (t->is_closed)
 		return 0;
-	return len;
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
+	bool goes_on = t->ops.on_body(
+	    t->ops.arg, status, type != NULL ? type : "", data, size * n);
+	t->is_aborted = !goes_on;
+	return goes_on && !t->is_closed ? size * n : 0;
 }
 
 static size_t
-llm_on_header(char *data, size_t size, size_t n, void *arg)
+http_on_header(char *data, size_t size, size_t n, void *arg)
 {
-	struct llm_call *c = arg;
+	struct llm_transfer *t = arg;
 	size_t len = size * n;
-	char line[256];
+	char line[HTTP_HEADER_MAX];
 
-	snprintf(
-	    line, sizeof(line), "%.*s", (int)(len < 255 ? len : 255), data);
-	char *colon = strchr(line, ':');
-	if (colon == NULL)
+	if (t->is_closed)
+		return 0;
+	if (len >= sizeof(line))
 		return len;
-	*colon = '\0';
-	bool is_ms = str_ieq(line, "retry-after-ms");
-	if (is_ms || (str_ieq(line, "retry-after") && c->retry_after_ms < 0)) {
-		struct arena *a = arena_new(0);
-		c->retry_after_ms = llm_retry_after_ms(
-		    str_trim(a, colon + 1), is_ms, clock_wall_us());
-		arena_free(&a);
+	while (len > 0 && str_is_space(data[len - 1]))
+		len--;
+	snprintf(line, sizeof(line), "%.*s", (int)len, data);
+	char *value = strchr(line, ':');
+	if (value != NULL) {
+		*value++ = '\0';
+		while (str_is_space(*value))
+			value++;
+		t->ops.on_header(t->ops.arg, line, value);
 	}
-	return len;
+	return size * n;
 }
 
-/* The transfer has ended by itself. */
 static void
-llm_transferred(struct llm_call *c, CURLcode code)
+http_set_up(struct llm_transfer *t, const struct llm_transfer_spec *spec)
 {
-	struct llm_stream *s = &c->stream;
-	long status = 0;
+	CURL *e = t->easy;
 
-	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (code == CURLE_OK && status == 200 && !c->is_sse)
-		llm_openai_event(s, buf_text(&c->reply), c->reply.len);
-	if (code == CURLE_OK && status != 200) {
-		char message[256];
-		enum llm_error_class e =
-		    llm_openai_error(status, buf_text(&c->reply), c->reply.len,
-			message, sizeof(message), &c->endpoint->refused);
-		/* Another call may have learnt it while this one was out. */
-		c->was_learnt = memcmp(&c->heeded, &c->endpoint->refused,
-				    sizeof(c->heeded)) != 0 &&
-		    e == LLM_ERR_BAD_REQUEST;
-		llm_failed(c, e, message);
-	} else if (s->error != LLM_ERR_NONE) {
-		llm_failed(c, s->error, s->message);
-	} else if (code == CURLE_OPERATION_TIMEDOUT) {
-		llm_failed(c, LLM_ERR_TIMEOUT, "no connection in time");
-	} else if (code == CURLE_WRITE_ERROR) {
-		llm_failed(c, LLM_ERR_SERVER, "the answer is too long");
-	} else if (code != CURLE_OK && s->text.len == 0) {
-		llm_failed(c, LLM_ERR_NETWORK, curl_easy_strerror(code));
-	} else if (code != CURLE_OK || (!s->has_finish && !s->is_done)) {
-		llm_failed(
-		    c, LLM_ERR_PARTIAL, "the answer broke off before its end");
-	} else if (s->text.len == 0) {
-		llm_failed(c, LLM_ERR_EMPTY, "the answer is empty");
-	} else {
-		llm_breaker_note(c, LLM_ERR_NONE);
-		llm_finish(c, LLM_ERR_NONE, "");
+	t->headers = curl_slist_append(NULL, "Content-Type: application/json");
+	t->headers = curl_slist_append(t->headers,
+	    "Accept: text/event-stream, application/x-ndjson, "
+	    "application/json");
+	t->headers = curl_slist_append(t->headers, "Expect:");
+	if (*spec->auth != '\0')
+		t->headers = curl_slist_append(t->headers, spec->auth);
+	if (*spec->header != '\0')
+		t->headers = curl_slist_append(t->headers, spec->header);
+	curl_easy_setopt(e, CURLOPT_URL, spec->url);
+	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+	curl_easy_setopt(e, CURLOPT_POST, 1L);
+	curl_easy_setopt(e, CURLOPT_POSTFIELDS, spec->body);
+	curl_easy_setopt(
+	    e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)spec->body_len);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, http_on_body);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, http_on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, http_open_socket);
+	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_PROXY, "");
+	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(
+	    e, CURLOPT_PROTOCOLS_STR, t->is_plain ? "http" : "https");
+	curl_easy_setopt(
+	    e, CURLOPT_CONNECTTIMEOUT, (long)spec->connect_timeout_s);
+	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, HTTP_BUFFER_BYTES);
+	curl_easy_setopt(e, CURLOPT_USERAGENT, "aragora/" PACKAGE_VERSION);
+}
+
+struct llm_transfer *
+llm_transfer_start(struct llm_http *h, const struct llm_transfer_spec *spec,
+    const struct llm_transfer_ops *ops)
+{
+	struct llm_transfer *t = mem_zalloc(sizeof(*t));
+
+	t->http = h;
+	t->ops = *ops;
+	t->is_plain = llm_url_is_plain(spec->url);
+	t->is_offline = spec->is_offline;
+	t->may_be_private = spec->may_be_private;
+	t->easy = curl_easy_init();
+	if (t->easy == NULL)
+		mem_exhausted(0);
+	list_add_tail(&h->transfers, &t->link);
+	http_set_up(t, spec);
+	if (curl_multi_add_handle(h->multi, t->easy) != CURLM_OK) {
+		http_transfer_free(t);
+		return NULL;
 	}
+	return t;
+}
+
+static enum llm_transfer_end
+http_end(const struct llm_transfer *t, CURLcode code)
+{
+	if (code == CURLE_OK)
+		return LLM_TRANSFER_OK;
+	if (t->is_aborted)
+		return LLM_TRANSFER_ABORTED;
+	/* The only time limit curl knows is that of connecting. */
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		return LLM_TRANSFER_TIMEOUT;
+	return t->is_denied ? LLM_TRANSFER_DENIED : LLM_TRANSFER_BROKEN;
+}
+
+static const char *
+http_reason(
+    const struct llm_transfer *t, enum llm_transfer_end end, CURLcode code)
+{
+	switch (end) {
+	case LLM_TRANSFER_OK:
+		break;
+	case LLM_TRANSFER_DENIED:
+		return t->is_offline ? "ARAGORA_OFFLINE is set and the address "
+				       "is not this machine's"
+		    : t->is_plain    ? "plain http is for this machine and "
+				       "private networks only"
+				     : "the address is not allowed";
+	case LLM_TRANSFER_TIMEOUT:
+		return "no connection in time";
+	case LLM_TRANSFER_BROKEN:
+		return curl_easy_strerror(code);
+	case LLM_TRANSFER_ABORTED:
+		return "stopped";
+	}
+	return "";
 }
 
 static void
-llm_collect(struct llm *llm)
+http_collect(struct llm_http *h)
 {
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(llm->multi, &left)) != NULL) {
-		struct llm_call *c = NULL;
+	while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
+		struct llm_transfer *t = NULL;
+		long status = 0;
 		if (m->msg != CURLMSG_DONE)
 			continue;
 		CURLcode code = m->data.result;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &c);
-		llm_transferred(c, code);
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
+		curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+		enum llm_transfer_end end = http_end(t, code);
+		struct llm_transfer_ops ops = t->ops;
+		const char *reason = http_reason(t, end, code);
+		llm_transfer_close(&t);
+		ops.on_end(ops.arg, end, status, reason);
 	}
-}
-
-/* ---- sending ---- */
-
-static void
-llm_setup(struct llm_call *c)
-{
-	CURL *h = c->easy;
-
-	c->headers = curl_slist_append(NULL, "Content-Type: application/json");
-	c->headers = curl_slist_append(c->headers, "Accept: text/event-stream");
-	c->headers = curl_slist_append(c->headers, "Expect:");
-	if (*c->auth != '\0')
-		c->headers = curl_slist_append(c->headers, c->auth);
-	curl_easy_setopt(h, CURLOPT_URL, c->url);
-	curl_easy_setopt(h, CURLOPT_PRIVATE, c);
-	curl_easy_setopt(h, CURLOPT_HTTPHEADER, c->headers);
-	curl_easy_setopt(h, CURLOPT_POST, 1L);
-	curl_easy_setopt(h, CURLOPT_POSTFIELDS, buf_text(&c->body));
-	curl_easy_setopt(
-	    h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.len);
-	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, llm_on_body);
-	curl_easy_setopt(h, CURLOPT_WRITEDATA, c);
-	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, llm_on_header);
-	curl_easy_setopt(h, CURLOPT_HEADERDATA, c);
-	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(h, CURLOPT_PROXY, "");
-	curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT,
-	    (long)c->llm->settings->llm_connect_timeout);
-	curl_easy_setopt(h, CURLOPT_BUFFERSIZE, 16384L);
-	curl_easy_setopt(h, CURLOPT_USERAGENT, "aragora/" PACKAGE_VERSION);
-}
-
-static void
-llm_attempt(struct llm_call *c)
-{
-	c->attempts++;
-	c->was_learnt = false;
-	c->retry_after_ms = -1;
-	c->is_known = false;
-	c->is_sse = false;
-	buf_clear(&c->reply);
-	buf_clear(&c->stream.text);
-	sse_release(&c->sse);
-	sse_init(&c->sse, LLM_EVENT_MAX);
-	c->stream = (struct llm_stream){.text = c->stream.text,
-	    .tokens_in = -1,
-	    .tokens_out = -1,
-	    .on_text = llm_on_text,
-	    .arg = c};
-	if (!llm_breaker_lets(c)) {
-		llm_finish(
-		    c, LLM_ERR_OVERLOAD, "paused after repeated failures");
-		return;
-	}
-	buf_clear(&c->body);
-	c->heeded = c->endpoint->refused;
-	llm_openai_body(&c->body, &c->agent, &c->request, &c->heeded);
-	c->easy = curl_easy_init();
-	if (c->easy == NULL)
-		mem_exhausted(0);
-	llm_setup(c);
-	c->state = LLM_SENDING;
-	c->sent_ms = clock_mono_ms();
-	c->heard_ms = c->sent_ms;
-	if (curl_multi_add_handle(c->llm->multi, c->easy) != CURLM_OK) {
-		llm_failed(c, LLM_ERR_NETWORK, "cannot start the transfer");
-		return;
-	}
-	llm_arm(c);
-}
-
-/* ---- deadlines ---- */
-
-static int64_t
-llm_quiet_left_ms(const struct llm_call *c)
-{
-	const struct settings *s = c->llm->settings;
-	int64_t allowed = c->state == LLM_SENDING ? s->llm_first_byte_timeout
-						  : s->llm_idle_timeout;
-
-	return c->heard_ms + allowed * 1000 - clock_mono_ms();
-}
-
-static void
-llm_arm(struct llm_call *c)
-{
-	int64_t quiet = llm_quiet_left_ms(c);
-	int64_t left = llm_left_ms(c);
-
-	loop_timer_set(c->llm->loop, &c->timer, quiet < left ? quiet : left);
-}
-
-/* A few words of the demo's text; the pause lets people watch. */
-static void
-llm_demo_piece(struct llm_call *c)
-{
-	const char *from = c->demo_text + c->demo_at;
-	const char *to = from;
-	bool is_fast = str_eq(c->agent.model, "fast");
-
-	for (int words = 0; *to != '\0' && (is_fast || words < LLM_DEMO_WORDS);
-	     words++) {
-		to += strcspn(to, " \n");
-		to += strspn(to, " \n");
-	}
-	if (to > from) {
-		buf_append(&c->stream.text, from, (size_t)(to - from));
-		llm_on_text(c, from, (size_t)(to - from));
-		c->demo_at += (size_t)(to - from);
-	}
-	if (*to == '\0')
-		llm_finish(c, LLM_ERR_NONE, "");
-	else
-		loop_timer_set(c->llm->loop, &c->timer, LLM_DEMO_PAUSE_MS);
-}
-
-static void
-llm_on_timer(struct loop_timer *t)
-{
-	struct llm_call *c = t->arg;
-
-	switch (c->state) {
-	case LLM_DEMOING:
-		llm_demo_piece(c);
-		return;
-	case LLM_PAUSING:
-		llm_attempt(c);
-		return;
-	case LLM_SENDING:
-	case LLM_STREAMING:
-		break;
-	}
-	if (llm_left_ms(c) <= 0)
-		llm_finish(c, LLM_ERR_TIMEOUT, "no whole answer in time");
-	else if (llm_quiet_left_ms(c) <= 0)
-		llm_failed(c,
-		    c->stream.text.len > 0 ? LLM_ERR_PARTIAL : LLM_ERR_TIMEOUT,
-		    "the provider fell silent");
-	else
-		llm_arm(c);
-}
-
-struct llm_call *
-llm_call_start(struct llm *llm, const struct llm_agent *agent,
-    const struct llm_request *request, const struct llm_call_ops *ops)
-{
-	struct llm_call *c = mem_zalloc(sizeof(*c));
-	enum llm_dialect dialect = llm_agent_dialect(agent->row);
-
-	c->llm = llm;
-	c->ops = *ops;
-	c->arena = arena_new(0);
-	c->timer = (struct loop_timer){.fn = llm_on_timer, .arg = c};
-	c->started_ms = clock_mono_ms();
-	c->agent = (struct llm_agent){.row = agent->row,
-	    .name = arena_strdup(c->arena, agent->name),
-	    .model = arena_strdup(c->arena, agent->model),
-	    .persona = arena_strdup(c->arena, agent->persona),
-	    .role = arena_strdup(c->arena, agent->role)};
-	buf_init(&c->body, LLM_BODY_MAX * 2);
-	buf_init(&c->reply, LLM_BODY_MAX);
-	buf_init(&c->stream.text, LLM_BODY_MAX);
-	sse_init(&c->sse, LLM_EVENT_MAX);
-	list_add_tail(&llm->calls, &c->link);
-	if (dialect == LLM_DEMO) {
-		c->attempts = 1;
-		c->state = LLM_DEMOING;
-		c->stream.tokens_in = 0;
-		c->stream.tokens_out = 0;
-		c->demo_text = llm_demo_answer(&c->agent, request);
-	} else {
-		const char *key = llm_agent_key(agent->row, llm->settings);
-		const char *url = llm_agent_url(agent->row, llm->settings);
-		size_t len = strlen(url);
-		while (len > 0 && url[len - 1] == '/')
-			len--;
-		c->request = llm_request_copy(c->arena, request);
-		c->endpoint = llm_endpoint(llm, agent);
-		c->url = arena_printf(c->arena, "%.*s%s/chat/completions",
-		    (int)len, url, llm_dialect(dialect)->path);
-		c->auth = *key != '\0'
-		    ? arena_printf(c->arena, "Authorization: Bearer %s", key)
-		    : "";
-		c->state = LLM_PAUSING; /* the first attempt, next turn */
-	}
-	loop_timer_set(llm->loop, &c->timer, 0);
-	return c;
 }

@@ -2,11 +2,11 @@
  *
  * The user message, and the names of tasks and errors.
  */
+#include <string.h>
+
 #include "base/buf.h"
 #include "base/str.h"
 #include "llm/llm.h"
-
-#define LLM_PROMPT_MAX (8u << 20)
 
 const char *
 llm_task_name(enum llm_task t)
@@ -42,12 +42,26 @@ llm_error_name(enum llm_error_class c)
 	return names[c];
 }
 
+/* Room for all parts, each framed by the nonce twice. */
+static size_t
+llm_prompt_size(const struct llm_request *r)
+{
+	const size_t frame = 2 * strlen(r->nonce) + 32;
+	size_t n = strlen(r->question) + strlen(r->context) +
+	    strlen(r->instruction) + 2 * frame;
+
+	for (size_t i = 0; i < r->n_blocks; i++)
+		n += strlen(r->blocks[i].label) + strlen(r->blocks[i].text) +
+		    frame;
+	return n;
+}
+
 const char *
 llm_prompt_render(struct arena *a, const struct llm_request *r)
 {
 	struct buf b;
 
-	buf_init(&b, LLM_PROMPT_MAX);
+	buf_init(&b, llm_prompt_size(r));
 	buf_printf(&b, "Question:\n%s\n", r->question);
 	if (!str_is_empty(r->context))
 		buf_printf(&b, "\n<<<%s Context\n%s\n%s>>>\n", r->nonce,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inside of src/llm/: what a dialect of the OpenAI protocol does its own way,
- * and the pure half of the protocol: building a request, reading a stream.
+ * Inside of src/llm/: a provider is a const record that builds requests and
+ * reads answers; a dialect is a row of what one family of endpoints does its
+ * own way. All of it is pure: no sockets, no clock. llm_call.c drives it.
  */
 #pragma once
 
@@ -13,28 +14,97 @@
 #define LLM_NAME_OPENROUTER "openrouter"
 #define LLM_NAME_XAI	    "xai"
 #define LLM_NAME_MISTRAL    "mistral"
+#define LLM_NAME_DEEPSEEK   "deepseek"
+#define LLM_NAME_GROQ	    "groq"
+#define LLM_NAME_ANTHROPIC  "anthropic"
+#define LLM_NAME_GEMINI	    "gemini"
 #define LLM_NAME_OLLAMA	    "ollama"
-#define LLM_NAME_LOCAL	    "local"
+#define LLM_NAME_LMSTUDIO   "lm-studio"
+#define LLM_NAME_LLAMACPP   "llamacpp"
 #define LLM_NAME_VLLM	    "vllm"
 #define LLM_NAME_DEMO	    "demo"
 
-/* provider, path below the base URL, name of the length limit, asks for
- * usage, has response_format, name of the seed */
+/* What an endpoint has refused once is not sent again. */
+struct llm_refused {
+	bool stream_options;
+	bool response_format;
+	bool temperature;
+	bool limit_renamed; /* takes the other name of the length limit */
+	bool seed;
+};
+
+#define LLM_MESSAGE_MAX 256
+
+/* The stream of one attempt. */
+struct llm_stream {
+	struct buf text; /* the answer so far */
+	bool has_finish;
+	bool is_done; /* [DONE] was seen */
+	bool is_truncated;
+	int64_t tokens_in, tokens_out; /* -1 = not reported */
+	int64_t cost_udollar;	       /* -1 = not reported */
+	enum llm_error_class error;
+	char message[LLM_MESSAGE_MAX];
+	/* borrowed per call */
+	void (*on_text)(void *arg, const char *text, size_t len);
+	void *arg;
+};
+
+/* How an answer that streams is cut into events. */
+enum llm_framing {
+	LLM_FRAMING_SSE,  /* server-sent events */
+	LLM_FRAMING_LINES /* one JSON value a line */
+};
+
+struct llm_provider {
+	/* Offline: the whole answer, malloc'd. Set, there is no HTTP and the
+	 * other members are NULL. */
+	char *(*answer)(
+	    const struct llm_agent *agent, const struct llm_request *r);
+	enum llm_framing framing;
+	/* A 429 that names no time to wait is the end of the money. */
+	bool has_silent_cap;
+	const char *header; /* a header line every request has, "" = none */
+	/* Where to send it; base is normalized (llm_url_base). */
+	const char *(*url)(
+	    struct arena *a, const char *base, const struct llm_agent *agent);
+	/* The header line with the key. */
+	const char *(*auth)(struct arena *a, const char *key);
+	void (*body)(struct buf *out, const struct llm_agent *agent,
+	    const struct llm_request *r, const struct llm_refused *refused);
+	/* One event without an error in it, or a whole answer. */
+	void (*event)(struct llm_stream *s, const struct json *j);
+};
+extern const struct llm_provider llm_openai;
+extern const struct llm_provider llm_anthropic;
+extern const struct llm_provider llm_gemini;
+extern const struct llm_provider llm_ollama;
+extern const struct llm_provider llm_demo;
+
+/* id, provider, path below the base URL (not repeated when the base ends in
+ * it), port of a base URL that is a bare host, name of the length limit, asks
+ * for usage, has response_format, name of the seed */
 #define LLM_DIALECT_LIST(X)                                                    \
-	X(OPENAI, LLM_NAME_OPENAI, "", "max_completion_tokens", true, true,    \
+	X(OPENAI, llm_openai, "", "", "max_completion_tokens", true, true,     \
 	    "seed")                                                            \
-	X(OPENROUTER, LLM_NAME_OPENROUTER, "", "max_tokens", true, true,       \
-	    "seed")                                                            \
-	X(XAI, LLM_NAME_XAI, "", "max_tokens", true, true, "seed")             \
-	X(MISTRAL, LLM_NAME_MISTRAL, "", "max_tokens", false, true,            \
+	X(OPENROUTER, llm_openai, "", "", "max_tokens", true, true, "seed")    \
+	X(XAI, llm_openai, "", "", "max_tokens", true, true, "seed")           \
+	X(MISTRAL, llm_openai, "", "", "max_tokens", false, true,              \
 	    "random_seed")                                                     \
-	X(OLLAMA, LLM_NAME_OLLAMA, "/v1", "max_tokens", true, true, "seed")    \
-	X(LOCAL, LLM_NAME_LOCAL, "", "max_tokens", true, false, "seed")        \
-	X(VLLM, LLM_NAME_VLLM, "", "max_tokens", true, true, "seed")           \
-	X(DEMO, LLM_NAME_DEMO, "", "", false, false, "")
+	X(DEEPSEEK, llm_openai, "", "", "max_tokens", true, true, "seed")      \
+	X(GROQ, llm_openai, "", "", "max_tokens", true, true, "seed")          \
+	X(ANTHROPIC, llm_anthropic, "/v1", "", "max_tokens", false, false, "") \
+	X(GEMINI, llm_gemini, "", "", "maxOutputTokens", false, true, "seed")  \
+	X(OLLAMA, llm_ollama, "/api", "11434", "num_predict", false, true,     \
+	    "seed")                                                            \
+	X(LMSTUDIO, llm_openai, "/v1", "1234", "max_tokens", true, false,      \
+	    "seed")                                                            \
+	X(LLAMACPP, llm_openai, "", "8080", "max_tokens", true, true, "seed")  \
+	X(VLLM, llm_openai, "", "8000", "max_tokens", true, true, "seed")      \
+	X(DEMO, llm_demo, "", "", "", false, false, "")
 
 enum llm_dialect {
-#define X(id, name, path, limit, usage, format, seed) LLM_##id,
+#define X(id, provider, path, port, limit, usage, format, seed) LLM_##id,
 	LLM_DIALECT_LIST(X)
 #undef X
 	    LLM_DIALECT__COUNT
@@ -42,7 +112,9 @@ enum llm_dialect {
 
 struct llm_dialect_row {
 	const char *name;
+	const struct llm_provider *provider;
 	const char *path;
+	const char *port;
 	const char *limit_field;
 	bool has_stream_options;
 	bool has_response_format;
@@ -55,42 +127,61 @@ const char *llm_agent_key(
     const struct llm_agent_row *row, const struct settings *s);
 const char *llm_agent_url(
     const struct llm_agent_row *row, const struct settings *s);
+/* The model to ask: the seat's own or the row's. */
+const char *llm_agent_model(const struct llm_agent *agent);
+/* Can the row itself be called, without a detour? why as above. */
+bool llm_agent_is_direct(const struct llm_agent_row *row,
+    const struct settings *settings, struct err_info *why);
+/* The same model through OpenRouter; false when it is not offered there or
+ * cannot be called with these settings. Fills row and model of out. */
+bool llm_agent_fallback(struct arena *a, const struct llm_agent *agent,
+    const struct settings *settings, struct llm_agent *out);
 
-/* What an endpoint has refused once is not sent again. */
-struct llm_refused {
-	bool stream_options;
-	bool response_format;
-	bool temperature;
-	bool limit_renamed; /* takes the other name of the length limit */
-	bool seed;
-};
+/* ---- reading, for all providers (llm_stream.c) ---- */
 
-void llm_openai_body(struct buf *out, const struct llm_agent *agent,
-    const struct llm_request *r, const struct llm_refused *refused);
+void llm_stream_reset(struct llm_stream *s);
+/* One event's data, or a whole JSON answer. */
+void llm_stream_event(const struct llm_provider *provider, struct llm_stream *s,
+    const char *data, size_t len);
+/* For providers: more of the answer; its end for this reason (NULL = none
+ * yet); what went wrong. */
+void llm_stream_text(struct llm_stream *s, const struct json *text);
+void llm_stream_finish(struct llm_stream *s, const char *reason);
+void llm_stream_fail(
+    struct llm_stream *s, enum llm_error_class error, const char *message);
 
-/* The stream of one attempt. */
-struct llm_stream {
-	struct buf text; /* the answer so far */
-	bool has_finish;
-	bool is_done; /* [DONE] was seen */
-	bool is_truncated;
-	int64_t tokens_in, tokens_out; /* -1 = not reported */
+/* ---- errors, one table for all providers (llm_error.c) ---- */
+
+struct llm_failure {
 	enum llm_error_class error;
-	char message[256];
-	/* borrowed per call */
-	void (*on_text)(void *arg, const char *text, size_t len);
-	void *arg;
+	bool is_context;	/* the request is longer than the model takes */
+	int64_t retry_after_ms; /* -1 = the body does not say */
+	char message[LLM_MESSAGE_MAX]; /* safe to show */
 };
-/* One SSE event's data, or a whole JSON answer. */
-void llm_openai_event(struct llm_stream *s, const char *data, size_t len);
+/* A failed answer; a refused parameter is noted in `learnt`. */
+void llm_error_read(struct llm_failure *out, long status, const char *body,
+    size_t len, struct llm_refused *learnt);
+/* An error within a stream. */
+void llm_error_event(struct llm_failure *out, const struct json *j);
+/* Providers' words reach people: one line, printable, bounded. */
+void llm_error_safe(char *out, size_t size, const char *text);
 
-/* Class of a failed answer from its status and body; message is made safe to
- * show. A refused parameter is noted in `learnt` when the body names one. */
-enum llm_error_class llm_openai_error(long status, const char *body, size_t len,
-    char *message, size_t size, struct llm_refused *learnt);
+/* ---- money (llm_price.c) ---- */
 
-/* Milliseconds from Retry-After (seconds or date) or retry-after-ms; -1. */
-int64_t llm_retry_after_ms(const char *value, bool is_ms, int64_t now_us);
+/* Micro-dollars per million tokens. */
+struct llm_price {
+	bool is_known;
+	int64_t in, out;
+};
+struct llm_price llm_price_of(const char *provider, const char *model);
+/* The price that ARAGORA_LLM_PRICES gives, is_known = false when it gives
+ * none; ERR_INVALID when it cannot be read. */
+enum err llm_price_override(struct arena *a, const char *list,
+    const char *provider, const char *model, struct llm_price *out,
+    struct err_info *info) MUST_CHECK;
+/* Micro-dollars, rounded up; -1 when the price is not known. */
+int64_t llm_price_cost(
+    const struct llm_price *price, int64_t tokens_in, int64_t tokens_out);
 
 /* Offline agents: the whole answer, malloc'd. Deterministic in the request's
  * seed, the agent's name and persona and the request's texts. */

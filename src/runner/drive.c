@@ -204,6 +204,12 @@ run_on_done(void *arg, const struct llm_result *result)
 	metric_add(METRIC_LLM_CALLS, result->attempts);
 	metric_add(METRIC_LLM_TOKENS_IN, result->tokens_in);
 	metric_add(METRIC_LLM_TOKENS_OUT, result->tokens_out);
+	if (result->cost_udollar >= 0)
+		metric_add(METRIC_LLM_COST, result->cost_udollar);
+	else
+		metric_add(METRIC_LLM_UNPRICED, 1);
+	metric_add(METRIC_LLM_FALLBACKS, result->is_fallback);
+	metric_add(METRIC_LLM_HEDGES, result->is_hedged);
 	if (result->error != LLM_ERR_NONE)
 		metric_add(METRIC_LLM_ERRORS, 1);
 	if (run_streams(c)) {

@@ -175,6 +175,23 @@ logfile = {self.dir}/log
         end(self.process)
 
 
+# Where the stub speaks which dialect.
+STUB_PATHS = {
+    "OPENAI_BASE_URL": "/openai/v1",
+    "OPENROUTER_BASE_URL": "/openrouter/api/v1",
+    "ANTHROPIC_BASE_URL": "/anthropic",
+    "GEMINI_BASE_URL": "/gemini/v1beta",
+    "MISTRAL_BASE_URL": "/mistral/v1",
+    "XAI_BASE_URL": "/xai/v1",
+    "DEEPSEEK_BASE_URL": "/deepseek",
+    "GROQ_BASE_URL": "/groq/openai/v1",
+    "OLLAMA_HOST": "/ollama",
+    "VLLM_BASE_URL": "/vllm/v1",
+    "LLAMACPP_BASE_URL": "/llamacpp/v1",
+    "LM_STUDIO_HOST": "/lmstudio",
+}
+
+
 class Stack:
     def __init__(self, database_url=None, redis=False, protocol="fcgi",
                  stub=False, runners=1, expected_errors=(), owner_url=None,
@@ -259,7 +276,8 @@ class Stack:
         line = p.stdout.readline().decode()
         assert line.startswith("listening on "), line
         self.stub_url = f"http://127.0.0.1:{line.split()[-1]}"
-        self.env["OPENAI_BASE_URL"] = f"{self.stub_url}/openai/v1"
+        for name, path in STUB_PATHS.items():
+            self.env[name] = self.stub_url + path
         self.env.setdefault("OPENAI_API_KEY", "sk-planted-secret-7f3a")
 
     def stub_requests(self):

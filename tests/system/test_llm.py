@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Debates over the OpenAI dialect against the model stub: ordinary answers and
-the ways providers fail, with the calls counted at the stub."""
+"""Debates against the model stub, in every provider's dialect: ordinary answers
+and the ways providers fail, with the calls counted at the stub."""
 import asyncio
 import json
 
@@ -194,3 +194,113 @@ def test_key_stays_secret(stack):
     key = stack.env["OPENAI_API_KEY"]
     for name, text in stack.logs().items():
         assert key not in text, name
+
+
+KEYS = {
+    "openai-api": "OPENAI_API_KEY", "openrouter": "OPENROUTER_API_KEY",
+    "anthropic-api": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY",
+    "mistral-api": "MISTRAL_API_KEY", "grok": "XAI_API_KEY",
+    "deepseek-api": "DEEPSEEK_API_KEY", "groq": "GROQ_API_KEY",
+    "ollama": None, "vllm": None, "llamacpp": None, "lm-studio": None,
+}
+
+
+def key_of(agent):
+    return f"sk-planted-{agent}-9b1e"
+
+
+@pytest.fixture(name="providers", scope="module")
+def fixture_providers(tmp_path_factory):
+    """Half of the keys in the environment, half in files."""
+    env = {"ARAGORA_LLM_FALLBACK": "0"}
+    for i, (agent, name) in enumerate(KEYS.items()):
+        if name and i % 2:
+            path = tmp_path_factory.mktemp("keys") / agent
+            path.write_text(key_of(agent) + "\n")
+            env[name + "_FILE"] = str(path)
+        elif name:
+            env[name] = key_of(agent)
+    with st.Stack(stub=True, **env) as s:
+        yield s
+
+
+def debate_of(s, agent, model):
+    before = s.stub_requests()["total"]
+    debate_id = s.create("Is water wet?", agents=[f"{agent}|{model}"] * 2,
+                         rounds=1, consensus="majority")
+    d = s.wait_end(debate_id)
+    events = s.events(debate_id)
+    st.check_sequence(events)
+    return d, events, s.stub_requests()["total"] - before
+
+
+@pytest.mark.parametrize("agent", list(KEYS))
+def test_dialect(providers, agent):
+    """A whole debate in each dialect; the stub refuses what is not proper."""
+    d, events, calls = debate_of(providers, agent, "stub-ok")
+    assert d["status"] == "completed" and not errors(events)
+    assert d["final_answer"] and len(d["votes"]) == 2
+    assert calls == CALLS
+
+
+@pytest.mark.parametrize("agent", ["anthropic-api", "gemini", "ollama"])
+@pytest.mark.parametrize("model", ["stub-split", "stub-bigline",
+                                   "stub-nousage", "stub-whole"])
+def test_dialect_forms(providers, agent, model):
+    d, events, calls = debate_of(providers, agent, model)
+    assert d["status"] == "completed" and not errors(events)
+    assert calls == CALLS
+
+
+@pytest.mark.parametrize("agent,model,kind", [
+    ("anthropic-api", "stub-401", "auth"),
+    ("anthropic-api", "stub-402", "quota"),
+    ("anthropic-api", "stub-429", "quota"),
+    ("anthropic-api", "stub-refuse", "refusal"),
+    ("gemini", "stub-401", "auth"), ("gemini", "stub-quota", "quota"),
+    ("gemini", "stub-refuse", "refusal"),
+    ("gemini", "stub-safety", "refusal"),
+    ("deepseek-api", "stub-402", "quota"),
+    ("ollama", "stub-no-such-model", "bad_request")])
+def test_dialect_hopeless(providers, agent, model, kind):
+    d, events, calls = debate_of(providers, agent, model)
+    assert d["status"] == "failed" and calls == 2
+    assert {e["data"]["error_type"] for e in errors(events)} == {kind}
+
+
+def test_keys_of_all_stay_secret(providers):
+    """What a provider repeats of a key reaches nobody."""
+    for agent in ("anthropic-api", "gemini", "openai-api"):
+        _, events, _ = debate_of(providers, agent, "stub-401-echo")
+        said = [e["data"]["message"] for e in errors(events)]
+        assert said and all("refused" in text for text in said)
+        assert key_of(agent) not in json.dumps(events)
+    for name, text in providers.logs().items():
+        assert "sk-planted" not in text, name
+
+
+def test_openrouter_in_place_of_others():
+    """No key and no money at the provider: the same model at OpenRouter."""
+    with st.Stack(stub=True, OPENROUTER_API_KEY="sk-planted-or",
+                  ANTHROPIC_API_KEY="sk-planted-anthropic") as s:
+        d, events, calls = debate_of(s, "gemini", "stub-ok")
+        assert d["status"] == "completed" and not errors(events)
+        assert calls == CALLS
+        seen = s.stub_requests()["by_scenario"]
+        assert seen == {"google/stub-ok": CALLS}
+        d, events, _ = debate_of(s, "anthropic-api", "stub-402")
+        seen = s.stub_requests()["by_scenario"]
+        assert seen["stub-402"] and seen["anthropic/stub-402"]
+        assert d["status"] == "failed"
+
+
+@pytest.mark.parametrize("p,right", [("1", True), ("0", False)])
+def test_sums(stack, p, right):
+    """The adding process: always right, and never."""
+    debate_id = stack.create("What is 17 + 25?", rounds=1,
+                             agents=[f"openai-api|stub-arith:{p}"] * 3,
+                             consensus="majority")
+    d = stack.wait_end(debate_id)
+    assert d["status"] == "completed"
+    assert ("The answer is 42." in d["final_answer"]) == right
+    assert len(d["votes"]) == 3 and all(v["choice"] for v in d["votes"])

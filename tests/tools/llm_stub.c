@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * A model provider for tests: OpenAI's chat completions under the paths of
- * several dialects, with every trouble a provider can make, chosen by the
- * header X-Stub-Scenario or the name of the model (llm_stub_reply.c).
+ * A model provider for tests: the protocols of OpenAI and those who took it
+ * over, Anthropic, Gemini and Ollama, with every trouble a provider can make,
+ * chosen by the header X-Stub-Scenario or the name of the model
+ * (llm_stub_reply.c).
  *
  *   llm_stub --listen 127.0.0.1:0 [--log FILE]
  *
@@ -242,7 +243,10 @@ stub_conn_answer(struct stub_conn *c)
 	if (str_eq(q->path, "/_stub/requests")) {
 		stub_conn_stats(c);
 	} else {
-		id_sha256(q->body, q->body_len, q->sha);
+		/* Gemini's model stands in the path. */
+		const char *all =
+		    arena_printf(c->arena, "%s\n%s", q->path, q->body);
+		id_sha256(all, strlen(all), q->sha);
 		struct stub_count *body = stub_count(&s->by_body, q->sha);
 		q->seen = body->n++;
 		stub_reply_make(c->arena, q, &c->reply);
@@ -296,6 +300,9 @@ stub_conn_request(struct stub_conn *c, int64_t *length)
 	*q = (struct stub_request){.method = first[0],
 	    .path = first[1],
 	    .authorization = stub_header(c->arena, lines, n, "Authorization"),
+	    .api_key = stub_header(c->arena, lines, n, "x-api-key"),
+	    .version = stub_header(c->arena, lines, n, "anthropic-version"),
+	    .google_key = stub_header(c->arena, lines, n, "x-goog-api-key"),
 	    .content_type = stub_header(c->arena, lines, n, "Content-Type"),
 	    .scenario = stub_header(c->arena, lines, n, "X-Stub-Scenario"),
 	    .wants_close =

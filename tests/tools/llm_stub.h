@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Inside of the stub of a model provider: a request, and the reply as it goes
- * over the wire. llm_stub.c serves, llm_stub_reply.c checks and scripts,
- * llm_stub_text.c writes answers.
+ * over the wire. llm_stub.c serves, llm_stub_reply.c scripts,
+ * llm_stub_check.c checks, llm_stub_text.c writes answers, llm_stub_wire.c
+ * puts them into the provider's form.
  */
 #pragma once
 
@@ -16,6 +17,8 @@ struct stub_request {
 	const char *path;
 	/* headers, "" = absent */
 	const char *authorization;
+	const char *api_key, *version; /* Anthropic's */
+	const char *google_key;
 	const char *content_type;
 	const char *scenario;
 	const char *body;
@@ -54,6 +57,64 @@ void stub_reply_release(struct stub_reply *r);
 /* A whole answer with its length. headers: whole lines, "" = none. */
 void stub_reply_plain(struct stub_reply *r, int status, const char *type,
     const char *headers, const char *body, size_t len);
+
+#define STUB_JSON	  "application/json"
+#define STUB_REPLY_MAX	  (16u << 20)
+#define STUB_COST_DOLLARS 0.00123 /* what OpenRouter says a call costs */
+
+enum stub_wire {
+	STUB_WIRE_OPENAI,
+	STUB_WIRE_ANTHROPIC,
+	STUB_WIRE_GEMINI,
+	STUB_WIRE_OLLAMA
+};
+
+enum stub_finish {
+	STUB_FINISH_NONE, /* it just ends */
+	STUB_FINISH_STOP,
+	STUB_FINISH_LENGTH,
+	STUB_FINISH_REFUSAL,
+	STUB_FINISH_SAFETY
+};
+
+/* An answer on its way into a reply (llm_stub_wire.c). */
+struct stub_stream {
+	struct stub_reply *r;
+	enum stub_wire wire;
+	const char *model;
+	const char *comment; /* before every event, "" = none */
+	int64_t tokens_in, tokens_out;
+	int64_t ttfb_ms;
+	bool has_usage, has_cost;
+	bool is_chunked;
+	bool is_noisy; /* CRLF, comments, fields nobody asked for */
+	int64_t count;
+};
+void stub_pause(struct stub_reply *r, int64_t ms);
+void stub_stream_open(struct stub_stream *st);
+/* padding: bytes of thinking to go with it. */
+void stub_stream_text(
+    struct stub_stream *st, const char *text, size_t len, size_t padding);
+/* Data as it is, in the framing of the dialect. */
+void stub_stream_event(struct stub_stream *st, const char *data);
+void stub_stream_error(struct stub_stream *st);
+void stub_stream_close(
+    struct stub_stream *st, enum stub_finish f, const char *refusal);
+/* Without streaming. */
+void stub_whole(struct stub_stream *st, const char *text, enum stub_finish f);
+/* detail: OpenAI's code; Gemini's entry of details; else "". */
+const char *stub_error_body(struct arena *a, enum stub_wire wire, int status,
+    const char *message, const char *detail);
+
+/* NULL for a proper request, else what is wrong; a parameter that is not among
+ * the known ones, else NULL (llm_stub_check.c). */
+const char *stub_check(enum stub_wire wire, const struct json *j);
+const char *stub_unknown_field(const char *known, const struct json *j);
+
+/* An answer to a sum that is right with the probability in form
+ * (llm_stub_arith.c). */
+const char *stub_arith(struct arena *a, const char *task, const char *prompt,
+    const char *sha, const char *form);
 
 /* Which task the user message sets: llm_task_name()'s words, or "other". */
 const char *stub_task(const char *prompt);

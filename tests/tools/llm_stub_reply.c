@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the stub answers: strict checks first, then the scenario's script. A
+ * What the stub answers: checks first, then the scenario's script. A
  * scenario is "stub-NAME" with NAME of the table below and any of: xN (the
  * failure comes N times per body, then all is well), @N (tokens, or
- * milliseconds of the slow ones), -raN (Retry-After), :FORM (of votes).
+ * milliseconds of the slow ones), -raN (Retry-After), :FORM (of votes; the
+ * probability of arith).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,10 @@
 #include "base/str.h"
 #include "tests/tools/llm_stub.h"
 
-#define STUB_REPLY_MAX	 (16u << 20)
 #define STUB_PADDING	 (300u << 10) /* of the big line */
-#define STUB_CREATED	 1767225600
+#define STUB_FLOOD_BYTES (9u << 20)   /* more than a client should take */
 #define STUB_CUT_WAIT_MS 30 /* what was sent arrives before the reset */
-#define STUB_JSON	 "application/json"
+#define STUB_REFUSAL	 "I cannot help with that."
 
 enum stub_kind {
 	STUB_OK,
@@ -34,6 +34,14 @@ enum stub_kind {
 	STUB_BADJSON,
 	STUB_NOOPTS,
 	STUB_VOTE,
+	STUB_WHOLE,
+	STUB_NOFINISH,
+	STUB_MIDSTREAM,
+	STUB_SAFETY,
+	STUB_GOAWAY,
+	STUB_TOOLONG,
+	STUB_ARITH,
+	STUB_FLOOD,
 	STUB_FAIL
 };
 
@@ -58,6 +66,11 @@ static const struct stub_row stub_rows[] = {
     {.name = "ok", .kind = STUB_OK},
     {.name = "slow", .kind = STUB_SLOW, .number = 30},
     {.name = "slow-ttfb", .kind = STUB_SLOW_TTFB, .number = 1500},
+    /* the first of equal requests waits for its first token */
+    {.name = "firstslow",
+	.kind = STUB_SLOW_TTFB,
+	.number = 3600000,
+	.times = 1},
     {.name = "idle", .kind = STUB_IDLE, .number = 3},
     {.name = "cut", .kind = STUB_CUT, .number = 5},
     {.name = "rst", .kind = STUB_RST, .number = 5},
@@ -69,6 +82,21 @@ static const struct stub_row stub_rows[] = {
     {.name = "badjson", .kind = STUB_BADJSON, .number = 2},
     {.name = "noopts", .kind = STUB_NOOPTS},
     {.name = "vote", .kind = STUB_VOTE},
+    /* not streamed, whatever was asked for */
+    {.name = "whole", .kind = STUB_WHOLE},
+    /* [DONE] without a finish_reason */
+    {.name = "nofinish", .kind = STUB_NOFINISH},
+    /* an error instead of the rest */
+    {.name = "midstream", .kind = STUB_MIDSTREAM, .number = 3},
+    {.name = "529-midstream", .kind = STUB_MIDSTREAM, .number = 3},
+    /* can add with probability :P */
+    {.name = "arith", .kind = STUB_ARITH},
+    {.name = "safety", .kind = STUB_SAFETY},
+    /* the connection ends before a word is said */
+    {.name = "goaway", .kind = STUB_GOAWAY, .times = 1},
+    /* a body of more than @N bytes is too long for the model */
+    {.name = "toolong", .kind = STUB_TOOLONG, .number = 4000},
+    {.name = "flood", .kind = STUB_FLOOD},
     {"429", STUB_FAIL, 0, 0, 429, "", STUB_RATE_BODY},
     {"429-ms", STUB_FAIL, 0, 1, 429, "retry-after-ms: 120\r\n", STUB_RATE_BODY},
     {"429-date", STUB_FAIL, 0, 1, 429, NULL, STUB_RATE_BODY},
@@ -85,6 +113,8 @@ static const struct stub_row stub_rows[] = {
     {"401", STUB_FAIL, 0, 0, 401, "",
 	STUB_ERROR("this key is not valid", "invalid_request_error",
 	    "\"invalid_api_key\"")},
+    /* repeats the key */
+    {"401-echo", STUB_FAIL, 0, 0, 401, "", NULL},
     {"402", STUB_FAIL, 0, 0, 402, "",
 	"{\"error\":{\"code\":402,\"message\":\"no credits left\"}}"},
     {"ctx", STUB_FAIL, 0, 0, 400, "",
@@ -107,16 +137,59 @@ struct stub_script {
 
 struct stub_dialect {
 	const char *prefix;
+	enum stub_wire wire;
+	const char *suffix; /* Gemini's path goes on with the model */
 	bool needs_key;
-	bool is_strict; /* refuses unknown fields */
+	const char *known; /* other parameters are refused; NULL = none is */
+	bool is_fastapi;   /* refuses in FastAPI's words */
+	const char *comment;
+	bool has_cost;
 };
 
+#define STUB_CHAT "/chat/completions"
+
 static const struct stub_dialect stub_dialects[] = {
-    {"/openai/v1", true, true},
-    {"/openrouter/api/v1", true, false},
-    {"/vllm/v1", false, false},
-    {"/llamacpp/v1", false, false},
-    {"/ollama/v1", false, false},
+    {.prefix = "/openai/v1" STUB_CHAT,
+	.needs_key = true,
+	.known = "model messages max_tokens max_completion_tokens temperature "
+		 "top_p seed n stop stream stream_options response_format user "
+		 "metadata reasoning_effort",
+	.comment = ""},
+    {.prefix = "/mistral/v1" STUB_CHAT,
+	.needs_key = true,
+	.known = "model messages max_tokens temperature top_p random_seed n "
+		 "stop stream response_format safe_prompt",
+	.is_fastapi = true,
+	.comment = ""},
+    {.prefix = "/openrouter/api/v1" STUB_CHAT,
+	.needs_key = true,
+	.comment = "OPENROUTER PROCESSING",
+	.has_cost = true},
+    {.prefix = "/xai/v1" STUB_CHAT, .needs_key = true, .comment = ""},
+    {.prefix = "/deepseek" STUB_CHAT,
+	.needs_key = true,
+	.comment = "keep-alive"},
+    {.prefix = "/groq/openai/v1" STUB_CHAT, .needs_key = true, .comment = ""},
+    {.prefix = "/vllm/v1" STUB_CHAT, .comment = ""},
+    {.prefix = "/llamacpp/v1" STUB_CHAT, .comment = ""},
+    {.prefix = "/lmstudio/v1" STUB_CHAT, .comment = ""},
+    {.prefix = "/ollama/v1" STUB_CHAT, .comment = ""},
+    {.prefix = "/anthropic/v1/messages",
+	.wire = STUB_WIRE_ANTHROPIC,
+	.needs_key = true,
+	.known = "model max_tokens system messages temperature top_p top_k "
+		 "stop_sequences stream metadata thinking",
+	.comment = ""},
+    {.prefix = "/gemini/v1beta/models/",
+	.wire = STUB_WIRE_GEMINI,
+	.suffix = ":streamGenerateContent?alt=sse",
+	.needs_key = true,
+	.known = "contents systemInstruction generationConfig safetySettings",
+	.comment = ""},
+    {.prefix = "/ollama/api/chat",
+	.wire = STUB_WIRE_OLLAMA,
+	.known = "model messages stream format options keep_alive think",
+	.comment = ""},
 };
 
 /* ---- plain answers ---- */
@@ -141,25 +214,34 @@ stub_reply_plain(struct stub_reply *r, int status, const char *type,
 }
 
 static void
-stub_refuse(struct arena *a, struct stub_reply *r, int status,
-    const char *message, const char *code)
+stub_refuse(struct arena *a, struct stub_reply *r, enum stub_wire wire,
+    int status, const char *message, const char *code)
 {
-	struct json_w w;
-	struct buf b;
+	const char *body = stub_error_body(
+	    a, wire, status, message, wire == STUB_WIRE_OPENAI ? code : "");
 
-	buf_init(&b, STUB_REPLY_MAX);
-	json_w_init(&w, &b);
-	json_w_begin(&w, NULL);
-	json_w_begin(&w, "error");
-	json_w_str(&w, "message", message);
-	json_w_str(&w, "type", "invalid_request_error");
-	json_w_null(&w, "param");
-	json_w_str(&w, "code", code);
-	json_w_end(&w);
-	json_w_end(&w);
-	stub_reply_plain(r, status, STUB_JSON, "", buf_text(&b), b.len);
-	buf_release(&b);
+	stub_reply_plain(r, status, STUB_JSON, "", body, strlen(body));
 	r->outcome = arena_printf(a, "refused %d: %s", status, message);
+}
+
+static void
+stub_refuse_field(struct arena *a, struct stub_reply *r,
+    const struct stub_dialect *d, const char *field)
+{
+	const char *body;
+
+	if (!d->is_fastapi) {
+		stub_refuse(a, r, d->wire, 400,
+		    arena_printf(a, "unknown parameter: %s", field),
+		    "unknown_parameter");
+		return;
+	}
+	body = arena_printf(a,
+	    "{\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":[\"body\","
+	    "\"%s\"],\"msg\":\"Extra inputs are not permitted\"}]}",
+	    field);
+	stub_reply_plain(r, 422, STUB_JSON, "", body, strlen(body));
+	r->outcome = arena_printf(a, "refused 422: %s", field);
 }
 
 /* ---- scenarios ---- */
@@ -204,7 +286,8 @@ stub_script_read(const char *text, struct stub_script *out)
 					    : NULL;
 		if (*at == ':') {
 			out->form = at + 1;
-			return out->row->kind == STUB_VOTE;
+			return out->row->kind == STUB_VOTE ||
+			    out->row->kind == STUB_ARITH;
 		}
 		if (to == NULL)
 			return false;
@@ -218,11 +301,56 @@ stub_script_read(const char *text, struct stub_script *out)
 	return true;
 }
 
+/* Gemini says in the body what others say in headers and codes. */
+static const char *
+stub_google_detail(
+    struct arena *a, const struct stub_script *s, int64_t retry_after)
+{
+	if (s->row->status == 401)
+		return "{\"@type\":\"type.googleapis.com/google.rpc."
+		       "ErrorInfo\",\"reason\":\"API_KEY_INVALID\"}";
+	if (str_eq(s->row->name, "quota"))
+		return "{\"@type\":\"type.googleapis.com/google.rpc."
+		       "QuotaFailure\",\"violations\":[{\"quotaId\":"
+		       "\"GenerateRequestsPerDayPerProject\"}]}";
+	if (retry_after >= 0)
+		return arena_printf(a,
+		    "{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\","
+		    "\"retryDelay\":\"%llds\"}",
+		    (long long)retry_after);
+	return "";
+}
+
+/* The row's body in the words of another dialect. */
+static const char *
+stub_fail_body(struct arena *a, const struct stub_dialect *d,
+    const struct stub_script *s, const char *body, int *status)
+{
+	const struct json *j = NULL;
+	const char *message = "";
+	const char *detail = "";
+
+	if (d->wire == STUB_WIRE_OPENAI || *body == '<' ||
+	    json_parse(a, body, strlen(body), NULL, &j, NULL) != ERR_OK)
+		return body;
+	message = json_get_str(json_get(j, "error"), "message", "");
+	if (d->wire == STUB_WIRE_GEMINI) {
+		detail = stub_google_detail(a, s, s->retry_after);
+		*status = *status == 401 ? 400 : *status == 529 ? 503 : *status;
+	}
+	if (d->wire == STUB_WIRE_ANTHROPIC && str_eq(s->row->name, "ctx"))
+		message = "prompt is too long: 210000 tokens > 200000 maximum";
+	return stub_error_body(a, d->wire, *status, message, detail);
+}
+
 static void
-stub_fail(struct arena *a, struct stub_reply *r, const struct stub_script *s)
+stub_fail(struct arena *a, struct stub_reply *r, const struct stub_dialect *d,
+    const struct stub_script *s, const char *key)
 {
 	const struct stub_row *row = s->row;
 	const char *headers = row->headers;
+	const char *body = row->body;
+	int status = row->status;
 
 	if (headers == NULL) {
 		time_t when = time(NULL) + 1;
@@ -232,222 +360,20 @@ stub_fail(struct arena *a, struct stub_reply *r, const struct stub_script *s)
 		strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
 		headers = arena_printf(a, "Retry-After: %s\r\n", date);
 	}
-	if (s->retry_after >= 0)
+	if (s->retry_after >= 0 && d->wire != STUB_WIRE_GEMINI)
 		headers = arena_printf(a, "%sRetry-After: %lld\r\n", headers,
 		    (long long)s->retry_after);
-	stub_reply_plain(r, row->status,
-	    *row->body == '<' ? "text/html" : STUB_JSON, headers, row->body,
-	    strlen(row->body));
-	r->outcome = arena_printf(a, "status %d", row->status);
-}
-
-/* ---- checks ---- */
-
-static const char *
-stub_check_message(const struct json *m)
-{
-	static const char *const roles[] = {
-	    "system", "developer", "user", "assistant", "tool"};
-	const char *role = json_get_str(m, "role", "");
-	enum json_kind content = json_kind(json_get(m, "content"));
-
-	for (size_t i = 0; i < ARRAY_LEN(roles); i++)
-		if (str_eq(role, roles[i]))
-			return content == JSON_STRING || content == JSON_ARRAY
-			    ? NULL
-			    : "a message's content must be text";
-	return "a message's role is not known";
-}
-
-static const char *
-stub_check_limit(const struct json *j, const char *key)
-{
-	int64_t value;
-
-	if (json_get(j, key) == NULL)
-		return NULL;
-	return json_int(json_get(j, key), &value) && value > 0
-	    ? NULL
-	    : "the length limit must be a positive integer";
-}
-
-static const char *
-stub_check_fields(const struct json *j)
-{
-	static const char *const known[] = {"model", "messages", "max_tokens",
-	    "max_completion_tokens", "temperature", "top_p", "seed", "n",
-	    "stop", "stream", "stream_options", "response_format", "user",
-	    "metadata", "reasoning_effort"};
-	const struct json *value;
-	const char *key;
-	void *it = NULL;
-
-	while (json_next(j, &it, &key, &value)) {
-		bool is_known = false;
-		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			is_known = is_known || str_eq(key, known[i]);
-		if (!is_known)
-			return "a parameter is not known";
-	}
-	return NULL;
-}
-
-/* NULL = a proper request. */
-static const char *
-stub_check(const struct stub_dialect *d, const struct json *j)
-{
-	const struct json *messages = json_get(j, "messages");
-	const struct json *options = json_get(j, "stream_options");
-	const char *wrong = NULL;
-	double temperature = 0;
-	int64_t seed;
-
-	if (json_kind(j) != JSON_OBJECT)
-		return "the body must be an object";
-	if (*json_get_str(j, "model", "") == '\0')
-		return "model is missing";
-	if (json_kind(messages) != JSON_ARRAY || json_len(messages) == 0)
-		return "messages must be a list that is not empty";
-	for (size_t i = 0; wrong == NULL && i < json_len(messages); i++)
-		wrong = stub_check_message(json_at(messages, i));
-	if (wrong == NULL)
-		wrong = stub_check_limit(j, "max_tokens");
-	if (wrong == NULL)
-		wrong = stub_check_limit(j, "max_completion_tokens");
-	if (wrong == NULL && json_get(j, "temperature") != NULL &&
-	    (!json_num(json_get(j, "temperature"), &temperature) ||
-		temperature < 0 || temperature > 2))
-		wrong = "temperature must be 0 to 2";
-	if (wrong == NULL && json_get(j, "seed") != NULL &&
-	    !json_int(json_get(j, "seed"), &seed))
-		wrong = "seed must be an integer";
-	if (wrong == NULL && options != NULL &&
-	    !json_get_bool(j, "stream", false))
-		wrong = "stream_options needs stream";
-	if (wrong == NULL && d->is_strict)
-		wrong = stub_check_fields(j);
-	return wrong;
+	if (body == NULL)
+		body = arena_printf(a,
+		    "{\"error\":{\"message\":\"refused: '%s' and %s\"}}", key,
+		    key);
+	body = stub_fail_body(a, d, s, body, &status);
+	stub_reply_plain(r, status, *body == '<' ? "text/html" : STUB_JSON,
+	    headers, body, strlen(body));
+	r->outcome = arena_printf(a, "status %d", status);
 }
 
 /* ---- answers ---- */
-
-struct stub_stream {
-	struct stub_reply *r;
-	const char *model;
-	bool has_usage;
-	bool is_chunked;
-	bool is_noisy; /* CRLF, comments, fields nobody asked for */
-	int64_t count;
-};
-
-static void
-stub_pause(struct stub_reply *r, int64_t ms)
-{
-	r->marks =
-	    mem_realloc_array(r->marks, r->n_marks + 1, sizeof(*r->marks));
-	r->marks[r->n_marks++] =
-	    (struct stub_mark){.at = r->bytes.len, .pause_ms = ms};
-}
-
-static void
-stub_write(struct stub_stream *st, const char *text, size_t len)
-{
-	if (st->is_chunked)
-		buf_printf(&st->r->bytes, "%zx\r\n", len);
-	buf_append(&st->r->bytes, text, len);
-	if (st->is_chunked)
-		buf_puts(&st->r->bytes, "\r\n");
-}
-
-static void
-stub_event(struct stub_stream *st, const char *data)
-{
-	const char *eol = st->is_noisy ? "\r\n" : "\n";
-	struct buf b;
-
-	buf_init(&b, STUB_REPLY_MAX);
-	if (st->is_noisy)
-		buf_printf(&b,
-		    ": still there%s%sevent: message%sid: %lld%sretry: 10%s"
-		    "odd%s",
-		    eol, eol, eol, (long long)st->count, eol, eol, eol);
-	buf_printf(
-	    &b, "data:%s%s%s%s", st->is_noisy ? "" : " ", data, eol, eol);
-	st->count++;
-	stub_write(st, buf_text(&b), b.len);
-	buf_release(&b);
-}
-
-static void
-stub_usage(struct json_w *w, int64_t in, int64_t out)
-{
-	json_w_begin(w, "usage");
-	json_w_int(w, "prompt_tokens", in);
-	json_w_int(w, "completion_tokens", out);
-	json_w_int(w, "total_tokens", in + out);
-	json_w_end(w);
-}
-
-static void
-stub_head(struct json_w *w, const char *object, const char *model)
-{
-	json_w_begin(w, NULL);
-	json_w_str(w, "id", "chatcmpl-stub");
-	json_w_str(w, "object", object);
-	json_w_int(w, "created", STUB_CREATED);
-	json_w_str(w, "model", model);
-}
-
-/* One chunk: delta {key: text}, or none; finish NULL = goes on. */
-static void
-stub_chunk(struct stub_stream *st, const char *key, const char *text,
-    size_t len, const char *finish, size_t padding)
-{
-	struct json_w w;
-	struct buf b;
-
-	buf_init(&b, STUB_REPLY_MAX);
-	json_w_init(&w, &b);
-	stub_head(&w, "chat.completion.chunk", st->model);
-	json_w_begin_array(&w, "choices");
-	json_w_begin(&w, NULL);
-	json_w_int(&w, "index", 0);
-	json_w_begin(&w, "delta");
-	if (key != NULL)
-		json_w_strn(&w, key, text, len);
-	if (padding > 0) {
-		char *filler = mem_alloc(padding);
-		memset(filler, '.', padding);
-		json_w_strn(&w, "reasoning_content", filler, padding);
-		free(filler);
-	}
-	json_w_end(&w);
-	json_w_str(&w, "finish_reason", finish);
-	json_w_end(&w);
-	json_w_end_array(&w);
-	if (st->has_usage)
-		json_w_null(&w, "usage");
-	json_w_end(&w);
-	stub_event(st, buf_text(&b));
-	buf_release(&b);
-}
-
-static void
-stub_usage_chunk(struct stub_stream *st, int64_t in, int64_t out)
-{
-	struct json_w w;
-	struct buf b;
-
-	buf_init(&b, STUB_REPLY_MAX);
-	json_w_init(&w, &b);
-	stub_head(&w, "chat.completion.chunk", st->model);
-	json_w_begin_array(&w, "choices");
-	json_w_end_array(&w);
-	stub_usage(&w, in, out);
-	json_w_end(&w);
-	stub_event(st, buf_text(&b));
-	buf_release(&b);
-}
 
 /* Length of the next token: a word and the space after it. */
 static size_t
@@ -466,19 +392,6 @@ stub_token_count(const char *text)
 	for (; *text != '\0'; n++)
 		text += stub_token(text);
 	return n;
-}
-
-static void
-stub_stream_begin(struct stub_stream *st, const struct stub_script *s)
-{
-	buf_printf(&st->r->bytes,
-	    "HTTP/1.1 200 OK\r\n"
-	    "Content-Type: text/event-stream; charset=utf-8\r\n%s\r\n",
-	    st->is_chunked ? "Transfer-Encoding: chunked\r\n"
-			   : "Connection: close\r\n");
-	if (s->row->kind == STUB_SLOW_TTFB)
-		stub_pause(st->r, s->number);
-	stub_chunk(st, "role", "assistant", strlen("assistant"), NULL, 0);
 }
 
 /* The script ends here; true = nothing more is sent. */
@@ -502,18 +415,31 @@ stub_stream_breaks(
 		st->r->outcome = "reset";
 		return true;
 	case STUB_BADJSON:
-		stub_event(st, "{\"choices\":[{\"delta\":{\"content\":\"br");
+		stub_stream_event(
+		    st, "{\"choices\":[{\"delta\":{\"content\":\"br");
 		return false;
+	case STUB_MIDSTREAM:
+		stub_stream_error(st);
+		st->r->end = STUB_STALL;
+		st->r->outcome = "error in the stream";
+		return true;
 	case STUB_OK:
 	case STUB_SLOW:
 	case STUB_SLOW_TTFB:
 	case STUB_REFUSE:
+	case STUB_SAFETY:
+	case STUB_GOAWAY:
+	case STUB_TOOLONG:
+	case STUB_ARITH:
 	case STUB_LENGTH:
 	case STUB_NOUSAGE:
 	case STUB_SPLIT:
 	case STUB_BIGLINE:
 	case STUB_NOOPTS:
 	case STUB_VOTE:
+	case STUB_WHOLE:
+	case STUB_NOFINISH:
+	case STUB_FLOOD:
 	case STUB_FAIL:
 		break;
 	}
@@ -521,184 +447,277 @@ stub_stream_breaks(
 }
 
 static bool
-stub_stream_text(
+stub_stream_words(
     struct stub_stream *st, const struct stub_script *s, const char *text)
 {
 	int64_t sent = 0;
 
 	if (s->row->kind == STUB_BIGLINE) {
-		stub_chunk(
-		    st, "content", text, strlen(text), NULL, STUB_PADDING);
+		stub_stream_text(st, text, strlen(text), STUB_PADDING);
 		return true;
 	}
+	while (s->row->kind == STUB_FLOOD &&
+	    st->r->bytes.len < STUB_FLOOD_BYTES + STUB_FLOOD_BYTES / 4)
+		stub_stream_text(st, text, strlen(text), 0);
 	for (size_t n; *text != '\0'; text += n, sent++) {
 		if (stub_stream_breaks(st, s, sent))
 			return false;
 		if (s->row->kind == STUB_SLOW)
 			stub_pause(st->r, s->number);
 		n = stub_token(text);
-		stub_chunk(st, "content", text, n, NULL, 0);
+		stub_stream_text(st, text, n, 0);
 	}
 	return !stub_stream_breaks(st, s, s->number);
 }
 
-static void
-stub_stream(struct stub_reply *r, const struct stub_script *s,
-    const struct json *j, size_t body_len, const char *text)
+static enum stub_finish
+stub_finish_of(enum stub_kind kind)
 {
-	enum stub_kind kind = s->row->kind;
-	struct stub_stream st = {.r = r,
-	    .model = r->model,
-	    .is_chunked = kind != STUB_CUT,
-	    .is_noisy = kind == STUB_SPLIT,
-	    .has_usage = kind != STUB_NOUSAGE &&
-		json_get_bool(
-		    json_get(j, "stream_options"), "include_usage", false)};
+	return kind == STUB_NOFINISH ? STUB_FINISH_NONE
+	    : kind == STUB_LENGTH    ? STUB_FINISH_LENGTH
+	    : kind == STUB_REFUSE    ? STUB_FINISH_REFUSAL
+	    : kind == STUB_SAFETY    ? STUB_FINISH_SAFETY
+				     : STUB_FINISH_STOP;
+}
 
-	r->is_split = kind == STUB_SPLIT;
-	stub_stream_begin(&st, s);
-	if (kind == STUB_REFUSE)
-		stub_chunk(&st, "refusal", text, strlen(text), NULL, 0);
-	else if (!stub_stream_text(&st, s, text))
-		return;
-	stub_chunk(
-	    &st, NULL, NULL, 0, kind == STUB_LENGTH ? "length" : "stop", 0);
-	if (st.has_usage)
-		stub_usage_chunk(
-		    &st, (int64_t)body_len / 4, stub_token_count(text));
-	stub_event(&st, "[DONE]");
-	if (st.is_chunked)
-		buf_puts(&r->bytes, "0\r\n\r\n");
+/* Does the request want a stream? */
+static bool
+stub_wants_stream(enum stub_wire wire, const struct json *j)
+{
+	return wire == STUB_WIRE_GEMINI ||
+	    json_get_bool(j, "stream", wire == STUB_WIRE_OLLAMA);
 }
 
 static void
-stub_whole(struct stub_reply *r, const struct stub_script *s, size_t body_len,
-    const char *text)
+stub_say(struct stub_reply *r, const struct stub_dialect *d,
+    const struct stub_script *s, const struct json *j, size_t body_len,
+    int64_t seen, const char *text)
 {
-	bool is_refused = s->row->kind == STUB_REFUSE;
-	struct json_w w;
-	struct buf b;
+	enum stub_kind kind = s->row->kind;
+	bool is_stream = stub_wants_stream(d->wire, j) && kind != STUB_WHOLE;
+	struct stub_stream st = {.r = r,
+	    .wire = d->wire,
+	    .model = r->model,
+	    .comment = d->comment,
+	    .tokens_in = (int64_t)body_len / 4,
+	    .tokens_out = stub_token_count(text),
+	    .ttfb_ms =
+		kind == STUB_SLOW_TTFB && (s->times == 0 || seen < s->times)
+		? s->number
+		: 0,
+	    .is_chunked = kind != STUB_CUT,
+	    .is_noisy = kind == STUB_SPLIT,
+	    .has_cost = d->has_cost,
+	    .has_usage = kind != STUB_NOUSAGE &&
+		(!is_stream || d->wire != STUB_WIRE_OPENAI || d->is_fastapi ||
+		    json_get_bool(json_get(j, "stream_options"),
+			"include_usage", false))};
 
-	buf_init(&b, STUB_REPLY_MAX);
-	json_w_init(&w, &b);
-	stub_head(&w, "chat.completion", r->model);
-	json_w_begin_array(&w, "choices");
-	json_w_begin(&w, NULL);
-	json_w_int(&w, "index", 0);
-	json_w_begin(&w, "message");
-	json_w_str(&w, "role", "assistant");
-	json_w_str(&w, "content", is_refused ? NULL : text);
-	json_w_str(&w, "refusal", is_refused ? text : NULL);
-	json_w_end(&w);
-	json_w_str(&w, "finish_reason",
-	    s->row->kind == STUB_LENGTH ? "length" : "stop");
-	json_w_end(&w);
-	json_w_end_array(&w);
-	if (s->row->kind != STUB_NOUSAGE)
-		stub_usage(&w, (int64_t)body_len / 4, stub_token_count(text));
-	json_w_end(&w);
-	stub_reply_plain(r, 200, STUB_JSON, "", buf_text(&b), b.len);
-	buf_release(&b);
+	if (!is_stream) {
+		stub_whole(&st, text, stub_finish_of(kind));
+		return;
+	}
+	r->is_split = kind == STUB_SPLIT;
+	stub_stream_open(&st);
+	if (kind != STUB_REFUSE && !stub_stream_words(&st, s, text))
+		return;
+	stub_stream_close(&st, stub_finish_of(kind), text);
 }
 
 /* The last user message; "" when it is not plain text. */
 static const char *
-stub_prompt(const struct json *j)
+stub_prompt(enum stub_wire wire, const struct json *j)
 {
-	const struct json *messages = json_get(j, "messages");
+	bool is_gemini = wire == STUB_WIRE_GEMINI;
+	const struct json *messages =
+	    json_get(j, is_gemini ? "contents" : "messages");
 	const char *text = "";
 
 	for (size_t i = 0; i < json_len(messages); i++) {
 		const struct json *m = json_at(messages, i);
-		if (str_eq(json_get_str(m, "role", ""), "user"))
-			text = json_get_str(m, "content", "");
+		if (!str_eq(json_get_str(m, "role", ""), "user"))
+			continue;
+		if (is_gemini)
+			m = json_at(json_get(m, "parts"), 0);
+		text = json_get_str(m, is_gemini ? "text" : "content", "");
 	}
 	return text;
 }
 
-static void
-stub_play(struct arena *a, const struct stub_request *q, const struct json *j,
+/* What decides what is said: the same words in every dialect. */
+static const char *
+stub_sha_text(struct arena *a, enum stub_wire wire, const struct json *j,
+    const char *prompt)
+{
+	const struct json *from = wire == STUB_WIRE_GEMINI
+	    ? json_get(j, "generationConfig")
+	    : wire == STUB_WIRE_OLLAMA ? json_get(j, "options")
+				       : j;
+
+	return arena_printf(
+	    a, "%s%lld", prompt, (long long)json_get_int(from, "seed", 0));
+}
+
+/* The script's troubles that are no answer; true = there was one. */
+static bool
+stub_trouble(struct arena *a, const struct stub_request *q,
+    const struct stub_dialect *d, const struct json *j,
     const struct stub_script *s, struct stub_reply *r)
 {
-	const char *prompt = stub_prompt(j);
+	bool is_time = s->times == 0 || q->seen < s->times;
+	const char *key = *q->api_key != '\0' ? q->api_key
+	    : *q->google_key != '\0'	      ? q->google_key
+					      : q->authorization;
+
+	if (s->row->kind == STUB_FAIL && is_time) {
+		stub_fail(a, r, d, s, key);
+	} else if (s->row->kind == STUB_GOAWAY && is_time) {
+		r->end = STUB_FIN;
+		r->outcome = "gone away";
+	} else if (s->row->kind == STUB_TOOLONG &&
+	    q->body_len > (size_t)s->number) {
+		stub_refuse(a, r, d->wire, 400,
+		    "the prompt is too long for the model's context window",
+		    "context_length_exceeded");
+	} else if (s->row->kind == STUB_NOOPTS &&
+	    json_get(j, "stream_options") != NULL) {
+		stub_refuse(a, r, d->wire, 400,
+		    "unknown parameter: stream_options", "unknown_parameter");
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void
+stub_play(struct arena *a, const struct stub_request *q,
+    const struct stub_dialect *d, const struct json *j,
+    const struct stub_script *s, struct stub_reply *r)
+{
+	const char *prompt = stub_prompt(d->wire, j);
 	char sha[ID_HASH_SIZE];
 
 	r->task = stub_task(prompt);
-	if (s->row->kind == STUB_FAIL &&
-	    (s->times == 0 || q->seen < s->times)) {
-		stub_fail(a, r, s);
+	if (stub_trouble(a, q, d, j, s, r))
 		return;
-	}
-	if (s->row->kind == STUB_NOOPTS &&
-	    json_get(j, "stream_options") != NULL) {
-		stub_refuse(a, r, 400, "unknown parameter: stream_options",
-		    "unknown_parameter");
-		return;
-	}
-	const char *said =
-	    arena_printf(a, "%s%lld", json_text(a, json_get(j, "messages")),
-		(long long)json_get_int(j, "seed", 0));
+	const char *said = stub_sha_text(a, d->wire, j, prompt);
 	id_sha256(said, strlen(said), sha);
-	const char *text = stub_answer(a, r->task, prompt, sha, s->form);
+	const char *text = s->row->kind == STUB_ARITH
+	    ? stub_arith(a, r->task, prompt, sha, s->form)
+	    : stub_answer(a, r->task, prompt, sha, s->form);
 	if (s->row->kind == STUB_LENGTH)
 		text = arena_strndup(a, text,
 		    str_utf8_cut(text, strlen(text), strlen(text) / 2));
 	if (s->row->kind == STUB_REFUSE)
-		text = "I cannot help with that.";
+		text = STUB_REFUSAL;
 	r->outcome = "ok";
-	if (json_get_bool(j, "stream", false))
-		stub_stream(r, s, j, q->body_len, text);
-	else
-		stub_whole(r, s, q->body_len, text);
+	stub_say(r, d, s, j, q->body_len, q->seen, text);
 }
 
+/* model: Gemini's, which stands in the path. */
 static const struct stub_dialect *
-stub_dialect_find(const char *path)
+stub_dialect_find(struct arena *a, const char *path, const char **model)
 {
-	for (size_t i = 0; i < ARRAY_LEN(stub_dialects); i++)
-		if (str_starts(path, stub_dialects[i].prefix) &&
-		    str_eq(path + strlen(stub_dialects[i].prefix),
-			"/chat/completions"))
-			return &stub_dialects[i];
+	for (size_t i = 0; i < ARRAY_LEN(stub_dialects); i++) {
+		const struct stub_dialect *d = &stub_dialects[i];
+		const char *rest = path + strlen(d->prefix);
+		if (!str_starts(path, d->prefix))
+			continue;
+		if (d->suffix == NULL && *rest == '\0')
+			return d;
+		if (d->suffix != NULL && strlen(rest) > strlen(d->suffix) &&
+		    str_eq(
+			rest + strlen(rest) - strlen(d->suffix), d->suffix)) {
+			*model = arena_strndup(
+			    a, rest, strlen(rest) - strlen(d->suffix));
+			return d;
+		}
+	}
 	return NULL;
+}
+
+/* What is missing of the key and its company; NULL = nothing. */
+static const char *
+stub_check_head(
+    const struct stub_dialect *d, const struct stub_request *q, int *status)
+{
+	const char *key = d->wire == STUB_WIRE_ANTHROPIC ? q->api_key
+	    : d->wire == STUB_WIRE_GEMINI		 ? q->google_key
+							 : q->authorization;
+
+	*status = 401;
+	if (d->needs_key &&
+	    (*key == '\0' ||
+		(key == q->authorization &&
+		    (!str_starts(key, "Bearer ") || strlen(key) < 8))))
+		return "no key given";
+	*status = 400;
+	if (d->wire == STUB_WIRE_ANTHROPIC && !str_eq(q->version, "2023-06-01"))
+		return "anthropic-version: header is required";
+	*status = 415;
+	return str_starts(q->content_type, STUB_JSON) ? NULL : "not JSON";
+}
+
+/* %3A and the like, as Gemini's paths have them. */
+static const char *
+stub_unescape(struct arena *a, const char *text)
+{
+	char *out = arena_strdup(a, text);
+	char *to = out;
+
+	for (const char *p = out; *p != '\0'; p++) {
+		char digits[3] = {0};
+		if (*p == '%' && p[1] != '\0' && p[2] != '\0') {
+			memcpy(digits, p + 1, 2);
+			*to++ = (char)strtol(digits, NULL, 16);
+			p += 2;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = '\0';
+	return out;
 }
 
 void
 stub_reply_make(
     struct arena *a, const struct stub_request *q, struct stub_reply *r)
 {
-	const struct stub_dialect *d = stub_dialect_find(q->path);
+	const char *model = NULL;
+	const struct stub_dialect *d = stub_dialect_find(a, q->path, &model);
+	const enum stub_wire wire = d != NULL ? d->wire : STUB_WIRE_OPENAI;
 	const struct json_limits limits = {
 	    .max_bytes = STUB_REPLY_MAX, .max_depth = 20};
 	const struct json *j = NULL;
 	const char *wrong = NULL;
 	struct stub_script s;
+	int status;
 
 	*r = (struct stub_reply){
 	    .outcome = "", .task = "", .model = "", .scenario = ""};
 	buf_init(&r->bytes, STUB_REPLY_MAX);
 	if (d == NULL) {
-		stub_refuse(a, r, 404, "no such path", "not_found");
+		stub_refuse(a, r, wire, 404, "no such path", "not_found");
 	} else if (!str_eq(q->method, "POST")) {
-		stub_refuse(a, r, 405, "POST it", "method_not_allowed");
-	} else if (d->needs_key &&
-	    (!str_starts(q->authorization, "Bearer ") ||
-		strlen(q->authorization) < 8)) {
-		stub_refuse(a, r, 401, "no key given", "invalid_api_key");
-	} else if (!str_starts(q->content_type, STUB_JSON)) {
-		stub_refuse(a, r, 415, "not JSON", "unsupported_media_type");
+		stub_refuse(a, r, wire, 405, "POST it", "method_not_allowed");
+	} else if ((wrong = stub_check_head(d, q, &status)) != NULL) {
+		stub_refuse(a, r, wire, status, wrong, "invalid_api_key");
 	} else if (json_parse(a, q->body, q->body_len, &limits, &j, NULL) !=
 	    ERR_OK) {
-		stub_refuse(a, r, 400, "the body is not JSON", "bad_json");
-	} else if ((wrong = stub_check(d, j)) != NULL) {
-		stub_refuse(a, r, 400, wrong, "invalid_value");
+		stub_refuse(
+		    a, r, wire, 400, "the body is not JSON", "bad_json");
+	} else if ((wrong = stub_check(wire, j)) != NULL) {
+		stub_refuse(a, r, wire, 400, wrong, "invalid_value");
+	} else if ((wrong = stub_unknown_field(d->known, j)) != NULL) {
+		stub_refuse_field(a, r, d, wrong);
 	} else {
-		r->model = json_get_str(j, "model", "");
+		r->model = model != NULL ? stub_unescape(a, model)
+					 : json_get_str(j, "model", "");
 		r->scenario = *q->scenario != '\0' ? q->scenario : r->model;
 		if (stub_script_read(r->scenario, &s))
-			stub_play(a, q, j, &s, r);
+			stub_play(a, q, d, j, &s, r);
 		else
-			stub_refuse(a, r, 404, "no such model or scenario",
-			    "model_not_found");
+			stub_refuse(a, r, wire, 404,
+			    "no such model or scenario", "model_not_found");
 	}
 }

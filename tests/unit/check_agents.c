@@ -207,7 +207,7 @@ START_TEST(test_offline)
 	ck_assert(llm_agent_is_available(llm_agent_find("openai"), s, &why));
 	ck_assert(llm_agent_is_available(llm_agent_find("vllm"), s, &why));
 	ck_assert(llm_agent_is_available(llm_agent_find("lm-studio"), s, &why));
-	ck_assert(!llm_agent_is_available(llm_agent_find("claude"), s, &why));
+	ck_assert(!llm_agent_is_available(llm_agent_find("kimi"), s, &why));
 	ck_assert_ptr_nonnull(strstr(why.text, "ARAGORA_OFFLINE"));
 	ck_assert(!llm_agent_is_available(llm_agent_find("ollama"), s, &why));
 	settings_free(&s);

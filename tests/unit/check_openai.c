@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "llm/llm_policy.h"
 #include "llm/llm_provider.h"
 #include "tests/unit/check_run.h"
 
@@ -56,7 +57,7 @@ body(const char *agent_name, const char *model, bool wants_json,
 
 	ck_assert_ptr_nonnull(agent.row);
 	buf_init(&b, TEXT_MAX);
-	llm_openai_body(&b, &agent, &r, refused);
+	llm_openai.body(&b, &agent, &r, refused);
 	ck_assert_int_eq(
 	    json_parse(arena, buf_text(&b), b.len, NULL, &j, NULL), ERR_OK);
 	buf_release(&b);
@@ -69,13 +70,15 @@ static const struct {
 	bool has_options, has_format;
 } dialects[] = {
     {"openai-api", "max_completion_tokens", "max_tokens", "seed", true, true},
-    {"claude", "max_tokens", "max_completion_tokens", "seed", true, true},
+    {"deepseek", "max_tokens", "max_completion_tokens", "seed", true, true},
+    {"deepseek-api", "max_tokens", "max_completion_tokens", "seed", true, true},
+    {"groq", "max_tokens", "max_completion_tokens", "seed", true, true},
     {"grok", "max_tokens", "max_completion_tokens", "seed", true, true},
     {"mistral-api", "max_tokens", "max_completion_tokens", "random_seed", false,
 	true},
-    {"ollama", "max_tokens", "max_completion_tokens", "seed", true, true},
     {"vllm", "max_tokens", "max_completion_tokens", "seed", true, true},
-    {"llamacpp", "max_tokens", "max_completion_tokens", "seed", true, false},
+    {"lm-studio", "max_tokens", "max_completion_tokens", "seed", true, false},
+    {"llamacpp", "max_tokens", "max_completion_tokens", "seed", true, true},
 };
 
 START_TEST(test_body)
@@ -144,11 +147,9 @@ on_text(void *arg, const char *text, size_t len)
 static void
 stream_start(void)
 {
-	stream = (struct llm_stream){.tokens_in = -1,
-	    .tokens_out = -1,
-	    .on_text = on_text,
-	    .arg = &stream};
+	stream = (struct llm_stream){.on_text = on_text, .arg = &stream};
 	buf_init(&stream.text, TEXT_MAX);
+	llm_stream_reset(&stream);
 	buf_init(&pieces, TEXT_MAX);
 }
 
@@ -162,7 +163,7 @@ stream_end(void)
 static void
 event(const char *data)
 {
-	llm_openai_event(&stream, data, strlen(data));
+	llm_stream_event(&llm_openai, &stream, data, strlen(data));
 }
 
 START_TEST(test_stream)
@@ -278,8 +279,7 @@ static const struct {
 	LLM_ERR_BAD_REQUEST, "no model"},
     {413, "", LLM_ERR_BAD_REQUEST, "HTTP status 413"},
     {422, "{\"detail\":\"wrong\"}", LLM_ERR_BAD_REQUEST, "wrong"},
-    {422, "{\"detail\":[{\"msg\":\"x\"}]}", LLM_ERR_BAD_REQUEST,
-	"HTTP status 422"},
+    {422, "{\"detail\":[{\"msg\":\"x\"}]}", LLM_ERR_BAD_REQUEST, "x"},
     {307, "", LLM_ERR_BAD_REQUEST, "HTTP status 307"},
     {402, "{\"error\":{\"code\":402,\"message\":\"no credits\"}}",
 	LLM_ERR_MONEY, "no credits"},
@@ -308,27 +308,24 @@ START_TEST(test_error)
 {
 	struct llm_refused learnt = {0};
 	const struct llm_refused nothing = {0};
-	char message[64];
+	struct llm_failure f;
 
-	enum llm_error_class e =
-	    llm_openai_error(errors[_i].status, errors[_i].body,
-		strlen(errors[_i].body), message, sizeof(message), &learnt);
-	ck_assert_int_eq(e, errors[_i].error);
-	ck_assert_str_eq(message, errors[_i].message);
+	llm_error_read(&f, errors[_i].status, errors[_i].body,
+	    strlen(errors[_i].body), &learnt);
+	ck_assert_int_eq(f.error, errors[_i].error);
+	ck_assert_str_eq(f.message, errors[_i].message);
 	ck_assert_mem_eq(&learnt, &nothing, sizeof(learnt));
 }
 END_TEST
 
+/* Never in the middle of a character. */
 START_TEST(test_error_message_is_cut)
 {
-	struct llm_refused learnt = {0};
-	static const char text[] =
-	    "{\"error\":\"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\"}";
-	char message[8];
+	char out[8];
 
-	llm_openai_error(
-	    500, text, strlen(text), message, sizeof(message), &learnt);
-	ck_assert_str_eq(message, "\xc3\xa4\xc3\xa4\xc3\xa4");
+	llm_error_safe(
+	    out, sizeof(out), "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4");
+	ck_assert_str_eq(out, "\xc3\xa4\xc3\xa4\xc3\xa4");
 }
 END_TEST
 
@@ -336,10 +333,9 @@ static struct llm_refused
 learn(long status, const char *text)
 {
 	struct llm_refused learnt = {0};
-	char message[256];
+	struct llm_failure f;
 
-	llm_openai_error(
-	    status, text, strlen(text), message, sizeof(message), &learnt);
+	llm_error_read(&f, status, text, strlen(text), &learnt);
 	return learnt;
 }
 
@@ -351,9 +347,9 @@ START_TEST(test_learning)
 	    learn(422, "{\"detail\":\"no response_format\"}").response_format);
 	ck_assert(learn(400, "{\"error\":{\"message\":\"'temperature' no\"}}")
 		      .temperature);
-	ck_assert(
-	    learn(400, "{\"error\":{\"message\":\"max_tokens: use other\"}}")
-		.limit_renamed);
+	ck_assert(learn(400,
+	    "{\"error\":{\"message\":\"max_tokens: use the other instead\"}}")
+		      .limit_renamed);
 	ck_assert(learn(400, "{\"error\":\"seed is unknown\"}").seed);
 	/* Not this request's fault, or another one. */
 	ck_assert(!learn(500, "{\"error\":\"seed is unknown\"}").seed);
