@@ -71,6 +71,7 @@ probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 
 	*out = (struct probe_state){.is_done = true};
 	out->database = store_ping(p->store);
+	out->is_login_refused = store_is_login_refused(p->store);
 	out->database_ms = probe_elapsed_ms(start_us);
 	store_schema_seen(p->store, &out->schema, &out->refusal);
 	if (out->database == ERR_OK) {

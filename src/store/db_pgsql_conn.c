@@ -133,9 +133,10 @@ db_pgsql_close(struct db *db)
 }
 
 /* Drive PQconnectPoll to its end with our own deadline: connect_timeout
- * counts whole seconds and per host. */
+ * counts whole seconds and per host. is_answered: it ended with the server's
+ * answer to who we are. */
 static enum err
-db_pgsql_wait_connect(PGconn *handle)
+db_pgsql_wait_connect(PGconn *handle, bool *is_answered)
 {
 	int64_t deadline = clock_mono_ms() + DB_PGSQL_CONNECT_MS;
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
@@ -154,6 +155,8 @@ db_pgsql_wait_connect(PGconn *handle)
 			return ERR_DOWN;
 		if (n < 0)
 			continue; /* asked too early, libpq takes it for done */
+		*is_answered = PQstatus(handle) == CONNECTION_AUTH_OK ||
+		    PQstatus(handle) == CONNECTION_AWAITING_RESPONSE;
 		state = PQconnectPoll(handle);
 		if (state == PGRES_POLLING_FAILED)
 			return ERR_DOWN;
@@ -195,6 +198,7 @@ db_pgsql_open(
 	if (e != ERR_OK)
 		return e;
 	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
+	bool is_answered = false;
 	c->base.driver = &db_pgsql;
 	c->owner = getpid();
 	c->timeout_ms = o->timeout_ms;
@@ -204,10 +208,11 @@ db_pgsql_open(
 		mem_exhausted(0);
 	e = PQstatus(c->handle) == CONNECTION_BAD
 	    ? ERR_DOWN
-	    : db_pgsql_wait_connect(c->handle);
+	    : db_pgsql_wait_connect(c->handle, &is_answered);
 	if (e != ERR_OK) {
 		const char *text = PQerrorMessage(c->handle);
-		err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
+		err_set(info, ERR_DOWN,
+		    is_answered ? DB_LOGIN : "ARAGORA_DATABASE_URL",
 		    "cannot connect to PostgreSQL: %.*s",
 		    (int)strcspn(text, "\n"),
 		    e == ERR_TIMEOUT ? "no answer in time" : text);

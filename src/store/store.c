@@ -40,7 +40,8 @@ struct store {
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
 	/* As last seen, to tell once: */
-	atomic_int away;	 /* enum err: ERR_OK, ERR_DOWN or ERR_SCHEMA */
+	atomic_int away; /* enum err: ERR_OK, ERR_DOWN or ERR_SCHEMA */
+	atomic_bool is_login_refused; /* the reason of ERR_DOWN */
 	_Atomic int64_t full_ms; /* of the last write without room; 0 = none */
 };
 
@@ -226,6 +227,12 @@ store_kind(const struct store *store)
 	return store->target.driver->name;
 }
 
+bool
+store_is_login_refused(const struct store *store)
+{
+	return atomic_load(&store->is_login_refused);
+}
+
 struct pool *
 store_pool(struct store *store)
 {
@@ -279,6 +286,8 @@ store_note(struct store *store, enum db_tx kind, enum err e,
 		return;
 	if (away != ERR_DOWN && away != ERR_SCHEMA)
 		away = ERR_OK;
+	atomic_store(&store->is_login_refused,
+	    away == ERR_DOWN && str_eq(info->field, DB_LOGIN));
 	if ((int)away == atomic_exchange(&store->away, (int)away))
 		return;
 	if (away == ERR_DOWN)

@@ -80,7 +80,8 @@ def newer_schema(server):
     return server.url(name), lambda s: server.sql(PAST, name), "newer than"
 
 
-WRONG = {"service unreachable": (refused, wrong_password, no_database),
+WRONG = {"service unreachable": (refused,),
+         "login refused": (wrong_password, no_database),
          "database schema does not fit this binary":
          (no_schema, newer_schema)}
 
