@@ -110,7 +110,7 @@ store_check_role(const struct db_result *r, struct err_info *info)
 			return err_set(info, ERR_DENIED, "ARAGORA_DATABASE_URL",
 			    "the database role %s, so tenants are not kept "
 			    "apart: in production use a role that owns "
-			    "nothing",
+			    "nothing (conf/postgresql/roles.sql)",
 			    faults[i]);
 	return ERR_OK;
 }
