@@ -337,6 +337,21 @@ store_tx_tries(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 	}
 }
 
+/* A statement was refused: ours is to blame only if the schema still fits. */
+static enum err
+store_check_again(struct store *store, struct err_info *info)
+{
+	struct err_info why = {0};
+
+	fit_forget(&store->fit);
+	atomic_store(&store->is_checked, false);
+	enum err e = store_check(store, &why);
+	if (e == ERR_OK)
+		return ERR_INTERNAL;
+	*info = why;
+	return e;
+}
+
 enum err
 store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     struct err_info *info)
@@ -346,12 +361,12 @@ store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 	if (info == NULL)
 		info = &unread;
 	enum err e = store_check(store, info);
-	if (e == ERR_DENIED) /* to us; no caller did anything wrong */
-		e = ERR_DOWN;
 	if (e == ERR_OK)
 		e = store_tx_tries(store, kind, fn, arg, info);
-	if (e == ERR_INTERNAL) /* perhaps the schema is another one now */
-		atomic_store(&store->is_checked, false);
+	if (e == ERR_INTERNAL)
+		e = store_check_again(store, info);
+	if (e == ERR_DENIED) /* to us; no caller did anything wrong */
+		e = ERR_DOWN;
 	store_note(store, kind, e, info);
 	return e;
 }
@@ -436,8 +451,6 @@ store_ping(struct store *store)
 	enum err e = store_tx(store, DB_READ_ONE, store_ping_tx, &p, &info);
 	if (e == ERR_OK)
 		e = store_noticed(store, p.version);
-	else if (e == ERR_INTERNAL) /* has the table gone? */
-		e = store_check(store, &info);
 	arena_free(&p.a);
 	return e;
 }
