@@ -259,6 +259,8 @@ def test_postgres_restarts_under_load(server):
 class Limit:
     """No file may grow beyond what it is: what a quota does."""
 
+    url = None
+
     def __init__(self):
         self.dir = None
         self.pids = []
@@ -282,11 +284,14 @@ class Limit:
 class Disk:
     """A small file system of its own, and a file that fills it."""
 
+    size = "8m"
+
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="aragora-disk-")
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs",
-                        self.dir], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size}",
+                        "tmpfs", self.dir], check=True)
         self.ballast = os.path.join(self.dir, "ballast")
+        self.url = f"sqlite:{self.dir}/aragora.db"
 
     def fill(self, _):
         with open(self.ballast, "ab", buffering=0) as f:
@@ -302,8 +307,26 @@ class Disk:
         os.rmdir(self.dir)
 
 
+class Tablespace(Disk):
+    """The same under the tables of a PostgreSQL; its log has room."""
+
+    size = "32m"
+
+    def __init__(self):
+        super().__init__()
+        self.server = st.Postgres()
+        shutil.chown(self.dir, "postgres")
+        self.server.sql(f"CREATE TABLESPACE small LOCATION '{self.dir}'")
+        self.server.sql("CREATE DATABASE small TABLESPACE small")
+        self.url = self.server.url("small")
+
+    def close(self):
+        self.server.close()
+        super().close()
+
+
 # Mounting is root's; what a file system does then, a limit does for anyone.
-KINDS = [Limit, Disk] if os.getuid() == 0 else [Limit]
+KINDS = [Limit, Disk, Tablespace] if os.getuid() == 0 else [Limit]
 
 
 def wait_refused(s):
@@ -311,8 +334,8 @@ def wait_refused(s):
     accepted = []
 
     def is_refused():
-        r = s.post("/api/debates", {"task": "x" * 4000, "agents": DEMO,
-                                    "rounds": 1})
+        r = s.post("/api/debates", {"task": os.urandom(2000).hex(),
+                                    "agents": DEMO, "rounds": 1})
         if r.status_code == 201:
             accepted.append(r.json()["debate_id"])
             return None
@@ -325,9 +348,8 @@ def test_disk_full(kind):
     """Writes are refused and reads go on; with room again all goes on."""
     disk = kind()
     try:
-        url = {"database_url": f"sqlite:{disk.dir}/aragora.db"} \
-            if disk.dir else {}
-        with st.Stack(expected_errors=["store.full"], **url) as s:
+        with st.Stack(expected_errors=["store.full"],
+                      database_url=disk.url) as s:
             done = s.create(agents=DEMO)
             before = s.wait_end(done)
             running = s.create(rounds=3, early_stopping=False)
@@ -351,7 +373,8 @@ def test_disk_full(kind):
             for _ in range(5):
                 assert s.get(f"/api/debates/{done}") == before
                 assert s.events(done)
-                assert s.post("/api/debates", {"task": "y" * 4000}
+                assert s.post("/api/debates",
+                              {"task": os.urandom(2000).hex()}
                               ).status_code == 503
             assert all(p.poll() is None for p in s.processes.values())
             assert 1 <= len(lines_with(s, "fcgi", '"store.full"')) <= 2
@@ -365,10 +388,11 @@ def test_disk_full(kind):
                 st.check_sequence(s.events(debate_id))
             assert s.get("/api/debates?limit=1")["total"] == \
                 3 + len(accepted)
-            with contextlib.closing(sqlite3.connect(
-                    os.path.join(disk.dir or s.data, "aragora.db"))) as db:
-                assert db.execute("PRAGMA integrity_check").fetchall() \
-                    == [("ok",)]
+            if kind is not Tablespace:
+                with contextlib.closing(sqlite3.connect(os.path.join(
+                        disk.dir or s.data, "aragora.db"))) as db:
+                    assert db.execute("PRAGMA integrity_check").fetchall() \
+                        == [("ok",)]
     finally:
         disk.close()
 
