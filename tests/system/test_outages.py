@@ -2,6 +2,7 @@
 """The database is not there, not as it should be, or full: a clear state, a
 clear answer, one line in each log, nothing accepted is lost, and everything
 goes on by itself when it is mended."""
+import asyncio
 import contextlib
 import os
 import resource
@@ -13,6 +14,7 @@ import threading
 import time
 
 import pytest
+import websockets
 
 import stack as st
 
@@ -139,6 +141,35 @@ def test_wrong_from_the_start(server, reason, wrong):
         check_told_once(s, words)
         for name, text in s.logs().items():
             assert "planted-secret-77" not in text, name
+
+
+def test_schema_moves_under_all(server):
+    """A newer program's migration shuts every one of the old ones out, those
+    too whose statements would still do; without it they serve again."""
+    name = migrated(server)
+    with st.Stack(database_url=server.url(name),
+                  expected_errors=["store.schema"]) as s:
+        done = s.create(agents=DEMO)
+        assert s.wait_end(done)["status"] == "completed"
+        server.sql(FUTURE, name)
+        for _ in range(4):
+            st.wait_for("refusal", lambda: s.get(
+                "/api/health", check=False).status_code == 503)
+
+        def all_told():
+            with contextlib.suppress(asyncio.TimeoutError, OSError,
+                                     websockets.WebSocketException):
+                asyncio.run(asyncio.wait_for(s.watch(done), 0.5))
+            return all(lines_with(s, n, '"store.schema"')
+                       for n in ("fcgi", "runner1", "ws"))
+        st.wait_for("every program's refusal", all_told)
+        server.sql(PAST, name)
+        for _ in range(4):
+            st.wait_for("health", s.is_healthy)
+        debate_id = s.create(agents=DEMO)
+        live = asyncio.run(s.watch(debate_id))
+        assert live[-1]["data"]["status"] == "completed"
+        assert s.wait_end(debate_id)["status"] == "completed"
 
 
 @pytest.mark.parametrize("wrong", ["none", "newer"])
