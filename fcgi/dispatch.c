@@ -211,7 +211,7 @@ dispatch_position(struct buf *out, const struct req *req)
 	uint64_t at = store_position(req->app->store, req->caller.tenant);
 	if (req->read.after > at)
 		at = req->read.after;
-	if (at == 0)
+	if (at == 0 || at == POSITION_UNKNOWN)
 		return;
 	position_write(at, text);
 	buf_printf(out, "X-Aragora-Position: %s\r\n", text);

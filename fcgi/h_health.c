@@ -94,7 +94,9 @@ health_members(
 	    health_is_serving(state) ? "connected" : "disconnected");
 	if (state->is_full || !health_is_serving(state))
 		json_w_str(w, "database_reason",
-		    err_text(state->is_full ? ERR_FULL : state->database));
+		    state->is_full		  ? err_text(ERR_FULL)
+			: state->is_login_refused ? "login refused"
+						  : err_text(state->database));
 	json_w_str(w, "redis", health_redis(state));
 	health_schema(w, state);
 	json_w_time(w, "timestamp", req->now_us);

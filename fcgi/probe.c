@@ -52,14 +52,17 @@ probe_count_runners(struct probe *p, struct arena *a)
 }
 
 /* Whoever on this host finds no room counts it; then it is looked for with a
- * write until there is some. */
+ * write until there is some. A small row may find room where others do not:
+ * while refusals go on it is full all the same. */
 static bool
 probe_is_full(struct probe *p)
 {
 	int64_t count = metric_read(METRIC_DB_FULL);
 
-	if (count != p->full_count || p->is_full)
-		p->is_full = store_ping_write(p->store) == ERR_FULL;
+	bool is_refusing = count != p->full_count;
+	if (is_refusing || p->is_full)
+		p->is_full =
+		    store_ping_write(p->store) == ERR_FULL || is_refusing;
 	p->full_count = metric_read(METRIC_DB_FULL);
 	return p->is_full;
 }
@@ -71,6 +74,7 @@ probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 
 	*out = (struct probe_state){.is_done = true};
 	out->database = store_ping(p->store);
+	out->is_login_refused = store_is_login_refused(p->store);
 	out->database_ms = probe_elapsed_ms(start_us);
 	store_schema_seen(p->store, &out->schema, &out->refusal);
 	if (out->database == ERR_OK) {

@@ -19,8 +19,9 @@ struct probe;
 struct probe_state {
 	bool is_done;	   /* false until the first look is through */
 	enum err database; /* ERR_OK = connected */
-	bool is_full;	   /* it has no room for writes */
-	enum err redis;	   /* ERR_UNSUPPORTED = not configured */
+	bool is_login_refused;
+	bool is_full;	/* it has no room for writes */
+	enum err redis; /* ERR_UNSUPPORTED = not configured */
 	double database_ms, redis_ms;
 	int64_t pending, active; /* debates; 0 when unknown */
 	int64_t runners;	 /* seen lately */

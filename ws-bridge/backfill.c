@@ -15,6 +15,7 @@
 #include "ws-bridge/sync.h"
 
 #define BACKFILL_EVENT_MAX (16u << 20)
+#define BACKFILL_LOOK_MS   5000
 
 struct backfill {
 	struct store *store;
@@ -27,7 +28,9 @@ struct backfill {
 	struct list queue; /* under lock, as the next two */
 	struct list done;
 	bool is_stopping;
-	bool is_failing; /* the thread's own: the store is out of reach */
+	/* The thread's own: */
+	bool is_failing; /* the store is out of reach */
+	int64_t looked_ms;
 };
 
 struct job *
@@ -246,6 +249,18 @@ backfill_next(struct backfill *b)
 	return job;
 }
 
+/* Verbs do not notice a schema that moved on without breaking them. */
+static void
+backfill_look(struct backfill *b)
+{
+	int64_t now = clock_mono_ms();
+
+	if (now - b->looked_ms < BACKFILL_LOOK_MS)
+		return;
+	b->looked_ms = now;
+	backfill_note(b, store_ping(b->store));
+}
+
 static void *
 backfill_main(void *arg)
 {
@@ -253,6 +268,7 @@ backfill_main(void *arg)
 	struct job *job;
 
 	while ((job = backfill_next(b)) != NULL) {
+		backfill_look(b);
 		job->err = backfill_run(b, job);
 		backfill_note(b, job->err);
 		pthread_mutex_lock(&b->lock);

@@ -180,6 +180,14 @@ static const char *const phrase_votes[] = {"vote", "voting", "choose", "choice",
     "endorse", "winner", "answer", "verdict", "decision", "best", "strongest",
     "ballot", "stimme", "w\xc3\xa4hle", "wahl", "choisis", "choix", "voto",
     "elijo", "scelgo", "escolho", NULL};
+static const char *const phrase_conclusive[] = {
+    "so", "therefore", "thus", "hence", NULL};
+static const char *const phrase_hearsay[] = {"say", "says", "said", "ask",
+    "asks", "asked", "tell", "tells", "told", "want", "wants", "demand",
+    "demands", "claim", "claims", "claimed", "write", "writes", "wrote", "read",
+    "reads", "instruction", "instructions", "instructs", "quote", "quoted",
+    "example", "would", "could", "should", "suppose", "imagine", "assume",
+    "they", "he", "she", "critic", "critics", "opponent", NULL};
 static const char *const phrase_self[] = {"i", "i'm", "we", "my", "our", "ich",
     "meine", "je", "mon", "mi", "mio", "eu", "voto", "elijo", "scelgo",
     "escolho", NULL};
@@ -270,13 +278,12 @@ phrase_tail_is_fine(const struct words *w, size_t from, int label)
 		!phrase_names_other(w, from, w->n, label));
 }
 
-/* Index of the first label that only openers precede; n when there is none. */
+/* Index of the first label that only openers precede from there on; n when
+ * there is none. */
 static size_t
-phrase_find_label(const struct words *w)
+phrase_find_label(const struct words *w, size_t from)
 {
-	size_t i = 0;
-
-	for (; i < w->n; i++) {
+	for (size_t i = from; i < w->n; i++) {
 		const struct word *x = &w->list[i];
 		/* "a" and "I" are words, except where nothing else is said. */
 		bool is_opener = word_is_any(x, phrase_openers) ||
@@ -301,7 +308,7 @@ phrase_names_any(const struct words *w)
 int
 phrase_of_value(const struct words *w)
 {
-	size_t i = phrase_find_label(w);
+	size_t i = phrase_find_label(w, 0);
 
 	if (w->n == 0)
 		return PHRASE_NONE;
@@ -327,10 +334,30 @@ phrase_of_subject(const struct words *w, size_t i)
 	return w->list[i].label;
 }
 
+/* "The reasons are better, so I vote for Proposal B": where the clause after
+ * the reason begins; 0 when the sentence has no such reason, or one that names
+ * a label, doubts, denies, or tells what others say. */
+static size_t
+phrase_conclusion(const struct words *w)
+{
+	for (size_t i = 0; i + 1 < w->n; i++) {
+		const struct word *x = &w->list[i];
+		if (i > 0 && w->list[i - 1].punct == ',' &&
+		    word_is_any(x, phrase_conclusive))
+			return phrase_names_other(w, 0, i, -1) ? 0 : i;
+		if (word_is_any(x, phrase_hearsay) ||
+		    word_is_any(x, phrase_doubts) ||
+		    word_is_any(x, phrase_denials))
+			return 0;
+	}
+	return 0;
+}
+
 int
 phrase_of_sentence(const struct words *w)
 {
-	size_t i = phrase_find_label(w);
+	size_t from = phrase_conclusion(w);
+	size_t i = phrase_find_label(w, from);
 
 	if (!phrase_names_any(w))
 		return PHRASE_NONE;
@@ -338,8 +365,8 @@ phrase_of_sentence(const struct words *w)
 	    phrase_has_sign(w, '?') || phrase_has_sign(w, '"') ||
 	    phrase_has_sign(w, ':'))
 		return PHRASE_UNCLEAR;
-	bool is_vote = phrase_has(w, 0, i, phrase_votes) &&
-	    (phrase_has(w, 0, i, phrase_self) ||
+	bool is_vote = phrase_has(w, from, i, phrase_votes) &&
+	    (phrase_has(w, from, i, phrase_self) ||
 		word_is(&w->list[i - 1], "is"));
 	if (!is_vote)
 		return phrase_of_subject(w, i);

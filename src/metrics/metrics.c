@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/filelock.h"
 #include "base/str.h"
 #include "settings/settings.h"
 
@@ -79,30 +80,12 @@ metrics_layout(void)
 	return hash;
 }
 
-/* Locks belong to the open file, not to the process or thread. */
-static bool
-metrics_lock(int fd, off_t byte, short type, bool is_waiting)
-{
-	struct flock lock = {
-	    .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-	int rc;
-
-	do
-		rc = fcntl(fd, is_waiting ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
-	while (rc != 0 && errno == EINTR);
-	return rc == 0;
-}
-
 /* Does another process hold the slot? */
 static bool
 metrics_is_held(int fd, size_t slot)
 {
-	struct flock lock = {.l_type = F_WRLCK,
-	    .l_whence = SEEK_SET,
-	    .l_start = METRICS_LOCK_SLOT + (off_t)slot,
-	    .l_len = 1};
-
-	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	return filelock_look(fd, METRICS_LOCK_SLOT + (off_t)slot, 1) ==
+	    FILELOCK_HELD;
 }
 
 /* The file at path, locked, whatever may happen to its name meanwhile; -1
@@ -115,9 +98,9 @@ metrics_open_locked(const char *path, struct stat *st)
 
 	if (fd < 0)
 		return -1;
-	if (metrics_lock(fd, METRICS_LOCK_FILE, F_WRLCK, true) &&
-	    fstat(fd, st) == 0 && stat(path, &named) == 0 &&
-	    st->st_ino == named.st_ino && st->st_dev == named.st_dev)
+	if (filelock_take(fd, METRICS_LOCK_FILE, true) && fstat(fd, st) == 0 &&
+	    stat(path, &named) == 0 && st->st_ino == named.st_ino &&
+	    st->st_dev == named.st_dev)
 		return fd;
 	close(fd);
 	errno = EAGAIN;
@@ -175,7 +158,7 @@ metrics_claim(int fd, struct metrics_file *f)
 {
 	for (size_t i = 0; i < METRICS_SLOTS; i++) {
 		off_t byte = METRICS_LOCK_SLOT + (off_t)i;
-		if (!metrics_lock(fd, byte, F_WRLCK, false))
+		if (!filelock_take(fd, byte, false))
 			continue;
 		for (int m = 0; m < METRIC__COUNT; m++)
 			if (metric_rows[m].kind == METRIC_GAUGE)
@@ -200,7 +183,7 @@ metrics_open(const struct settings *settings, struct err_info *info)
 		return err_set(info, ERR_IO, "ARAGORA_DATA_DIR",
 		    "cannot open '%s': %s", path, strerror(errno));
 	struct metrics_slot *mine = metrics_claim(fd, f);
-	metrics_lock(fd, METRICS_LOCK_FILE, F_UNLCK, true);
+	filelock_drop(fd, METRICS_LOCK_FILE);
 	if (mine == NULL) {
 		munmap(f, sizeof(*f));
 		close(fd);

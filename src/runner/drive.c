@@ -329,11 +329,11 @@ run_apply(struct run *r, const struct debate_output *out)
 		loop_timer_del(r->drive->o.loop, &r->deadline);
 	}
 	if (r->is_refused)
-		writer_commit_last_word(r->drive->writer, &out->transition,
-		    r->tenant, r->epoch, c);
+		writer_commit_last_word(
+		    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
 	else
-		writer_commit(r->drive->writer, &out->transition, r->tenant,
-		    r->epoch, c);
+		writer_commit(
+		    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
 }
 
 /* The database does not take this debate's transition and never will: it ends

@@ -401,7 +401,8 @@ writer_refuse(struct writer *w, const struct store_transition *t, enum err e)
 }
 
 /* Until it is written, refused, or there is no more time. After ERR_UNCERTAIN
- * store_commit itself recognises what landed. */
+ * store_commit itself recognises what landed; a group that stays uncertain may
+ * hold one that is refused, so it is left to be tried one by one. */
 static enum err
 writer_commit_group(struct writer *w, struct writer_job **group, size_t n)
 {
@@ -411,6 +412,8 @@ writer_commit_group(struct writer *w, struct writer_job **group, size_t n)
 		t[i] = &group[i]->transition;
 	for (int tries = 1;; tries++) {
 		enum err e = store_commit(w->store, t, n);
+		if (e == ERR_UNCERTAIN && n > 1 && tries >= WRITER_LONE_TRIES)
+			return ERR_INTERNAL;
 		bool is_refusal = writer_is_refusal(e);
 		writer_note(w, is_refusal || e == ERR_RETRY ? ERR_OK : e);
 		if (e == ERR_OK || writer_gives_up(w) ||

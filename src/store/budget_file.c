@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/filelock.h"
+
 /* Bytes that are locked: the state as a whole, then slots. */
 #define BUDGET_LOCK_STATE 0
 #define BUDGET_LOCK_SLOT  1
@@ -16,31 +18,11 @@
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_BOOL_LOCK_FREE == 2,
     "atomics are shared by processes");
 
-/* Locks belong to the open file, not to the process or thread. */
-static bool
-budget_file_flock(int fd, off_t byte, short type, bool is_waiting)
-{
-	struct flock lock = {
-	    .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-	int rc;
-
-	do
-		rc = fcntl(fd, is_waiting ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
-	while (rc != 0 && errno == EINTR);
-	return rc == 0;
-}
-
-/* Does another open file hold one of these bytes? When that cannot be known
- * it is taken to be so. */
+/* When it cannot be known it is taken to be so. */
 static bool
 budget_file_is_held(int fd, off_t byte, off_t n)
 {
-	struct flock lock = {.l_type = F_WRLCK,
-	    .l_whence = SEEK_SET,
-	    .l_start = byte,
-	    .l_len = n};
-
-	return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+	return filelock_look(fd, byte, n) != FILELOCK_FREE;
 }
 
 /* With the lock: the size and, when nobody uses it, a state without a past,
@@ -71,8 +53,7 @@ budget_file_claim(struct budget_file *f)
 
 	for (uint32_t i = 0; i < BUDGET_SLOTS; i++) {
 		if (f->fd >= 0 &&
-		    !budget_file_flock(
-			f->fd, BUDGET_LOCK_SLOT + (off_t)i, F_WRLCK, false))
+		    !filelock_take(f->fd, BUDGET_LOCK_SLOT + (off_t)i, false))
 			continue;
 		f->slot = i;
 		for (uint32_t w = 0; w < shared->used_waiters; w++)
@@ -110,8 +91,7 @@ budget_file_open(struct budget_file *f, const char *path, struct err_info *info)
 	*f = (struct budget_file){.fd = -1};
 	if (path != NULL) {
 		f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-		if (f->fd < 0 ||
-		    !budget_file_flock(f->fd, BUDGET_LOCK_STATE, F_WRLCK, true))
+		if (f->fd < 0 || !filelock_take(f->fd, BUDGET_LOCK_STATE, true))
 			e = ERR_IO;
 		else
 			e = budget_file_prepare(f);
@@ -121,8 +101,7 @@ budget_file_open(struct budget_file *f, const char *path, struct err_info *info)
 	if (e == ERR_OK) {
 		pthread_mutex_init(&f->lock, NULL);
 		if (f->fd >= 0)
-			budget_file_flock(
-			    f->fd, BUDGET_LOCK_STATE, F_UNLCK, true);
+			filelock_drop(f->fd, BUDGET_LOCK_STATE);
 		return ERR_OK;
 	}
 	err_set(info, e, "ARAGORA_DATA_DIR", "cannot share '%s': %s",
@@ -157,14 +136,14 @@ budget_file_lock(struct budget_file *f)
 {
 	pthread_mutex_lock(&f->lock);
 	if (f->fd >= 0)
-		budget_file_flock(f->fd, BUDGET_LOCK_STATE, F_WRLCK, true);
+		filelock_take(f->fd, BUDGET_LOCK_STATE, true);
 }
 
 void
 budget_file_unlock(struct budget_file *f)
 {
 	if (f->fd >= 0)
-		budget_file_flock(f->fd, BUDGET_LOCK_STATE, F_UNLCK, true);
+		filelock_drop(f->fd, BUDGET_LOCK_STATE);
 	pthread_mutex_unlock(&f->lock);
 }
 

@@ -73,13 +73,16 @@ struct db_options {
 	atomic_bool *can_prepare;
 };
 
+#define DB_LOGIN "login"
+
 struct db_driver {
 	const char *name;
 	bool is_single_writer;
 	/* One statement over a list of rows is cheaper than many of one row. */
 	bool prefers_sets;
 	/* All: ERR_DOWN when the connection is unusable from now on. */
-	/* ERR_NOT_FOUND: no such file. ERR_INVALID: target is malformed. */
+	/* ERR_NOT_FOUND: no such file. ERR_INVALID: target is malformed.
+	 * ERR_DOWN with the field DB_LOGIN: it is there, but not for us. */
 	enum err (*open)(
 	    struct db **out, const struct db_options *o, struct err_info *info);
 	void (*close)(struct db *db);

@@ -139,9 +139,10 @@ db_pgsql_close(struct db *db)
 }
 
 /* Drive PQconnectPoll to its end with our own deadline: connect_timeout
- * counts whole seconds and per host. */
+ * counts whole seconds and per host. is_answered: it ended with the server's
+ * answer to who we are. */
 static enum err
-db_pgsql_wait_connect(PGconn *handle, int64_t timeout_ms)
+db_pgsql_wait_connect(PGconn *handle, int64_t timeout_ms, bool *is_answered)
 {
 	int64_t deadline = clock_mono_ms() + timeout_ms;
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
@@ -160,6 +161,8 @@ db_pgsql_wait_connect(PGconn *handle, int64_t timeout_ms)
 			return ERR_DOWN;
 		if (n < 0)
 			continue; /* asked too early, libpq takes it for done */
+		*is_answered = PQstatus(handle) == CONNECTION_AUTH_OK ||
+		    PQstatus(handle) == CONNECTION_AWAITING_RESPONSE;
 		state = PQconnectPoll(handle);
 		if (state == PGRES_POLLING_FAILED)
 			return ERR_DOWN;
@@ -192,7 +195,8 @@ db_pgsql_check(const char *conninfo, const char *setting, struct err_info *info)
  */
 static enum err
 db_pgsql_connect(PGconn **out, const char *target,
-    const struct db_pgsql_host *host, const char *attrs, int64_t timeout_ms)
+    const struct db_pgsql_host *host, const char *attrs, int64_t timeout_ms,
+    bool *is_answered)
 {
 	/* What comes after the target overrides it. */
 	static const char *const keys[] = {"dbname", "host", "hostaddr", "port",
@@ -208,13 +212,14 @@ db_pgsql_connect(PGconn **out, const char *target,
 		mem_exhausted(0);
 	return PQstatus(*out) == CONNECTION_BAD
 	    ? ERR_DOWN
-	    : db_pgsql_wait_connect(*out, timeout_ms);
+	    : db_pgsql_wait_connect(*out, timeout_ms, is_answered);
 }
 
 /* The first server that is what is asked for. *handle is the last one that was
  * tried. */
 static enum err
-db_pgsql_connect_any(PGconn **handle, const struct db_options *o)
+db_pgsql_connect_any(
+    PGconn **handle, const struct db_options *o, bool *is_answered)
 {
 	struct db_pgsql_hosts h;
 	enum err e = ERR_DOWN;
@@ -225,8 +230,9 @@ db_pgsql_connect_any(PGconn **handle, const struct db_options *o)
 						      : DB_PGSQL_CONNECT_MS;
 	for (size_t i = 0; e != ERR_OK && i < h.n * h.n_attrs; i++) {
 		PQfinish(*handle);
+		*is_answered = false;
 		e = db_pgsql_connect(handle, o->target, &h.rows[i % h.n],
-		    h.attrs[i / h.n], timeout_ms);
+		    h.attrs[i / h.n], timeout_ms, is_answered);
 	}
 	db_pgsql_hosts_release(&h);
 	return e;
@@ -242,14 +248,15 @@ db_pgsql_open(
 	if (e != ERR_OK)
 		return e;
 	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
+	bool is_answered = false;
 	c->base.driver = &db_pgsql;
 	c->owner = getpid();
 	c->timeout_ms = o->timeout_ms;
 	c->can_prepare = o->can_prepare;
-	e = db_pgsql_connect_any(&c->handle, o);
+	e = db_pgsql_connect_any(&c->handle, o, &is_answered);
 	if (e != ERR_OK) {
 		const char *text = PQerrorMessage(c->handle);
-		err_set(info, ERR_DOWN, setting,
+		err_set(info, ERR_DOWN, is_answered ? DB_LOGIN : setting,
 		    "cannot connect to PostgreSQL: %.*s",
 		    (int)strcspn(text, "\n"),
 		    e == ERR_TIMEOUT ? "no answer in time" : text);

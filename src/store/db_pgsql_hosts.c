@@ -11,7 +11,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define DB_PGSQL_HOSTS_MAX 64
+#define DB_PGSQL_HOSTS_MAX  64
+#define DB_PGSQL_HOSTS_PORT "5432" /* where none is named */
 
 static size_t
 db_pgsql_hosts_count(const char *list)
@@ -34,6 +35,18 @@ db_pgsql_hosts_part(const char *list, size_t i)
 	for (; i > 0; i--)
 		list += strcspn(list, ",") + 1;
 	return mem_strndup(list, strcspn(list, ","));
+}
+
+/* A place in a list of ports may be empty, as in postgresql://a,b:6432/x. */
+static char *
+db_pgsql_hosts_port(const char *list, size_t i)
+{
+	char *port = db_pgsql_hosts_part(list, i);
+
+	if (port == NULL || *port != '\0')
+		return port;
+	free(port);
+	return mem_strdup(DB_PGSQL_HOSTS_PORT);
 }
 
 static void
@@ -73,16 +86,18 @@ db_pgsql_hosts_attrs(
 static bool
 db_pgsql_hosts_is_list(const char *const *lists, size_t n)
 {
-	for (size_t i = 0; i < 3; i++) {
+	size_t ports = db_pgsql_hosts_count(lists[2]);
+
+	for (size_t i = 0; i < 2; i++) {
 		size_t parts = db_pgsql_hosts_count(lists[i]);
 		const char *text = lists[i];
-		if (parts == 0 || (i == 2 && parts == 1))
+		if (parts == 0)
 			continue;
 		if (parts != n || *text == ',' ||
 		    text[strlen(text) - 1] == ',' || strstr(text, ",,") != NULL)
 			return false;
 	}
-	return n > 1 && n <= DB_PGSQL_HOSTS_MAX;
+	return (ports <= 1 || ports == n) && n > 1 && n <= DB_PGSQL_HOSTS_MAX;
 }
 
 void
@@ -112,7 +127,7 @@ db_pgsql_hosts_read(
 		h->rows[i].host = db_pgsql_hosts_part(values[0], i);
 		h->rows[i].hostaddr = db_pgsql_hosts_part(values[1], i);
 		h->rows[i].port =
-		    db_pgsql_hosts_part(values[2], is_one_port ? 0 : i);
+		    db_pgsql_hosts_port(values[2], is_one_port ? 0 : i);
 	}
 	h->n_attrs = 1;
 	if (n > 1)

@@ -2,7 +2,6 @@
 #include "store/fit.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 
 #define FIT_REFUSAL_MS 1000
 
@@ -30,19 +29,12 @@ fit_look(struct fit *f, const struct settings *settings, struct err_info *info)
 	if (e == ERR_OK)
 		e = store_schema_fits(&schema, &why);
 	if (e == ERR_OK || e == ERR_SCHEMA) {
-		bool is_refused = e == ERR_SCHEMA;
 		pthread_mutex_lock(&f->lock);
-		bool is_new = is_refused != f->is_refused;
-		f->is_refused = is_refused;
+		f->is_refused = e == ERR_SCHEMA;
 		f->looked_ms = clock_mono_ms();
 		f->seen = schema;
 		f->why = why;
 		pthread_mutex_unlock(&f->lock);
-		if (is_new && is_refused)
-			log_warning("store.schema", "reason=\"%s\"", why.text);
-		else if (is_new)
-			log_info("store.schema", "version=%lld",
-			    (long long)schema.have);
 	}
 	if (e != ERR_OK)
 		*info = why;

@@ -155,7 +155,7 @@ position_parse(const char *text, uint64_t *out)
 		    (uint64_t)(str_is_digit(*p) ? *p - '0' : *p - 'a' + 10);
 	}
 	/* What the database counts in is signed. */
-	if (at > INT64_MAX)
+	if (at >= POSITION_UNKNOWN)
 		return ERR_INVALID;
 	*out = at;
 	return ERR_OK;

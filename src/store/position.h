@@ -29,6 +29,9 @@ struct positions;
 enum err positions_open(
     struct positions **out, const char *path, struct err_info *info) MUST_CHECK;
 void positions_close(struct positions **p);
+/* Beyond every log: a write whose place nobody could tell. */
+#define POSITION_UNKNOWN ((uint64_t)INT64_MAX)
+
 /* The greater one stays. */
 void positions_raise(
     struct positions *p, const struct position_set *s, uint64_t at);
@@ -41,5 +44,5 @@ void positions_lower(
 /* As clients carry it, who need not understand it. */
 #define POSITION_TEXT_SIZE 20
 void position_write(uint64_t at, char out[POSITION_TEXT_SIZE]);
-/* ERR_INVALID: position_write did not write that. */
+/* ERR_INVALID: position_write did not write that, or of POSITION_UNKNOWN. */
 enum err position_parse(const char *text, uint64_t *out) MUST_CHECK;

@@ -42,7 +42,8 @@ struct store {
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
 	/* As last seen, to tell once: */
-	atomic_int away;	 /* enum err: ERR_OK, ERR_DOWN or ERR_SCHEMA */
+	atomic_int away; /* enum err: ERR_OK, ERR_DOWN or ERR_SCHEMA */
+	atomic_bool is_login_refused; /* the reason of ERR_DOWN */
 	_Atomic int64_t full_ms; /* of the last write without room; 0 = none */
 };
 
@@ -116,7 +117,7 @@ store_check_role(struct db *db, const char *setting, struct err_info *info)
 			e = err_set(info, ERR_DENIED, setting,
 			    "the database role %s, so tenants are not kept "
 			    "apart: in production use a role that owns "
-			    "nothing",
+			    "nothing (conf/postgresql/roles.sql)",
 			    faults[i]);
 	arena_free(&a);
 	return e;
@@ -230,6 +231,12 @@ store_kind(const struct store *store)
 	return store->target.driver->name;
 }
 
+bool
+store_is_login_refused(const struct store *store)
+{
+	return atomic_load(&store->is_login_refused);
+}
+
 struct pool *
 store_pool(struct store *store)
 {
@@ -283,6 +290,8 @@ store_note(struct store *store, enum db_tx kind, enum err e,
 		return;
 	if (away != ERR_DOWN && away != ERR_SCHEMA)
 		away = ERR_OK;
+	atomic_store(&store->is_login_refused,
+	    away == ERR_DOWN && str_eq(info->field, DB_LOGIN));
 	if ((int)away == atomic_exchange(&store->away, (int)away))
 		return;
 	if (away == ERR_DOWN)
@@ -296,23 +305,13 @@ store_note(struct store *store, enum db_tx kind, enum err e,
 }
 
 /* What the tenants' reads elsewhere must see from now on, before anybody is
- * told of the write. */
+ * told of the write. Where that is not known no replica will do, until the
+ * primary is asked by the next read. */
 static void
-store_note_position(struct store *store, struct db *db)
+store_note_position(struct store *store, const struct db *db)
 {
-	struct position_set touched = db->touched;
-	uint64_t at = db->position;
-	struct arena *a = arena_new(0);
-	struct db_result r;
-
-	if (at == 0 && db_begin(db, DB_READ_ONE) == ERR_OK &&
-	    db_run(db, STMT_LOG_POSITION, NULL, 0, a, &r) == ERR_OK &&
-	    db_commit(db) == ERR_OK)
-		at = (uint64_t)db_int(&r, 0, 0);
-	if (at != 0)
-		positions_raise(
-		    replica_positions(store->replica), &touched, at);
-	arena_free(&a);
+	positions_raise(replica_positions(store->replica), &db->touched,
+	    db->position != 0 ? db->position : POSITION_UNKNOWN);
 }
 
 /* is_lost: the connection went away before COMMIT was sent. */
@@ -355,6 +354,21 @@ store_tx_tries(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 	}
 }
 
+/* A statement was refused: ours is to blame only if the schema still fits. */
+static enum err
+store_check_again(struct store *store, struct err_info *info)
+{
+	struct err_info why = {0};
+
+	fit_forget(&store->fit);
+	atomic_store(&store->is_checked, false);
+	enum err e = store_check(store, &why);
+	if (e == ERR_OK)
+		return ERR_INTERNAL;
+	*info = why;
+	return e;
+}
+
 enum err
 store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
     struct err_info *info)
@@ -364,12 +378,12 @@ store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 	if (info == NULL)
 		info = &unread;
 	enum err e = store_check(store, info);
-	if (e == ERR_DENIED) /* to us; no caller did anything wrong */
-		e = ERR_DOWN;
 	if (e == ERR_OK)
 		e = store_tx_tries(store, kind, fn, arg, info);
-	if (e == ERR_INTERNAL) /* perhaps the schema is another one now */
-		atomic_store(&store->is_checked, false);
+	if (e == ERR_INTERNAL)
+		e = store_check_again(store, info);
+	if (e == ERR_DENIED) /* to us; no caller did anything wrong */
+		e = ERR_DOWN;
 	store_note(store, kind, e, info);
 	return e;
 }
@@ -408,6 +422,8 @@ store_tx_behind(struct store *store, const char *tenant, uint64_t known,
 		positions_lower(
 		    replica_positions(store->replica), tenant, known, end);
 	arena_free(&b.a);
+	if (e == ERR_INTERNAL) /* perhaps for our question alone */
+		e = store_tx(store, DB_READ, fn, arg, NULL);
 	return e;
 }
 
@@ -532,8 +548,6 @@ store_ping(struct store *store)
 	enum err e = store_tx(store, DB_READ_ONE, store_ping_tx, &p, &info);
 	if (e == ERR_OK)
 		e = store_noticed(store, p.version);
-	else if (e == ERR_INTERNAL) /* has the table gone? */
-		e = store_check(store, &info);
 	arena_free(&p.a);
 	return e;
 }

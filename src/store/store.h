@@ -45,6 +45,9 @@ const char *store_kind(const struct store *store);
 /* One round trip. Notices when the schema has moved on: ERR_SCHEMA from every
  * verb until this program fits again. */
 enum err store_ping(struct store *store) MUST_CHECK;
+/* After ERR_DOWN: the server is there, but does not let us in (role, password,
+ * database, its own start or end). */
+bool store_is_login_refused(const struct store *store);
 /* Is there room for a write? Writes a row and takes it back in one
  * transaction; ERR_FULL when there is none. */
 enum err store_ping_write(struct store *store) MUST_CHECK;

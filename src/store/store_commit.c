@@ -14,6 +14,8 @@ struct store_commit {
 	struct arena *a;
 	struct store_transition *const *t;
 	size_t n;
+	/* Of the last try; NULL while it is not known which of them landed. */
+	const struct store_step *steps;
 };
 
 static void
@@ -142,8 +144,10 @@ store_commit_tx(struct db *db, void *arg)
 		if (e == ERR_OK && !steps[i].is_landed)
 			store_commit_stamp(c->t[i], now);
 	}
-	if (e == ERR_OK)
+	if (e == ERR_OK) {
+		c->steps = steps;
 		e = store_commit_steps(db, c->a, steps, c->n, now);
+	}
 	if (e == ERR_OK)
 		e = db_sync(db);
 	for (size_t i = 0; e == ERR_OK && i < c->n; i++)
@@ -153,7 +157,8 @@ store_commit_tx(struct db *db, void *arg)
 }
 
 /* The outcomes that follow from the transaction's; returns its own, which is
- * uncertain as long as one of them is. */
+ * uncertain as long as one of them is. What had not landed by a transaction
+ * that was rolled back has not. */
 static enum err
 store_commit_settle(struct store_commit *c, enum err e)
 {
@@ -161,6 +166,9 @@ store_commit_settle(struct store_commit *c, enum err e)
 
 	for (size_t i = 0; i < c->n; i++) {
 		enum err *outcome = &c->t[i]->outcome;
+		if (e != ERR_OK && e != ERR_UNCERTAIN && c->steps != NULL &&
+		    !c->steps[i].is_landed)
+			*outcome = ERR_OK;
 		if (e == ERR_OK && *outcome == ERR_UNCERTAIN)
 			*outcome = ERR_OK;
 		if (e == ERR_UNCERTAIN && *outcome == ERR_OK)
@@ -176,9 +184,11 @@ store_commit(struct store *store, struct store_transition *const *t, size_t n)
 	struct store_commit c = {.a = arena_new(0), .t = t, .n = n};
 	enum err e = ERR_UNCERTAIN;
 
-	for (int i = 0; e == ERR_UNCERTAIN && i < STORE_COMMIT_TRIES; i++)
+	for (int i = 0; e == ERR_UNCERTAIN && i < STORE_COMMIT_TRIES; i++) {
+		c.steps = NULL;
 		e = store_commit_settle(
 		    &c, store_tx(store, DB_WRITE, store_commit_tx, &c, NULL));
+	}
 	arena_free(&c.a);
 	return e;
 }

@@ -75,6 +75,30 @@ fault_nested(struct db *db UNUSED, void *arg)
 	return ERR_OK;
 }
 
+/* What became of a COMMIT is not known, and then the transition is refused: it
+ * did not land, and that is certain. */
+START_TEST(test_refused_after_uncertain)
+{
+	struct store_event nameless = {.type = NULL, .data = "{}"};
+
+	kit_create("x", 0);
+	struct store_debate d = kit_claim("r1");
+	struct store_transition t = {.tenant = d.tenant,
+	    .debate_id = d.id,
+	    .lease_epoch = d.lease_epoch,
+	    .events = &nameless,
+	    .n_events = 1,
+	    .status = STORE_RUNNING,
+	    .phase = "propose",
+	    .outcome = ERR_UNCERTAIN};
+	struct store_transition *all[] = {&t};
+	ck_assert_int_eq(store_commit(kit.store, all, 1), ERR_INTERNAL);
+	nameless.type = "vote";
+	ck_assert_int_eq(store_commit(kit.store, all, 1), ERR_OK);
+	ck_assert_int_eq(t.outcome, ERR_OK);
+}
+END_TEST
+
 START_TEST(test_pool_exhausted)
 {
 	int64_t timeouts = metric_read(METRIC_DB_POOL_TIMEOUTS);
@@ -441,6 +465,7 @@ add_faults(TCase *t)
 {
 	tcase_add_test(t, test_retry);
 	tcase_add_test(t, test_failed_statement);
+	tcase_add_test(t, test_refused_after_uncertain);
 	tcase_add_test(t, test_pool_exhausted);
 	tcase_add_test(t, test_readers_only_read);
 	tcase_add_test(t, test_writer_beside_reader);

@@ -166,6 +166,24 @@ START_TEST(test_schema_moves)
 }
 END_TEST
 
+/* A statement that fails because the schema has moved is not held against
+ * whoever sent it. */
+START_TEST(test_schema_moves_under_statement)
+{
+	struct store_debate d;
+	const char *id = kit_create("x", 0);
+
+	kit_script("ALTER TABLE debates RENAME TO debates_new");
+	ck_assert_int_eq(store_debate_get(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, id, &d),
+	    ERR_INTERNAL);
+	schema_newer(9999);
+	ck_assert_int_eq(store_debate_get(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, id, &d),
+	    ERR_SCHEMA);
+}
+END_TEST
+
 void
 add_schema(TCase *t)
 {
@@ -176,4 +194,5 @@ add_schema(TCase *t)
 	tcase_add_test(t, test_newer_schema);
 	tcase_add_test(t, test_newer_compatible);
 	tcase_add_test(t, test_schema_moves);
+	tcase_add_test(t, test_schema_moves_under_statement);
 }

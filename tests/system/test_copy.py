@@ -447,7 +447,8 @@ def test_tables_that_do_not_fit(pair):
 def test_schemas_that_differ(pair):
     source, target = pair(5)
     for side, db in (("--to", target), ("--from", source)):
-        db.run("INSERT INTO schema_migrations VALUES (999, 'x', 1)")
+        db.run("INSERT INTO schema_migrations (version, sha256,"
+               " applied_us) VALUES (999, 'x', 1)")
         report = kit.copy(source, target, status=78)
         assert report["state"] == "failed"
         assert report["error"]["field"] == side

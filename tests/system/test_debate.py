@@ -206,6 +206,7 @@ def test_postgres_restarts(make, postgres):
         live = stored(asyncio.run(s.watch(debate_id, restart)))
         st.check_sequence(live)
         assert live[-1]["data"]["status"] == "completed"
+        st.wait_for("health", s.is_healthy)  # a look is 5 s old at most
         assert s.get("/api/health")["database"] == "connected"
 
 

@@ -2,6 +2,7 @@
 """The database is not there, not as it should be, or full: a clear state, a
 clear answer, one line in each log, nothing accepted is lost, and everything
 goes on by itself when it is mended."""
+import asyncio
 import contextlib
 import os
 import resource
@@ -13,6 +14,7 @@ import threading
 import time
 
 import pytest
+import websockets
 
 import stack as st
 
@@ -80,7 +82,8 @@ def newer_schema(server):
     return server.url(name), lambda s: server.sql(PAST, name), "newer than"
 
 
-WRONG = {"service unreachable": (refused, wrong_password, no_database),
+WRONG = {"service unreachable": (refused,),
+         "login refused": (wrong_password, no_database),
          "database schema does not fit this binary":
          (no_schema, newer_schema)}
 
@@ -138,6 +141,35 @@ def test_wrong_from_the_start(server, reason, wrong):
         check_told_once(s, words)
         for name, text in s.logs().items():
             assert "planted-secret-77" not in text, name
+
+
+def test_schema_moves_under_all(server):
+    """A newer program's migration shuts every one of the old ones out, those
+    too whose statements would still do; without it they serve again."""
+    name = migrated(server)
+    with st.Stack(database_url=server.url(name),
+                  expected_errors=["store.schema"]) as s:
+        done = s.create(agents=DEMO)
+        assert s.wait_end(done)["status"] == "completed"
+        server.sql(FUTURE, name)
+        for _ in range(4):
+            st.wait_for("refusal", lambda: s.get(
+                "/api/health", check=False).status_code == 503)
+
+        def all_told():
+            with contextlib.suppress(asyncio.TimeoutError, OSError,
+                                     websockets.WebSocketException):
+                asyncio.run(asyncio.wait_for(s.watch(done), 0.5))
+            return all(lines_with(s, n, '"store.schema"')
+                       for n in ("fcgi", "runner1", "ws"))
+        st.wait_for("every program's refusal", all_told)
+        server.sql(PAST, name)
+        for _ in range(4):
+            st.wait_for("health", s.is_healthy)
+        debate_id = s.create(agents=DEMO)
+        live = asyncio.run(s.watch(debate_id))
+        assert live[-1]["data"]["status"] == "completed"
+        assert s.wait_end(debate_id)["status"] == "completed"
 
 
 @pytest.mark.parametrize("wrong", ["none", "newer"])
@@ -258,6 +290,8 @@ def test_postgres_restarts_under_load(server):
 class Limit:
     """No file may grow beyond what it is: what a quota does."""
 
+    url = None
+
     def __init__(self):
         self.dir = None
         self.pids = []
@@ -281,11 +315,14 @@ class Limit:
 class Disk:
     """A small file system of its own, and a file that fills it."""
 
+    size = "8m"
+
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="aragora-disk-")
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs",
-                        self.dir], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size}",
+                        "tmpfs", self.dir], check=True)
         self.ballast = os.path.join(self.dir, "ballast")
+        self.url = f"sqlite:{self.dir}/aragora.db"
 
     def fill(self, _):
         with open(self.ballast, "ab", buffering=0) as f:
@@ -301,8 +338,26 @@ class Disk:
         os.rmdir(self.dir)
 
 
+class Tablespace(Disk):
+    """The same under the tables of a PostgreSQL; its log has room."""
+
+    size = "32m"
+
+    def __init__(self):
+        super().__init__()
+        self.server = st.Postgres()
+        shutil.chown(self.dir, "postgres")
+        self.server.sql(f"CREATE TABLESPACE small LOCATION '{self.dir}'")
+        self.server.sql("CREATE DATABASE small TABLESPACE small")
+        self.url = self.server.url("small")
+
+    def close(self):
+        self.server.close()
+        super().close()
+
+
 # Mounting is root's; what a file system does then, a limit does for anyone.
-KINDS = [Limit, Disk] if os.getuid() == 0 else [Limit]
+KINDS = [Limit, Disk, Tablespace] if os.getuid() == 0 else [Limit]
 
 
 def wait_refused(s):
@@ -310,8 +365,8 @@ def wait_refused(s):
     accepted = []
 
     def is_refused():
-        r = s.post("/api/debates", {"task": "x" * 4000, "agents": DEMO,
-                                    "rounds": 1})
+        r = s.post("/api/debates", {"task": os.urandom(2000).hex(),
+                                    "agents": DEMO, "rounds": 1})
         if r.status_code == 201:
             accepted.append(r.json()["debate_id"])
             return None
@@ -324,9 +379,8 @@ def test_disk_full(kind):
     """Writes are refused and reads go on; with room again all goes on."""
     disk = kind()
     try:
-        url = {"database_url": f"sqlite:{disk.dir}/aragora.db"} \
-            if disk.dir else {}
-        with st.Stack(expected_errors=["store.full"], **url) as s:
+        with st.Stack(expected_errors=["store.full"],
+                      database_url=disk.url) as s:
             done = s.create(agents=DEMO)
             before = s.wait_end(done)
             running = s.create(rounds=3, early_stopping=False)
@@ -350,7 +404,8 @@ def test_disk_full(kind):
             for _ in range(5):
                 assert s.get(f"/api/debates/{done}") == before
                 assert s.events(done)
-                assert s.post("/api/debates", {"task": "y" * 4000}
+                assert s.post("/api/debates",
+                              {"task": os.urandom(2000).hex()}
                               ).status_code == 503
             assert all(p.poll() is None for p in s.processes.values())
             assert 1 <= len(lines_with(s, "fcgi", '"store.full"')) <= 2
@@ -364,10 +419,11 @@ def test_disk_full(kind):
                 st.check_sequence(s.events(debate_id))
             assert s.get("/api/debates?limit=1")["total"] == \
                 3 + len(accepted)
-            with contextlib.closing(sqlite3.connect(
-                    os.path.join(disk.dir or s.data, "aragora.db"))) as db:
-                assert db.execute("PRAGMA integrity_check").fetchall() \
-                    == [("ok",)]
+            if kind is not Tablespace:
+                with contextlib.closing(sqlite3.connect(os.path.join(
+                        disk.dir or s.data, "aragora.db"))) as db:
+                    assert db.execute("PRAGMA integrity_check").fetchall() \
+                        == [("ok",)]
     finally:
         disk.close()
 

@@ -315,15 +315,9 @@ class Served(st.Stack):
     migrated."""
 
     def __init__(self, server, url, **kw):
-        self.owner_url = server.url("aragora_owner")
         super().__init__(database_url=url, ARAGORA_ENV="production",
+                         owner_url=server.url("aragora_owner"),
                          ARAGORA_DISABLE_ALL_RATE_LIMITS="", **kw)
-
-    def migrate(self):
-        subprocess.run([self.program("aragora"), "migrate"],
-                       env={**self.env,
-                            "ARAGORA_DATABASE_URL": self.owner_url},
-                       check=True, stdout=subprocess.DEVNULL)
 
 
 @contextlib.contextmanager

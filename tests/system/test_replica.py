@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -198,7 +199,7 @@ def test_position_is_described(pair):
         assert re.fullmatch("w1-[0-9a-f]{16}", r.headers[HEADER])
 
 
-BAD = ["", "x", "w1-", "w1-12", "w1-ffffffffffffffff", "w1-" + "g" * 16,
+BAD = ["", "x", "w1-", "w1-12", "w1-ffffffffffffffff", "w1-7fffffffffffffff", "w1-" + "g" * 16,
        "w2-0000000000000001", "W1-0000000000000001", "w1 0000000000000001",
        "1/2", "-1", "w1-" + "0" * 400, "%00", "w1-00000000000000A1"]
 
@@ -224,6 +225,61 @@ def test_own_writes_are_seen(pair):
         st.wait_for("replica again", lambda: from_replica(s))
 
 
+def test_a_write_without_a_position(pair):
+    """Nobody can tell where it is in the log: it stands all the same, and no
+    replica is asked until that is known again."""
+    owner, app = pair.primary.roles()
+    name = app.split("/")[3].split("?")[0]
+    f = "EXECUTE ON FUNCTION pg_current_wal_insert_lsn()"
+    with st.Stack(database_url=app, owner_url=owner, runners=0,
+                  expected_errors=["pg_current_wal_insert_lsn"],
+                  ARAGORA_DATABASE_REPLICA_URL=pair.replica(app)) as s:
+        pair.standby.keeps_up_with(pair.primary)
+        pair.primary.sql(f"REVOKE {f} FROM PUBLIC", name)
+        new = s.create(agents=DEMO)
+        pair.standby.keeps_up_with(pair.primary)
+        for _ in range(4):
+            assert not from_replica(s)
+            assert listed(s) == [new]
+        r = s.get("/api/debates", check=False)
+        assert r.status_code == 200 and HEADER not in r.headers
+        pair.primary.sql(f"GRANT {f} TO PUBLIC", name)
+        st.wait_for("replica", lambda: from_replica(s))
+        assert listed(s) == [new]
+
+
+def test_a_log_that_ends_earlier(pair):
+    """What was known of another primary (before a backup was taken back, or a
+    failover that lost something) does not keep the replica out for ever."""
+    with served(pair, runners=0) as s:
+        s.create(agents=DEMO)
+        table, = [os.path.join(s.data, name) for name in os.listdir(s.data)
+                  if name.startswith("db-position-")]
+        with open(table, "r+b") as f:
+            data = f.read()
+            assert any(data)
+            f.seek(0)
+            f.write(b"\xff\xff\xff\xff\xff\xff\xff\x3f" *
+                    (len(data) // 8))
+        assert not from_replica(s)
+        st.wait_for("replica", lambda: from_replica(s))
+
+
+def test_a_host_that_does_not_answer(pair):
+    """It costs its share of the time, and the next one is asked."""
+    url = pair.primary.database()
+    with tempfile.TemporaryDirectory() as mute, \
+            socket.socket(socket.AF_UNIX) as s, \
+            served(pair, url, runners=0) as stack:
+        s.bind(os.path.join(mute, ".s.PGSQL.5432"))
+        s.listen()
+        text = doctor(stack, ARAGORA_DATABASE_URL=url.replace(
+            "host=", f"host={mute},"), ARAGORA_DATABASE_REPLICA_URL=pair
+            .replica(url).replace("host=", f"host={mute},{mute},"))
+        assert "[ok]   database postgresql" in text, text
+        assert "[ok]   replica: a standby" in text, text
+
+
 def see_own_writes(s, other, old):
     r = s.post("/api/debates", {"task": "New?", "agents": DEMO})
     new, position = r.json()["debate_id"], r.headers[HEADER]
@@ -241,7 +297,7 @@ def see_own_writes(s, other, old):
     assert listed(other) == [old]
     # So with a client that asks for what is not there yet: it alone goes on
     # to the primary, for as long as it asks.
-    assert listed(other, "w1-7fffffffffffffff") == [new, old]
+    assert listed(other, "w1-7ffffffffffffffe") == [new, old]
     assert listed(other) == [old]
     # A runner's writes are the host's as well.
     assert s.wait_end(new)["status"] == "completed"

@@ -29,6 +29,7 @@ static struct world {
 	int n_bus;	 /* publishes that hang now */
 	int n_down;	 /* commits that fail before one goes through */
 	enum err down;
+	bool is_group_uncertain;
 	char poison[16]; /* the debate that is refused */
 	enum err refusal;
 	char told[ROOM][32];
@@ -56,6 +57,8 @@ store_commit(
 		world.n_down--;
 		e = world.down;
 	}
+	if (world.is_group_uncertain && n > 1)
+		e = ERR_UNCERTAIN;
 	for (size_t i = 0; e == ERR_OK && i < n; i++)
 		if (str_eq(t[i]->debate_id, world.poison) &&
 		    !str_eq(t[i]->phase, "done"))
@@ -386,6 +389,28 @@ START_TEST(test_state_is_waited_out)
 }
 END_TEST
 
+/* As after a COMMIT whose answer was lost, with one among them that cannot be
+ * written any more. */
+START_TEST(test_uncertain_group_is_parted)
+{
+	world.is_group_uncertain = true;
+	set_stuck(true);
+	commit("first", "vote", 1, 1);
+	wait_for(&world.n_waiting, 1);
+	commit("d1", "vote", 1, 2);
+	commit("d2", "vote", 1, 3);
+	set_stuck(false);
+	pthread_mutex_lock(&world.lock);
+	while (!was_written("d2/vote/1"))
+		pthread_cond_wait(&world.change, &world.lock);
+	pthread_mutex_unlock(&world.lock);
+	finish();
+	ck_assert_int_eq(answers[1], ERR_OK);
+	ck_assert_int_eq(answers[2], ERR_OK);
+	ck_assert(was_written("d1/vote/1"));
+}
+END_TEST
+
 static void
 add_tests(TCase *t)
 {
@@ -395,6 +420,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_bus_hangs);
 	tcase_add_loop_test(
 	    t, test_refusal_is_isolated, 0, (int)ARRAY_LEN(refusals));
+	tcase_add_test(t, test_uncertain_group_is_parted);
 	tcase_add_loop_test(
 	    t, test_state_is_waited_out, 0, (int)ARRAY_LEN(states));
 }
