@@ -47,13 +47,13 @@ cors_headers(struct buf *out, const char *origin, bool is_preflight)
 	    "\r\nVary: Origin\r\n"
 	    "Access-Control-Expose-Headers: X-RateLimit-Limit, "
 	    "X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, "
-	    "X-Trace-Id\r\n");
+	    "X-Trace-Id, X-Aragora-Position\r\n");
 	if (is_preflight)
 		buf_puts(out,
 		    "Access-Control-Allow-Methods: GET, POST, PUT, PATCH, "
 		    "DELETE, OPTIONS\r\n"
 		    "Access-Control-Allow-Headers: Content-Type, "
 		    "Authorization, X-API-Key, Idempotency-Key, X-Trace-Id, "
-		    "X-Request-ID\r\n"
+		    "X-Request-ID, X-Aragora-Position\r\n"
 		    "Access-Control-Max-Age: " CORS_MAX_AGE "\r\n");
 }

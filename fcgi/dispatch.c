@@ -11,6 +11,7 @@
 #include "fcgi/handler.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
+#include "store/position.h"
 
 #define DISPATCH_ARENA_BLOCK 16384
 #define DISPATCH_READ_STEP   16384
@@ -185,6 +186,37 @@ dispatch_origin(struct req *req, struct res *res)
 	    "pages of this origin may not call; see ARAGORA_ALLOWED_ORIGINS");
 }
 
+/* ---- read replicas ---- */
+
+/* What the client has seen elsewhere. Anything else in that header says
+ * nothing, and costs nobody but this client. */
+static void
+dispatch_read_after(struct req *req)
+{
+	const char *text = req->env->value[ENV_POSITION];
+
+	req->read.is_analytic = route_is_analytic(req->match.route);
+	if (position_parse(text, &req->read.after) != ERR_OK)
+		req->read.after = 0;
+}
+
+/* What this client has seen now, for it to tell another host. */
+static void
+dispatch_position(struct buf *out, const struct req *req)
+{
+	char text[POSITION_TEXT_SIZE];
+
+	if (req->caller.tenant == NULL)
+		return;
+	uint64_t at = store_position(req->app->store, req->caller.tenant);
+	if (req->read.after > at)
+		at = req->read.after;
+	if (at == 0 || at == POSITION_UNKNOWN)
+		return;
+	position_write(at, text);
+	buf_printf(out, "X-Aragora-Position: %s\r\n", text);
+}
+
 /* ---- the order of things ---- */
 
 static enum http_status
@@ -275,6 +307,7 @@ dispatch_answer(struct req *req, struct res *res, struct dispatch_scratch *s,
 	status = dispatch_body(req, res, s, in, is_closed);
 	if (status != HTTP_OK)
 		return status;
+	dispatch_read_after(req);
 	status = handler_at(req->match.index)->fn(req, res);
 	if (res->body->is_overflowed || res->head->is_overflowed)
 		status = res_err(res, ERR_INTERNAL, NULL);
@@ -303,6 +336,7 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 	if (req->app->settings->ssl_enabled || req_is_https(req))
 		buf_puts(
 		    out, "Strict-Transport-Security: max-age=31536000\r\n");
+	dispatch_position(out, req);
 	buf_append(out, res->head->data, res->head->len);
 	buf_puts(out, "\r\n");
 }

@@ -81,7 +81,8 @@ debate_list(struct req *req, struct res *res)
 	    .since_us = in.since_us,
 	    .until_us = in.until_us,
 	    .limit = in.limit,
-	    .offset = in.offset};
+	    .offset = in.offset,
+	    .read = req->read};
 	enum err e = store_debate_list(
 	    req->app->store, req->arena, &filter, &rows, &n, &total);
 	if (e != ERR_OK)

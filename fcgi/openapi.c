@@ -215,6 +215,11 @@ openapi_parameters(
 
 	json_w_begin_array(w, "parameters");
 	openapi_path_params(w, a, route_at(index)->pattern);
+	if (route_is_analytic(route_at(index))) {
+		json_w_begin(w, NULL);
+		openapi_ref(w, a, NULL, "parameters", "Position");
+		json_w_end(w);
+	}
 	for (size_t i = 0; i < inputs->n; i++) {
 		const struct input *row = &inputs->rows[i];
 		json_w_begin(w, NULL);
@@ -264,6 +269,8 @@ openapi_operation(
 	json_w_end_array(w);
 	json_w_str(w, "x-auth", route_auth_name(r->auth));
 	json_w_str(w, "x-rate", route_rate_name(r->rate));
+	if (route_is_analytic(r))
+		json_w_str(w, "x-read", "analytics");
 	openapi_parameters(w, a, index, s);
 	if (*r->body != '\0') {
 		json_w_begin(w, "requestBody");
@@ -274,6 +281,11 @@ openapi_operation(
 	json_w_begin(w, "responses");
 	json_w_begin(w, arena_printf(a, "%d", (int)r->status));
 	json_w_str(w, "description", http_status_text(r->status));
+	if (r->auth == ROUTE_USER || r->auth == ROUTE_PUBLIC) {
+		json_w_begin(w, "headers");
+		openapi_ref(w, a, "X-Aragora-Position", "headers", "Position");
+		json_w_end(w);
+	}
 	openapi_content(w, a, r->answer);
 	json_w_end(w);
 	openapi_ref(w, a, "default", "responses", "Error");
@@ -312,6 +324,33 @@ openapi_paths(struct json_w *w, struct arena *a, const struct settings *s)
 	json_w_end(w);
 }
 
+/* The header that goes both ways where there are read replicas. */
+static void
+openapi_position(struct json_w *w)
+{
+	static const char *const sections[] = {"parameters", "headers"};
+
+	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+		json_w_begin(w, sections[i]);
+		json_w_begin(w, "Position");
+		if (i == 0) {
+			json_w_str(w, "name", "X-Aragora-Position");
+			json_w_str(w, "in", "header");
+			json_w_bool(w, "required", false);
+		}
+		json_w_str(w, "description",
+		    i == 0 ? "The last X-Aragora-Position that the client was "
+			     "given: the answer includes what it has seen then."
+			   : "What the client has seen, where there are read "
+			     "replicas; opaque.");
+		json_w_begin(w, "schema");
+		json_w_str(w, "type", "string");
+		json_w_end(w);
+		json_w_end(w);
+		json_w_end(w);
+	}
+}
+
 void
 openapi_write(struct buf *out, const struct settings *settings)
 {
@@ -347,6 +386,7 @@ openapi_write(struct buf *out, const struct settings *settings)
 	openapi_content(&w, a, "Error");
 	json_w_end(&w);
 	json_w_end(&w);
+	openapi_position(&w);
 	json_w_begin(&w, "securitySchemes");
 	json_w_begin(&w, "bearer");
 	json_w_str(&w, "type", "http");

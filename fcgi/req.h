@@ -15,6 +15,7 @@
 #include "fcgi/env.h"
 #include "fcgi/router.h"
 #include "fcgi/url.h"
+#include "store/store.h"
 
 #define REQ_TRACE_SIZE 65
 
@@ -37,6 +38,7 @@ struct req {
 	const char *body_text;
 	size_t body_len;
 	struct req_caller caller;
+	struct store_read read; /* for the store's lists */
 	char trace_id[REQ_TRACE_SIZE];
 	int64_t now_us;
 };

@@ -2,6 +2,7 @@
 #include "fcgi/routes.h"
 
 #include "base/attr.h"
+#include "base/str.h"
 
 static const struct route route_rows[] = {
 #define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)                 \
@@ -20,6 +21,22 @@ static const struct route route_rows[] = {
 #include "fcgi/routes.def"
 #undef ROUTE
 };
+
+static const char *const route_analytics[] = {
+#define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)
+#define ANALYTIC(op) op,
+#include "fcgi/routes.def"
+#undef ROUTE
+};
+
+bool
+route_is_analytic(const struct route *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(route_analytics); i++)
+		if (str_eq(route_analytics[i], r->operation_id))
+			return true;
+	return false;
+}
 
 size_t
 route_count(void)

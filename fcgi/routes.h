@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "fcgi/http.h"
@@ -50,5 +51,7 @@ struct route {
 
 size_t route_count(void);
 const struct route *route_at(size_t i);
+/* May a read replica serve it? */
+bool route_is_analytic(const struct route *r);
 const char *route_auth_name(enum route_auth a);
 const char *route_rate_name(enum route_rate r);

@@ -104,8 +104,8 @@ doctor_hosts(struct store *store, const struct settings *s)
 
 /* Does what our hosts may open fit into what the server has? */
 static void
-doctor_server(
-    const struct store_limits *l, int64_t budget, int64_t hosts, bool *failed)
+doctor_server(const struct store_limits *l, const char *which, int64_t budget,
+    int64_t hosts, bool *failed)
 {
 	int64_t room = l->max - l->reserved;
 	const char *whose = "max_connections less those reserved";
@@ -120,10 +120,10 @@ doctor_server(
 	}
 	if (l->is_pooled) {
 		doctor_say(failed, DOCTOR_OK,
-		    "a pooler answers for the server: up to %lld connections "
+		    "%sa pooler answers for the server: up to %lld connections "
 		    "from %lld host(s) go to it (its max_client_conn), and its "
 		    "own must stay within %lld (%s)",
-		    (long long)(budget * hosts), (long long)hosts,
+		    which, (long long)(budget * hosts), (long long)hosts,
 		    (long long)room, whose);
 		return;
 	}
@@ -134,10 +134,11 @@ doctor_server(
 	    is_over	   ? DOCTOR_FAIL
 		: is_tight ? DOCTOR_WARN
 			   : DOCTOR_OK,
-	    "%lld host(s) with %lld connections each may open %lld of %lld "
+	    "%s%lld host(s) with %lld connections each may open %lld of %lld "
 	    "(%s), %lld others are connected now%s",
-	    (long long)hosts, (long long)budget, (long long)(budget * hosts),
-	    (long long)room, whose, (long long)others,
+	    which, (long long)hosts, (long long)budget,
+	    (long long)(budget * hosts), (long long)room, whose,
+	    (long long)others,
 	    is_over || is_tight
 		? ": lower ARAGORA_DB_POOL_SIZE or ARAGORA_DB_POOL_MAX_"
 		  "OVERFLOW, or raise max_connections"
@@ -176,7 +177,7 @@ doctor_pool(struct store *store, const struct settings *s, bool *failed)
 		    "rest open and close theirs each time, raise "
 		    "ARAGORA_DB_POOL_SIZE",
 		    (long long)s->db_pool_size, (long long)users);
-	doctor_server(&l, l.is_shared ? budget : budget * users,
+	doctor_server(&l, "", l.is_shared ? budget : budget * users,
 	    doctor_hosts(store, s), failed);
 }
 
@@ -195,6 +196,37 @@ doctor_wal_level(struct store *store, const struct settings *s, bool *failed)
 		    "minimal and can have none: see "
 		    "conf/postgresql/README.md");
 	arena_free(&a);
+}
+
+static void
+doctor_replica(struct store *store, const struct settings *s, bool *failed)
+{
+	int64_t budget = s->db_pool_size + s->db_pool_max_overflow;
+	struct err_info info = {0};
+	struct store_schema seen;
+	struct store_replica r;
+
+	enum err e = store_replica(store, &r, &info);
+	if (e == ERR_OK && !r.is_configured)
+		return;
+	if (e != ERR_OK) {
+		doctor_say(failed, DOCTOR_FAIL, "replica: %s", info.text);
+		return;
+	}
+	store_schema_seen(store, &seen, NULL);
+	bool is_late = (double)r.lag_ms > s->database_replica_max_lag * 1000;
+	doctor_say(failed,
+	    !r.is_standby || is_late || r.version != seen.have ? DOCTOR_WARN
+							       : DOCTOR_OK,
+	    "replica: %s, schema %lld, %.1f s behind of %.1f s allowed; the "
+	    "processes of this host share %lld connections to it, besides "
+	    "those to the primary",
+	    r.is_standby ? "a standby"
+			 : "the server is not a standby and not used",
+	    (long long)r.version, (double)r.lag_ms / 1000,
+	    s->database_replica_max_lag, (long long)budget);
+	doctor_server(
+	    &r.limits, "replica: ", budget, doctor_hosts(store, s), failed);
 }
 
 static void
@@ -229,6 +261,7 @@ doctor_database(const struct settings *s, bool *failed)
 	if (str_eq(store_kind(store), "postgresql"))
 		doctor_pool(store, s, failed);
 	doctor_wal_level(store, s, failed);
+	doctor_replica(store, s, failed);
 	doctor_runners(store, s, failed);
 	store_close(&store);
 }

@@ -70,6 +70,8 @@ db_begin(struct db *db, enum db_tx kind)
 
 	db->is_failed = false;
 	db->kind = kind;
+	db->touched = (struct position_set){0};
+	db->position = 0;
 	return db_note(db, db->driver->begin(db, kind, &info), &info);
 }
 
@@ -79,6 +81,8 @@ db_commit(struct db *db)
 	struct err_info info = {0};
 
 	assert(!db->is_failed);
+	db->is_position_due = db->wants_position && db->kind == DB_WRITE &&
+	    !position_set_is_empty(&db->touched);
 	enum err e = db_note(db, db->driver->commit(db, &info), &info);
 	return e == ERR_DOWN && db->kind == DB_WRITE ? ERR_UNCERTAIN : e;
 }
@@ -104,6 +108,8 @@ db_queue(struct db *db, enum stmt id, const struct db_value *values, size_t n,
 		assert(row->params[i] == types[values[i].type]);
 	/* No tenant is nobody, not everybody. */
 	assert(row->scope != STMT_SCOPE_TENANT || !str_is_empty(values[0].t));
+	if (db->wants_position && row->scope == STMT_SCOPE_TENANT)
+		position_set_add(&db->touched, values[0].t);
 	return db_note(
 	    db, db->driver->queue(db, id, values, n, a, result, &info), &info);
 }

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "store/position.h"
 
 enum stmt {
 #define STMT(id, scope, params, columns, sql, pgsql) STMT_##id,
@@ -64,6 +65,9 @@ struct db_options {
 	int64_t timeout_ms; /* lock wait, statement timeout */
 	bool is_creating;   /* make the SQLite file when there is none */
 	bool is_reader;	    /* SQLite: refuse to write */
+	/* PostgreSQL: for reads that a standby may serve. Of several servers
+	 * any that answers soon, standbys first. */
+	bool is_replica;
 	/* Statements may stay prepared on the server: shared by all
 	 * connections, cleared by one that finds it untrue. NULL = no. */
 	atomic_bool *can_prepare;
@@ -129,6 +133,13 @@ struct db {
 	enum db_tx kind;      /* of the transaction that is open */
 	bool is_failed;	      /* a statement of it went wrong */
 	struct err_info info; /* of the last failure */
+	/* For a write: wants_position asks, touched are the tenants whose
+	 * statements it ran, and position is what the log had come to after its
+	 * COMMIT, 0 = unknown. */
+	bool wants_position;
+	bool is_position_due; /* between the two, for the driver */
+	struct position_set touched;
+	uint64_t position;
 	/* The pool's. */
 	bool is_writer;
 	int64_t replace_ms; /* when it is too old to be used again */

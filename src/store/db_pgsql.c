@@ -37,13 +37,18 @@
 
 static const char *const db_pgsql_own[DB_PGSQL__COUNT - STMT__COUNT] = {
     [DB_PGSQL_BEGIN - STMT__COUNT] = "BEGIN",
-    [DB_PGSQL_BEGIN_READ - STMT__COUNT] = "BEGIN READ ONLY",
+    /* Each statement sees what the one before it saw, or more. */
+    [DB_PGSQL_BEGIN_READ - STMT__COUNT] =
+	"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
     [DB_PGSQL_SETTINGS - STMT__COUNT] =
 	"SELECT " DB_PGSQL_TIMEOUTS ", set_config('aragora.tenant', $2, true), "
-	"set_config('transaction_read_only', $3, true)",
+	"set_config('transaction_read_only', coalesce(nullif($3, ''), "
+	"current_setting('transaction_read_only')), true)",
     [DB_PGSQL_TENANT - STMT__COUNT] =
 	"SELECT set_config('aragora.tenant', $1, true)",
     [DB_PGSQL_COMMIT - STMT__COUNT] = "COMMIT",
+    [DB_PGSQL_POSITION - STMT__COUNT] =
+	"SELECT CAST(pg_current_wal_insert_lsn() - '0/0' AS BIGINT)",
 };
 
 static const char *
@@ -162,6 +167,18 @@ db_pgsql_rows(const PGresult *res, struct arena *a, struct db_result *r)
 	}
 }
 
+/* What was committed stays so, whatever becomes of the question. */
+static void
+db_pgsql_take_position(struct db_pgsql_conn *c, const PGresult *res)
+{
+	uint64_t at = 0;
+
+	if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1 &&
+	    str_to_u64(PQgetvalue(res, 0, 0), (size_t)PQgetlength(res, 0, 0),
+		INT64_MAX, &at) == ERR_OK)
+		c->base.position = at;
+}
+
 /* What became of one command; the first failure of a pipeline aborts the
  * commands after it. */
 static enum err
@@ -170,6 +187,10 @@ db_pgsql_take(struct db_pgsql_conn *c, const struct db_pgsql_sent *s,
 {
 	ExecStatusType status = PQresultStatus(res);
 
+	if (s->slot == DB_PGSQL_POSITION) {
+		db_pgsql_take_position(c, res);
+		return ERR_OK;
+	}
 	if (status == PGRES_TUPLES_OK && s->result != NULL)
 		db_pgsql_rows(res, s->a, s->result);
 	if (status == PGRES_COMMAND_OK && s->is_prepare)
@@ -282,8 +303,12 @@ db_pgsql_settings(
     struct db_pgsql_conn *c, const char *tenant, struct err_info *info)
 {
 	char timeout[DB_PGSQL_NUMBER_SIZE];
-	bool is_read = c->tx != DB_PGSQL_NONE && c->base.kind != DB_WRITE;
-	const char *texts[] = {timeout, tenant, is_read ? "on" : "off"};
+	/* "": as the server has it. "off" is refused by a standby, before the
+	 * transaction has read anything there. */
+	const char *read_only = c->tx == DB_PGSQL_NONE ? ""
+	    : c->base.kind == DB_WRITE		       ? "off"
+						       : "on";
+	const char *texts[] = {timeout, tenant, read_only};
 
 	snprintf(timeout, sizeof(timeout), "%lld", (long long)c->timeout_ms);
 	return db_pgsql_send(
@@ -325,14 +350,18 @@ db_pgsql_commit(struct db *db, struct err_info *info)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 	enum db_pgsql_tx tx = c->tx;
+	enum err e = ERR_OK;
 
 	if (tx == DB_PGSQL_OPEN) {
-		enum err e = db_pgsql_send(
+		e = db_pgsql_send(
 		    c, DB_PGSQL_COMMIT, NULL, 0, NULL, NULL, info);
+		if (e == ERR_OK && db->is_position_due)
+			e = db_pgsql_send(
+			    c, DB_PGSQL_POSITION, NULL, 0, NULL, NULL, info);
 		if (e != ERR_OK)
 			return e;
 	}
-	enum err e = db_pgsql_sync(db, info);
+	e = db_pgsql_sync(db, info);
 	if (e == ERR_OK)
 		c->tx = DB_PGSQL_NONE;
 	return e;

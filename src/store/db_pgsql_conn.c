@@ -15,10 +15,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/db_pgsql.h"
+#include "store/db_pgsql_hosts.h"
 
-#define DB_PGSQL_CONNECT_MS  5000
-#define DB_PGSQL_PROBE_MS    2000
-#define DB_PGSQL_FAREWELL_MS 1000
+#define DB_PGSQL_CONNECT_MS 5000
+/* For each of several servers, and for a replica, which can be done without. */
+#define DB_PGSQL_CONNECT_EACH_MS 1500
+#define DB_PGSQL_PROBE_MS	 2000
+#define DB_PGSQL_FAREWELL_MS	 1000
 
 struct db_pgsql_conn *
 db_pgsql_conn(struct db *db)
@@ -47,7 +50,10 @@ db_pgsql_state(const char *state)
 	    {"08", ERR_DOWN},
 	    {"57P", ERR_DOWN},
 	    {"53", ERR_DOWN},
+	    /* A primary that became a standby: the next connection goes to
+	     * its successor. 25001 is how it refuses to begin a write. */
 	    {"25006", ERR_DOWN},
+	    {"25001", ERR_DOWN},
 	    {"28", ERR_DOWN},
 	};
 
@@ -136,9 +142,9 @@ db_pgsql_close(struct db *db)
  * counts whole seconds and per host. is_answered: it ended with the server's
  * answer to who we are. */
 static enum err
-db_pgsql_wait_connect(PGconn *handle, bool *is_answered)
+db_pgsql_wait_connect(PGconn *handle, int64_t timeout_ms, bool *is_answered)
 {
-	int64_t deadline = clock_mono_ms() + DB_PGSQL_CONNECT_MS;
+	int64_t deadline = clock_mono_ms() + timeout_ms;
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
 	while (state != PGRES_POLLING_OK) {
@@ -172,7 +178,7 @@ db_pgsql_quiet(void *arg UNUSED, const char *message UNUSED)
 /* libpq's words about a malformed conninfo quote it, password and all, so they
  * go nowhere. */
 static enum err
-db_pgsql_check(const char *conninfo, struct err_info *info)
+db_pgsql_check(const char *conninfo, const char *setting, struct err_info *info)
 {
 	char *text = NULL;
 	PQconninfoOption *parsed = PQconninfoParse(conninfo, &text);
@@ -181,20 +187,64 @@ db_pgsql_check(const char *conninfo, struct err_info *info)
 	PQfreemem(text);
 	if (parsed != NULL)
 		return ERR_OK;
-	return err_set(info, ERR_INVALID, "ARAGORA_DATABASE_URL",
+	return err_set(info, ERR_INVALID, setting,
 	    "is not a connection string that PostgreSQL understands");
+}
+
+/* To one server. attrs and the parts of host may be NULL: as the target says.
+ */
+static enum err
+db_pgsql_connect(PGconn **out, const char *target,
+    const struct db_pgsql_host *host, const char *attrs, int64_t timeout_ms,
+    bool *is_answered)
+{
+	/* What comes after the target overrides it. */
+	static const char *const keys[] = {"dbname", "host", "hostaddr", "port",
+	    "target_session_attrs", "application_name", "keepalives_idle",
+	    "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+	    "client_encoding", NULL};
+	const char *const values[] = {target, host->host, host->hostaddr,
+	    host->port, attrs, "aragora", "30", "10", "3", "15000", "UTF8",
+	    NULL};
+
+	*out = PQconnectStartParams(keys, values, 1);
+	if (*out == NULL)
+		mem_exhausted(0);
+	return PQstatus(*out) == CONNECTION_BAD
+	    ? ERR_DOWN
+	    : db_pgsql_wait_connect(*out, timeout_ms, is_answered);
+}
+
+/* The first server that is what is asked for. *handle is the last one that was
+ * tried. */
+static enum err
+db_pgsql_connect_any(
+    PGconn **handle, const struct db_options *o, bool *is_answered)
+{
+	struct db_pgsql_hosts h;
+	enum err e = ERR_DOWN;
+
+	*handle = NULL;
+	db_pgsql_hosts_read(&h, o->target, o->is_replica);
+	int64_t timeout_ms = h.n > 1 || o->is_replica ? DB_PGSQL_CONNECT_EACH_MS
+						      : DB_PGSQL_CONNECT_MS;
+	for (size_t i = 0; e != ERR_OK && i < h.n * h.n_attrs; i++) {
+		PQfinish(*handle);
+		*is_answered = false;
+		e = db_pgsql_connect(handle, o->target, &h.rows[i % h.n],
+		    h.attrs[i / h.n], timeout_ms, is_answered);
+	}
+	db_pgsql_hosts_release(&h);
+	return e;
 }
 
 enum err
 db_pgsql_open(
     struct db **out, const struct db_options *o, struct err_info *info)
 {
-	static const char *const keys[] = {"dbname", "application_name",
-	    "keepalives_idle", "keepalives_interval", "keepalives_count",
-	    "tcp_user_timeout", "client_encoding", NULL};
-	const char *const values[] = {
-	    o->target, "aragora", "30", "10", "3", "15000", "UTF8", NULL};
-	enum err e = db_pgsql_check(o->target, info);
+	const char *setting = o->is_replica ? "ARAGORA_DATABASE_REPLICA_URL"
+					    : "ARAGORA_DATABASE_URL";
+	enum err e = db_pgsql_check(o->target, setting, info);
 	if (e != ERR_OK)
 		return e;
 	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
@@ -203,16 +253,10 @@ db_pgsql_open(
 	c->owner = getpid();
 	c->timeout_ms = o->timeout_ms;
 	c->can_prepare = o->can_prepare;
-	c->handle = PQconnectStartParams(keys, values, 1);
-	if (c->handle == NULL)
-		mem_exhausted(0);
-	e = PQstatus(c->handle) == CONNECTION_BAD
-	    ? ERR_DOWN
-	    : db_pgsql_wait_connect(c->handle, &is_answered);
+	e = db_pgsql_connect_any(&c->handle, o, &is_answered);
 	if (e != ERR_OK) {
 		const char *text = PQerrorMessage(c->handle);
-		err_set(info, ERR_DOWN,
-		    is_answered ? DB_LOGIN : "ARAGORA_DATABASE_URL",
+		err_set(info, ERR_DOWN, is_answered ? DB_LOGIN : setting,
 		    "cannot connect to PostgreSQL: %.*s",
 		    (int)strcspn(text, "\n"),
 		    e == ERR_TIMEOUT ? "no answer in time" : text);

@@ -92,22 +92,21 @@ pool_lane_give(void *arg)
 
 /* ---- life ---- */
 
-/* The file of one database, named by what the driver says it is; malloc'd,
- * NULL when processes have nothing to share. */
-static char *
-pool_path(const struct pool_options *o)
+char *
+pool_path(const struct db_driver *driver, const char *target,
+    const char *folder, const char *prefix)
 {
 	char hash[ID_HASH_SIZE];
 
-	if (o->folder == NULL || o->driver->identify == NULL)
+	if (folder == NULL || driver->identify == NULL)
 		return NULL;
-	mkdir(o->folder, 0750); /* may exist; opening tells */
-	char *name = o->driver->identify(o->db.target);
+	mkdir(folder, 0750); /* may exist; opening tells */
+	char *name = driver->identify(target);
 	if (name == NULL)
 		return NULL;
 	id_sha256(name, strlen(name), hash);
 	free(name);
-	return mem_printf("%s/db-pool-%d-%.*s", o->folder, POOL_FILE_VERSION,
+	return mem_printf("%s/%s-%d-%.*s", folder, prefix, POOL_FILE_VERSION,
 	    POOL_FILE_DIGITS, hash);
 }
 
@@ -152,7 +151,7 @@ pool_new(const struct pool_options *o)
 {
 	struct pool *p = mem_zalloc(sizeof(*p));
 	int64_t all = o->size + o->overflow;
-	char *path = pool_path(o);
+	char *path = pool_path(o->driver, o->db.target, o->folder, "db-pool");
 
 	p->o = *o;
 	p->o.folder = NULL;

@@ -31,6 +31,11 @@ struct pool_options {
 };
 
 struct pool *pool_new(const struct pool_options *o) MUST_CHECK;
+/* The file of one database that processes of a host share for a purpose (its
+ * prefix), named by what the driver says the database is; malloc'd, NULL when
+ * they have nothing to share. */
+char *pool_path(const struct db_driver *driver, const char *target,
+    const char *folder, const char *prefix) MUST_CHECK;
 /* Every connection must be back. */
 void pool_free(struct pool **pool);
 

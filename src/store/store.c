@@ -21,6 +21,7 @@
 #include "settings/settings.h"
 #include "store/fit.h"
 #include "store/pool.h"
+#include "store/replica.h"
 #include "store/store_tx.h"
 
 /* Operations notes 2.1: full jitter from 10 ms to a cap that doubles. */
@@ -36,6 +37,7 @@ struct store {
 	const struct settings *settings;
 	struct store_target target;
 	struct pool *pool;
+	struct replica *replica; /* NULL = none */
 	struct fit fit;
 	atomic_bool is_checked; /* the schema is ours, the role harmless */
 	atomic_bool can_prepare;
@@ -95,8 +97,8 @@ store_target(
 }
 
 /* Row level security stops nobody who owns the tables or stands above it. */
-static enum err
-store_check_role(const struct db_result *r, struct err_info *info)
+enum err
+store_check_role(struct db *db, const char *setting, struct err_info *info)
 {
 	static const char *const faults[] = {
 	    "is a superuser",
@@ -104,15 +106,21 @@ store_check_role(const struct db_result *r, struct err_info *info)
 	    "owns the tables, or is a member of the role that does",
 	    "finds tables without row level security",
 	};
+	struct arena *a = arena_new(0);
+	struct db_result r;
 
-	for (int i = 0; i < (int)ARRAY_LEN(faults); i++)
-		if (r->rows == 0 || db_int(r, 0, i) != 0)
-			return err_set(info, ERR_DENIED, "ARAGORA_DATABASE_URL",
+	enum err e = db_run(db, STMT_ROLE_CHECK, NULL, 0, a, &r);
+	if (e != ERR_OK)
+		*info = db->info;
+	for (int i = 0; e == ERR_OK && i < (int)ARRAY_LEN(faults); i++)
+		if (r.rows == 0 || db_int(&r, 0, i) != 0)
+			e = err_set(info, ERR_DENIED, setting,
 			    "the database role %s, so tenants are not kept "
 			    "apart: in production use a role that owns "
 			    "nothing (conf/postgresql/roles.sql)",
 			    faults[i]);
-	return ERR_OK;
+	arena_free(&a);
+	return e;
 }
 
 /* On a connection outside of the pool: its transactions come here first. */
@@ -122,23 +130,16 @@ store_check_server(struct store *s, struct err_info *info)
 	const struct db_driver *driver = s->target.driver;
 	struct db_options o = {.target = s->target.target,
 	    .timeout_ms = s->settings->db_timeout * 1000};
-	struct arena *a = arena_new(0);
 	struct db *db = NULL;
-	struct db_result r;
 	enum err e = ERR_OK;
 
 	if (str_eq(s->settings->env, "production")) {
 		e = driver->open(&db, &o, info);
 		if (e == ERR_OK)
-			e = db_run(db, STMT_ROLE_CHECK, NULL, 0, a, &r);
-		if (e != ERR_OK && db != NULL)
-			*info = db->info;
-		if (e == ERR_OK)
-			e = store_check_role(&r, info);
+			e = store_check_role(db, "ARAGORA_DATABASE_URL", info);
 		if (db != NULL)
 			driver->close(db);
 	}
-	arena_free(&a);
 	if (e == ERR_OK && str_eq(s->settings->db_prepare, "server") &&
 	    driver->keeps_prepared != NULL) {
 		bool is_kept = driver->keeps_prepared(&o);
@@ -195,7 +196,9 @@ store_open(
 	    .overflow = settings->db_pool_max_overflow,
 	    .timeout_ms = (int64_t)(settings->db_pool_timeout * 1000),
 	    .recycle_ms = settings->db_pool_recycle * 1000});
-	e = store_check(s, info);
+	e = replica_open(&s->replica, settings, &s->target, info);
+	if (e == ERR_OK)
+		e = store_check(s, info);
 	if (e == ERR_BUSY) /* it looks again at its first transaction */
 		e = ERR_DOWN;
 	if (e != ERR_OK && e != ERR_DOWN && e != ERR_SCHEMA) {
@@ -214,6 +217,7 @@ store_close(struct store **store)
 
 	if (s == NULL)
 		return;
+	replica_close(&s->replica);
 	pool_free(&s->pool);
 	fit_release(&s->fit);
 	free(s->target.target);
@@ -300,6 +304,16 @@ store_note(struct store *store, enum db_tx kind, enum err e,
 		log_info("store.back", "database=%s", store_kind(store));
 }
 
+/* What the tenants' reads elsewhere must see from now on, before anybody is
+ * told of the write. Where that is not known no replica will do, until the
+ * primary is asked by the next read. */
+static void
+store_note_position(struct store *store, const struct db *db)
+{
+	positions_raise(replica_positions(store->replica), &db->touched,
+	    db->position != 0 ? db->position : POSITION_UNKNOWN);
+}
+
 /* is_lost: the connection went away before COMMIT was sent. */
 static enum err
 store_tx_run(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
@@ -311,12 +325,15 @@ store_tx_run(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 	if (e != ERR_OK)
 		return e;
 	db->info = (struct err_info){0};
+	db->wants_position = store->replica != NULL;
 	e = db_begin(db, kind);
 	if (e == ERR_OK)
 		e = fn(db, arg);
 	if (e == ERR_OK)
 		e = db_commit(db);
 	*is_lost = e == ERR_DOWN;
+	if (e == ERR_OK && db->is_position_due)
+		store_note_position(store, db);
 	if (e != ERR_OK && db->info.text[0] != '\0')
 		*info = db->info;
 	pool_put(store->pool, &db); /* rolls back what is open */
@@ -369,6 +386,86 @@ store_tx(struct store *store, enum db_tx kind, store_tx_fn fn, void *arg,
 		e = ERR_DOWN;
 	store_note(store, kind, e, info);
 	return e;
+}
+
+/* ---- reads of many rows ---- */
+
+struct store_behind {
+	store_tx_fn fn;
+	void *arg;
+	struct arena *a;
+	struct db_result at;
+};
+
+static enum err
+store_behind_tx(struct db *db, void *arg)
+{
+	struct store_behind *b = arg;
+
+	enum err e = db_queue(db, STMT_LOG_POSITION, NULL, 0, b->a, &b->at);
+	return e == ERR_OK ? b->fn(db, b->arg) : e;
+}
+
+/* The replica has not seen what it must. Where the log ends before that, the
+ * primary is another than it was (a backup, a failover that lost something),
+ * and what we knew of the old one is void. */
+static enum err
+store_tx_behind(struct store *store, const char *tenant, uint64_t known,
+    store_tx_fn fn, void *arg)
+{
+	struct store_behind b = {.fn = fn, .arg = arg, .a = arena_new(0)};
+
+	enum err e = store_tx(store, DB_READ, store_behind_tx, &b, NULL);
+	uint64_t end =
+	    e == ERR_OK && b.at.rows > 0 ? (uint64_t)db_int(&b.at, 0, 0) : 0;
+	if (end > 0 && end < known)
+		positions_lower(
+		    replica_positions(store->replica), tenant, known, end);
+	arena_free(&b.a);
+	if (e == ERR_INTERNAL) /* perhaps for our question alone */
+		e = store_tx(store, DB_READ, fn, arg, NULL);
+	return e;
+}
+
+enum err
+store_tx_analytic(struct store *store, const char *tenant,
+    const struct store_read *read, store_tx_fn fn, void *arg)
+{
+	struct store_schema seen;
+	struct err_info info;
+	enum err e;
+
+	if (store->replica == NULL || !read->is_analytic ||
+	    store_check(store, &info) != ERR_OK)
+		return store_tx(store, DB_READ, fn, arg, NULL);
+	fit_read(&store->fit, &seen, NULL);
+	uint64_t known = store_position(store, tenant);
+	struct replica_query q = {
+	    .position = known > read->after ? known : read->after,
+	    .version = seen.have};
+	enum replica_why why = replica_run(store->replica, &q, fn, arg, &e);
+	if (why == REPLICA_SERVED)
+		return e;
+	if (why == REPLICA_BEHIND && q.position == known)
+		return store_tx_behind(store, tenant, known, fn, arg);
+	return store_tx(store, DB_READ, fn, arg, NULL);
+}
+
+uint64_t
+store_position(struct store *store, const char *tenant)
+{
+	return store->replica != NULL
+	    ? positions_read(replica_positions(store->replica), tenant)
+	    : 0;
+}
+
+enum err
+store_replica(
+    struct store *store, struct store_replica *out, struct err_info *info)
+{
+	*out = (struct store_replica){0};
+	return store->replica != NULL ? replica_look(store->replica, out, info)
+				      : ERR_OK;
 }
 
 enum err

@@ -68,6 +68,28 @@ struct store_limits {
 enum err store_limits(struct store *store, struct store_limits *out,
     struct err_info *info) MUST_CHECK;
 
+/* ---- read replicas (ARAGORA_DATABASE_REPLICA_URL) ---- */
+
+/* How a read of many rows may be served. Zeroed: by the primary. */
+struct store_read {
+	bool is_analytic; /* a replica may serve it */
+	uint64_t after;	  /* a store_position that it must have seen */
+};
+/* Up to where the writes of this tenant went, as far as this host knows; 0 =
+ * none, or there is no replica. Asks nobody. */
+uint64_t store_position(struct store *store, const char *tenant);
+
+struct store_replica {
+	bool is_configured, is_standby;
+	uint64_t position;
+	int64_t lag_ms;
+	int64_t version; /* of its schema */
+	struct store_limits limits;
+};
+/* One of the replicas, asked now. */
+enum err store_replica(struct store *store, struct store_replica *out,
+    struct err_info *info) MUST_CHECK;
+
 /* ---- schema (schema.h tells more); only the migrate command and quickstart
  * write schema ---- */
 struct store_schema {
@@ -167,6 +189,7 @@ struct store_debate_filter {
 	const char *query;	    /* NULL or text within task, any case */
 	int64_t since_us, until_us; /* 0 = open; created_us */
 	int64_t limit, offset;
+	struct store_read read;
 };
 /* Newest first; *total counts without limit and offset. */
 enum err store_debate_list(struct store *store, struct arena *a,

@@ -279,7 +279,8 @@ store_debate_list(struct store *store, struct arena *a,
     int64_t *total)
 {
 	struct store_list l = {.a = a, .f = f};
-	enum err e = store_tx(store, DB_READ, store_list_tx, &l, NULL);
+	enum err e =
+	    store_tx_analytic(store, f->tenant, &f->read, store_list_tx, &l);
 
 	*rows = l.rows;
 	*n = e == ERR_OK ? l.n : 0;

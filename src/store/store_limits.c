@@ -10,14 +10,12 @@ struct store_limits_query {
 	struct store_limits *out;
 };
 
-static enum err
-store_limits_tx(struct db *db, void *arg)
+enum err
+store_limits_read(struct db *db, struct arena *a, struct store_limits *l)
 {
-	struct store_limits_query *q = arg;
-	struct store_limits *l = q->out;
 	struct db_result r;
 
-	enum err e = db_run(db, STMT_SERVER_LIMITS, NULL, 0, q->a, &r);
+	enum err e = db_run(db, STMT_SERVER_LIMITS, NULL, 0, a, &r);
 	if (e != ERR_OK)
 		return e;
 	l->max = db_int(&r, 0, 0);
@@ -29,6 +27,14 @@ store_limits_tx(struct db *db, void *arg)
 	l->is_pooled = db->driver->server_pid != NULL &&
 	    db->driver->server_pid(db) != db_int(&r, 0, 5);
 	return ERR_OK;
+}
+
+static enum err
+store_limits_tx(struct db *db, void *arg)
+{
+	struct store_limits_query *q = arg;
+
+	return store_limits_read(db, q->a, q->out);
 }
 
 enum err

@@ -25,6 +25,19 @@ typedef enum err (*store_tx_fn)(struct db *db, void *arg);
 enum err store_tx(struct store *store, enum db_tx kind, store_tx_fn fn,
     void *arg, struct err_info *info) MUST_CHECK;
 
+/* A read of many of one tenant's rows: a replica serves it when `read` allows
+ * that and the replica can, else the primary. */
+enum err store_tx_analytic(struct store *store, const char *tenant,
+    const struct store_read *read, store_tx_fn fn, void *arg) MUST_CHECK;
+
+/* ERR_DENIED: the connection's role stands above row level security. The
+ * setting is the one to blame. */
+enum err store_check_role(
+    struct db *db, const char *setting, struct err_info *info) MUST_CHECK;
+/* What the server of a connection has. */
+enum err store_limits_read(
+    struct db *db, struct arena *a, struct store_limits *l) MUST_CHECK;
+
 /* A transaction saw the schema at this version: ERR_SCHEMA when that is not
  * the one we looked at and this program does not fit it. */
 enum err store_noticed(struct store *store, int64_t version) MUST_CHECK;

@@ -115,6 +115,10 @@ CASES = [
      'METRIC(SEEN, GAUGE, "a", "", "b")\n'),
     ("tables", "fcgi/routes.def", 'ROUTE(GET, "/x", lost_get, A)\n',
      "lost_get of", 'ROUTE(GET, "/x", x_get, A)\n'),
+    ("tables", "fcgi/routes.def",
+     'ROUTE(GET, "/x", x_get, "op", "s")\nANALYTIC("lost")\n',
+     '"lost" is analytic, but no route',
+     'ROUTE(GET, "/x", x_get, "op", "s")\nANALYTIC("op")\n'),
 ]
 
 # What the migrations test needs: the first two migrations, one released.

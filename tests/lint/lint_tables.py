@@ -87,7 +87,12 @@ def check_routes(report, sources):
         if not any(re.search(rf"^{row[2]}\(", text, flags=re.M)
                    for text in handlers.values()):
             report.find(path, f"{row[2]} of {row[1]} is in no fcgi/h_*.c")
-    return len(table)
+    operations = {row[-2] for row in table}
+    analytic = [row[0] for row in tree.rows(path, "ANALYTIC")]
+    for operation in analytic:
+        if operation not in operations:
+            report.find(path, f"{operation} is analytic, but no route")
+    return len(table) + len(analytic)
 
 
 def main():
