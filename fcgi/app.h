@@ -17,6 +17,7 @@ struct router;
 struct client_ip_list;
 struct probe;
 struct auth;
+struct limit;
 
 struct app {
 	const struct settings *settings;
@@ -26,6 +27,7 @@ struct app {
 	struct client_ip_list *trusted;
 	struct probe *probe;
 	struct auth *auth;   /* NULL = no keys are set */
+	struct limit *limit; /* NULL = switched off */
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */
 	atomic_bool is_draining;

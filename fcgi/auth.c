@@ -58,6 +58,7 @@ auth_signed(struct req *req, const char *token, const char **code,
 		return e;
 	req->caller = (struct req_caller){.is_authenticated = true,
 	    .tenant = claims.tenant,
+	    .subject = claims.subject,
 	    .tier = "authenticated"};
 	return ERR_OK;
 }

@@ -9,6 +9,7 @@
 #include "fcgi/auth.h"
 #include "fcgi/cors.h"
 #include "fcgi/handler.h"
+#include "fcgi/rate.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/position.h"
@@ -258,9 +259,12 @@ dispatch_auth(struct req *req, struct res *res)
 
 	enum err e = auth_check(req, &code, &info);
 	if (e == ERR_OK)
-		return HTTP_OK;
+		return rate_check(req, res);
 	if (e != ERR_AUTH)
 		return res_err(res, e, &info);
+	enum http_status status = rate_check_stranger(req, res);
+	if (status != HTTP_OK)
+		return status;
 	dispatch_challenge(res->head, code, &info);
 	return res_err_code(res, e, &info, code);
 }
@@ -337,6 +341,7 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 		buf_puts(
 		    out, "Strict-Transport-Security: max-age=31536000\r\n");
 	dispatch_position(out, req);
+	rate_headers(out, req);
 	buf_append(out, res->head->data, res->head->len);
 	buf_puts(out, "\r\n");
 }

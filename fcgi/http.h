@@ -37,6 +37,7 @@ enum http_method {
 	X(HTTP_METHOD_NOT_ALLOWED, 405, "Method Not Allowed")                  \
 	X(HTTP_CONFLICT, 409, "Conflict")                                      \
 	X(HTTP_TOO_LARGE, 413, "Content Too Large")                            \
+	X(HTTP_TOO_MANY, 429, "Too Many Requests")                             \
 	X(HTTP_INTERNAL_ERROR, 500, "Internal Server Error")                   \
 	X(HTTP_UNAVAILABLE, 503, "Service Unavailable")                        \
 	X(HTTP_GATEWAY_TIMEOUT, 504, "Gateway Timeout")

@@ -22,6 +22,7 @@
 #include "fcgi/probe.h"
 #include "fcgi/router.h"
 #include "fcgi/server.h"
+#include "limit/limit.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
@@ -127,6 +128,7 @@ main_app_close(struct app *app)
 {
 	probe_stop(&app->probe);
 	auth_close(&app->auth);
+	limit_close(&app->limit);
 	bus_close(&app->bus);
 	store_close(&app->store);
 	router_free(&app->router);
@@ -156,6 +158,9 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 		return main_fail("start.store", info, EX_UNAVAILABLE);
 	if (bus_open(&app->bus, app->settings, info) != ERR_OK)
 		return main_fail("start.bus", info, EX_UNAVAILABLE);
+	if (!app->settings->disable_all_rate_limits &&
+	    limit_open(&app->limit, app->settings, info) != ERR_OK)
+		return main_fail("start.limits", info, EX_CONFIG);
 	app->router = router_new();
 	openapi_write(openapi, app->settings);
 	app->openapi = buf_text(openapi);

@@ -15,6 +15,7 @@
 #include "fcgi/env.h"
 #include "fcgi/router.h"
 #include "fcgi/url.h"
+#include "limit/limit.h"
 #include "store/store.h"
 
 #define REQ_TRACE_SIZE 65
@@ -24,6 +25,7 @@ struct req_caller {
 	bool is_authenticated;
 	const char *tenant;
 	const char *token_id; /* NULL for nobody and for the static token */
+	const char *subject;  /* of a signed token, else NULL */
 	const char *tier;     /* anonymous, authenticated, premium, internal */
 };
 
@@ -39,6 +41,8 @@ struct req {
 	size_t body_len;
 	struct req_caller caller;
 	struct store_read read; /* for the store's lists */
+	bool is_rated;		/* its limits were counted: */
+	struct limit_state rate;
 	char trace_id[REQ_TRACE_SIZE];
 	int64_t now_us;
 };

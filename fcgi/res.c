@@ -143,6 +143,17 @@ res_err(struct res *res, enum err e, const struct err_info *info)
 }
 
 enum http_status
+res_limited(struct res *res, int retry_after_s, int64_t limit, int64_t left)
+{
+	struct json_w *w = res_envelope(res, "RATE_LIMITED",
+	    "Rate limit exceeded. Please try again later.", retry_after_s);
+
+	json_w_int(w, "limit", limit);
+	json_w_int(w, "remaining", left);
+	return res_json_end(res, HTTP_TOO_MANY);
+}
+
+enum http_status
 res_wait(struct res *res, const char *text, int retry_after_s)
 {
 	res_envelope(res, "SERVICE_UNAVAILABLE", text, retry_after_s);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/json.h"
@@ -55,5 +56,8 @@ enum http_status res_err(
 /* As res_err with another code ("INVALID_TOKEN"). */
 enum http_status res_err_code(
     struct res *res, enum err e, const struct err_info *info, const char *code);
+/* 429, with the limit that was reached. */
+enum http_status res_limited(
+    struct res *res, int retry_after_s, int64_t limit, int64_t left);
 /* 503 with a text and the pause to keep. */
 enum http_status res_wait(struct res *res, const char *text, int retry_after_s);

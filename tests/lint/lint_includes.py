@@ -33,6 +33,7 @@ ALSO = {
     "src/cli": {"fcgi/routes.h"},
     "src/store": {"metrics/metrics.h"},
     "src/bus": {"metrics/metrics.h"},
+    "src/limit": {"metrics/metrics.h"},
 }
 
 

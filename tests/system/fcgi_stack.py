@@ -76,6 +76,7 @@ class Stack:
         self.env = {k: v for k, v in os.environ.items()
                     if not k.startswith("ARAGORA_")}
         self.env.update(ARAGORA_DATA_DIR=os.path.join(self.dir, "data"),
+                        ARAGORA_DISABLE_ALL_RATE_LIMITS="1",
                         ARAGORA_LOG_LEVEL="INFO")
         self.env.update({f"ARAGORA_{k.upper()}": str(v)
                          for k, v in env.items()})

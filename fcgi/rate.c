@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/rate.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "fcgi/client_ip.h"
+#include "fcgi/handler.h"
+#include "limit/limit.h"
+#include "settings/settings.h"
+
+#define RATE_WINDOW_S	60
+#define RATE_IP6_PREFIX 8 /* bytes of a /64 */
+#define RATE_US		1000000
+#define RATE_FALLBACK_WAIT                                                     \
+	5 /* seconds, when Redis is away and we are strict                     \
+	   */
+
+/* What a request costs: clients ask for one debate again and again. */
+static const int64_t rate_units[] = {
+    [ROUTE_RATE_NONE] = 0,
+    [ROUTE_RATE_PROBE] = GCRA_REQUEST,
+    [ROUTE_RATE_READ] = 1,
+    [ROUTE_RATE_LIST] = GCRA_REQUEST,
+    [ROUTE_RATE_CREATE] = GCRA_REQUEST,
+    [ROUTE_RATE_WRITE] = GCRA_REQUEST,
+};
+
+struct rate_asks {
+	struct limit_ask list[LIMIT_ASKS_MAX];
+	const char *kinds[LIMIT_ASKS_MAX]; /* "address", "caller", "route" */
+	size_t n;
+};
+
+const char *
+rate_address(struct arena *a, const char *ip)
+{
+	struct in6_addr at;
+	char text[INET6_ADDRSTRLEN];
+
+	if (inet_pton(AF_INET6, ip, &at) != 1)
+		return ip;
+	memset(at.s6_addr + RATE_IP6_PREFIX, 0,
+	    sizeof(at.s6_addr) - RATE_IP6_PREFIX);
+	if (inet_ntop(AF_INET6, &at, text, sizeof(text)) == NULL)
+		return ip;
+	return arena_printf(a, "%s/64", text);
+}
+
+static void
+rate_add(struct rate_asks *asks, const char *kind, const char *name,
+    int64_t per_minute, int64_t units)
+{
+	asks->kinds[asks->n] = kind;
+	asks->list[asks->n++] = (struct limit_ask){
+	    .name = name, .per_minute = per_minute, .units = units};
+}
+
+static bool
+rate_is_internal(const struct req *req)
+{
+	return str_eq(req->caller.tier, "internal");
+}
+
+/* Who a caller is, whatever address the call comes from. */
+static const char *
+rate_principal(const struct req *req, const char *address)
+{
+	const struct req_caller *c = &req->caller;
+
+	if (!c->is_authenticated)
+		return arena_printf(req->arena, "anonymous:%s", address);
+	if (c->token_id != NULL)
+		return arena_printf(req->arena, "token:%s", c->token_id);
+	if (c->subject != NULL)
+		return arena_printf(
+		    req->arena, "user:%s:%s", c->tenant, c->subject);
+	return "token:static";
+}
+
+static int64_t
+rate_of_tier(const struct settings *s, const struct req_caller *c)
+{
+	if (!c->is_authenticated)
+		return s->rate_limit_anonymous;
+	return str_eq(c->tier, "premium") ? s->rate_limit_premium
+					  : s->rate_limit;
+}
+
+static void
+rate_route(const struct req *req, const char *address, enum route_rate rate,
+    struct rate_asks *asks, int64_t units)
+{
+	const struct settings *s = req->app->settings;
+	bool is_create = rate == ROUTE_RATE_CREATE;
+
+	if (!is_create && rate != ROUTE_RATE_LIST)
+		return;
+	if (str_eq(req->caller.tier, "premium"))
+		return;
+	rate_add(asks, is_create ? "create" : "list",
+	    arena_printf(
+		req->arena, "route:%s:%s", route_rate_name(rate), address),
+	    is_create ? s->rate_limit_create : s->rate_limit_list, units);
+}
+
+static void
+rate_asks(const struct req *req, enum route_rate rate, struct rate_asks *asks,
+    int64_t units)
+{
+	const struct settings *s = req->app->settings;
+	const char *address = rate_address(req->arena, req_client_ip(req));
+
+	asks->n = 0;
+	rate_add(asks, "address", arena_printf(req->arena, "ip:%s", address),
+	    s->ip_rate_limit, units);
+	if (rate == ROUTE_RATE_PROBE)
+		return;
+	rate_add(asks, "caller", rate_principal(req, address),
+	    rate_of_tier(s, &req->caller), units);
+	rate_route(req, address, rate, asks, units);
+}
+
+static int64_t
+rate_seconds(int64_t us)
+{
+	return (us + RATE_US - 1) / RATE_US;
+}
+
+static enum http_status
+rate_take(struct req *req, struct res *res, const struct rate_asks *asks)
+{
+	enum err e = limit_take(
+	    req->app->limit, asks->list, asks->n, &req->rate, &req->is_rated);
+
+	if (e == ERR_OK)
+		return HTTP_OK;
+	if (e == ERR_DOWN) {
+		req->is_rated = false;
+		return res_wait(res,
+		    "how often you called cannot be told now; try again soon",
+		    RATE_FALLBACK_WAIT);
+	}
+	int64_t wait_s = rate_seconds(req->rate.wait_us);
+	return res_limited(res, wait_s > 0 ? (int)wait_s : 1,
+	    req->rate.per_minute, req->rate.left);
+}
+
+enum http_status
+rate_check(struct req *req, struct res *res)
+{
+	enum route_rate rate = req->match.route->rate;
+	const char *peer = env_get(req->env, ENV_REMOTE_ADDR);
+	struct rate_asks asks;
+
+	if (req->app->limit == NULL || rate == ROUTE_RATE_NONE ||
+	    rate_is_internal(req))
+		return HTTP_OK;
+	/* Our own proxy, asking for itself. */
+	if (rate == ROUTE_RATE_PROBE && str_eq(req_client_ip(req), peer) &&
+	    client_ip_is_trusted(req->app->trusted, peer))
+		return HTTP_OK;
+	rate_asks(req, rate, &asks, rate_units[rate]);
+	return rate_take(req, res, &asks);
+}
+
+enum http_status
+rate_check_stranger(struct req *req, struct res *res)
+{
+	struct rate_asks asks;
+
+	if (req->app->limit == NULL ||
+	    req->match.route->rate == ROUTE_RATE_NONE)
+		return HTTP_OK;
+	rate_asks(req, ROUTE_RATE_PROBE, &asks, GCRA_REQUEST);
+	return rate_take(req, res, &asks);
+}
+
+void
+rate_headers(struct buf *out, const struct req *req)
+{
+	const struct limit_state *s = &req->rate;
+	int64_t reset_s = rate_seconds(s->reset_us);
+
+	if (!req->is_rated)
+		return;
+	buf_printf(out,
+	    "X-RateLimit-Limit: %lld\r\nX-RateLimit-Remaining: %lld\r\n"
+	    "X-RateLimit-Reset: %lld\r\n"
+	    "RateLimit-Policy: \"default\";q=%lld;w=%d\r\n"
+	    "RateLimit: \"default\";r=%lld;t=%lld\r\n",
+	    (long long)s->per_minute, (long long)s->left,
+	    (long long)(req->now_us / RATE_US + reset_s),
+	    (long long)s->per_minute, RATE_WINDOW_S, (long long)s->left,
+	    (long long)reset_s);
+}
+
+static void
+rate_show(struct json_w *w, const struct req *req, const char *kind,
+    const struct limit_ask *ask)
+{
+	struct limit_state s;
+	bool is_known;
+
+	enum err e = limit_take(req->app->limit, ask, 1, &s, &is_known);
+	if (e == ERR_DOWN || !is_known)
+		return;
+	json_w_begin(w, kind);
+	json_w_int(w, "limit", s.per_minute);
+	json_w_int(w, "remaining", s.left);
+	json_w_int(
+	    w, "reset", req->now_us / RATE_US + rate_seconds(s.reset_us));
+	json_w_end(w);
+}
+
+enum http_status
+rate_get(struct req *req, struct res *res)
+{
+	static const enum route_rate kinds[] = {
+	    ROUTE_RATE_LIST, ROUTE_RATE_CREATE};
+	bool is_limited = req->app->limit != NULL && !rate_is_internal(req);
+	struct json_w *w = res_json(res);
+	struct rate_asks asks;
+
+	json_w_str(w, "tier", req->caller.tier);
+	json_w_bool(w, "limited", is_limited);
+	json_w_int(w, "window_seconds", RATE_WINDOW_S);
+	json_w_begin(w, "limits");
+	for (size_t k = 0; is_limited && k < ARRAY_LEN(kinds); k++) {
+		rate_asks(req, kinds[k], &asks, 0);
+		/* Address and caller are the same for both. */
+		for (size_t i = k == 0 ? 0 : 2; i < asks.n; i++)
+			rate_show(w, req, asks.kinds[i], &asks.list[i]);
+	}
+	json_w_end(w);
+	return res_json_end(res, HTTP_OK);
+}
