@@ -80,8 +80,9 @@ class Pair:
         return url.replace(self.primary.dir, self.standby.dir)
 
     def both(self, url):
+        """The standby first: who can be written to is found, not named."""
         return url.replace(self.primary.dir,
-                           f"{self.primary.dir},{self.standby.dir}")
+                           f"{self.standby.dir},{self.primary.dir}")
 
     def close(self):
         self.standby.close()
@@ -504,6 +505,8 @@ def test_promotion_under_load(own):
             seen = readers.count
             st.wait_for("reads after it", lambda: readers.count > seen + 10)
         assert not load.failures and not readers.failures
+        # A promoted one is no replica.
+        assert not any(from_replica(s) for _ in range(4))
         for debate_id in load.ids.values():
             assert s.wait_end(debate_id)["status"] == "completed"
             st.check_sequence(s.events(debate_id))
