@@ -25,6 +25,9 @@
  * then the web server has used it or is not going to. */
 #define SERVER_DRAIN_IDLE_MS 1000
 #define SERVER_DRAIN_TICK_MS 20
+/* While draining, one that is in use is left to the web server to end for so
+ * long. If we did, its next request could be on its way already. */
+#define SERVER_DRAIN_KEEP_MS 8000
 /* Pause of the accepting thread when there are no descriptors left. */
 #define SERVER_FULL_PAUSE_MS 50
 
@@ -49,6 +52,7 @@ struct server {
 	pthread_mutex_t lock;
 	struct list conns;
 	size_t n_conns;
+	_Atomic int64_t keep_until_ms; /* connections, after a request */
 };
 
 static void
@@ -197,7 +201,8 @@ server_serve(
 		log_debug("server.option", "error=\"%s\"", strerror(errno));
 	if (s->transport->next(c->link, &env) == ERR_OK &&
 	    server_answer(s, c, scratch, &env) &&
-	    s->transport->finish(c->link, !atomic_load(&s->app->is_draining)))
+	    s->transport->finish(
+		c->link, clock_mono_ms() < atomic_load(&s->keep_until_ms)))
 		server_park(s, c, EPOLL_CTL_MOD);
 	else
 		server_conn_free(s, c);
@@ -247,6 +252,7 @@ server_init(struct server *s, struct err_info *info)
 {
 	pthread_mutex_init(&s->lock, NULL);
 	list_init(&s->conns);
+	atomic_store(&s->keep_until_ms, INT64_MAX);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->epoll_fd < 0 || s->stop_fd < 0)
@@ -304,6 +310,7 @@ server_drain(struct server *s, const sigset_t *signals)
 	int64_t since_ms = clock_mono_ms();
 
 	atomic_store(&s->app->is_draining, true);
+	atomic_store(&s->keep_until_ms, since_ms + SERVER_DRAIN_KEEP_MS);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
 	/* Connections that wait in the backlog have no other taker when this
 	 * is the last worker of the socket. */

@@ -145,13 +145,13 @@ def copy(source, target, *args, status=0):
 
 def until_marked(source, target, sig=signal.SIGKILL):
     """Ends a copy while it is in the middle of the debates: it writes more
-    lines than the pipe and this reader hold."""
+    lines than the pipe holds, and this reader holds none."""
     p = subprocess.Popen(command(source, target, "--batch", "10"),
-                         env=environment(), text=True,
+                         env=environment(), bufsize=0,
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                          pipesize=4096)
     for line in p.stderr:
-        if line.startswith("copy debates: 30 rows so far"):
+        if line.startswith(b"copy debates: 30 rows so far"):
             p.send_signal(sig)
             break
     p.stderr.read()

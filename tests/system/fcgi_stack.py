@@ -68,8 +68,8 @@ class Stack:
                  keepalive=True, **env):
         self.protocol, self.workers = protocol, workers
         self.spawner = spawner
-        self.keepalive = "keepalive 32;" if keepalive and protocol == "fcgi" \
-            else ""
+        self.keepalive = "keepalive 32; keepalive_time 1s;" \
+            if keepalive and protocol == "fcgi" else ""
         self.dir = tempfile.mkdtemp(prefix="fcgi-")
         self.socket = os.path.join(self.dir, "worker.sock")
         self.log = os.path.join(self.dir, "worker.log")
