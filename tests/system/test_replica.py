@@ -80,8 +80,9 @@ class Pair:
         return url.replace(self.primary.dir, self.standby.dir)
 
     def both(self, url):
+        """The standby first: who can be written to is found, not named."""
         return url.replace(self.primary.dir,
-                           f"{self.primary.dir},{self.standby.dir}")
+                           f"{self.standby.dir},{self.primary.dir}")
 
     def close(self):
         self.standby.close()
@@ -468,9 +469,9 @@ class Writers:
         while not self.stop.is_set():
             n += 1
             try:
-                while not self.create(f"key-{client}-{n}"):
-                    time.sleep(0.05)
-            except httpx.HTTPError as e:
+                st.wait_for("an answer",
+                            lambda n=n: self.create(f"key-{client}-{n}"))
+            except (httpx.HTTPError, AssertionError) as e:
                 self.failures.append(repr(e))
                 return
             time.sleep(0.1)
@@ -504,6 +505,11 @@ def test_promotion_under_load(own):
             seen = readers.count
             st.wait_for("reads after it", lambda: readers.count > seen + 10)
         assert not load.failures and not readers.failures
+        # A promoted one is no replica.
+        down = fallbacks(s, "down")
+        for _ in range(4):
+            listed(s)
+        assert fallbacks(s, "down") == down + 4
         for debate_id in load.ids.values():
             assert s.wait_end(debate_id)["status"] == "completed"
             st.check_sequence(s.events(debate_id))
