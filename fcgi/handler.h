@@ -26,7 +26,7 @@ enum http_status health_ready(struct req *req, struct res *res);
 enum http_status health_get(struct req *req, struct res *res);
 enum http_status health_detailed(struct req *req, struct res *res);
 enum http_status metrics_get(struct req *req, struct res *res);
-/* rate.c */
+/* h_rate.c */
 enum http_status rate_get(struct req *req, struct res *res);
 /* h_meta.c */
 enum http_status meta_capabilities(struct req *req, struct res *res);

@@ -11,9 +11,7 @@
 #include "limit/limit.h"
 #include "settings/settings.h"
 
-#define RATE_WINDOW_S	60
 #define RATE_IP6_PREFIX 8 /* bytes of a /64 */
-#define RATE_US		1000000
 #define RATE_FALLBACK_WAIT                                                     \
 	5 /* seconds, when Redis is away and we are strict                     \
 	   */
@@ -26,12 +24,6 @@ static const int64_t rate_units[] = {
     [ROUTE_RATE_LIST] = GCRA_REQUEST,
     [ROUTE_RATE_CREATE] = GCRA_REQUEST,
     [ROUTE_RATE_WRITE] = GCRA_REQUEST,
-};
-
-struct rate_asks {
-	struct limit_ask list[LIMIT_ASKS_MAX];
-	const char *kinds[LIMIT_ASKS_MAX]; /* "address", "caller", "route" */
-	size_t n;
 };
 
 const char *
@@ -58,7 +50,7 @@ rate_add(struct rate_asks *asks, const char *kind, const char *name,
 	    .name = name, .per_minute = per_minute, .units = units};
 }
 
-static bool
+bool
 rate_is_internal(const struct req *req)
 {
 	return str_eq(req->caller.tier, "internal");
@@ -106,7 +98,7 @@ rate_route(const struct req *req, const char *address, enum route_rate rate,
 	    is_create ? s->rate_limit_create : s->rate_limit_list, units);
 }
 
-static void
+void
 rate_asks(const struct req *req, enum route_rate rate, struct rate_asks *asks,
     int64_t units)
 {
@@ -123,7 +115,7 @@ rate_asks(const struct req *req, enum route_rate rate, struct rate_asks *asks,
 	rate_route(req, address, rate, asks, units);
 }
 
-static int64_t
+int64_t
 rate_seconds(int64_t us)
 {
 	return (us + RATE_US - 1) / RATE_US;
@@ -195,45 +187,4 @@ rate_headers(struct buf *out, const struct req *req)
 	    (long long)(req->now_us / RATE_US + reset_s),
 	    (long long)s->per_minute, RATE_WINDOW_S, (long long)s->left,
 	    (long long)reset_s);
-}
-
-static void
-rate_show(struct json_w *w, const struct req *req, const char *kind,
-    const struct limit_ask *ask)
-{
-	struct limit_state s;
-	bool is_known;
-
-	enum err e = limit_take(req->app->limit, ask, 1, &s, &is_known);
-	if (e == ERR_DOWN || !is_known)
-		return;
-	json_w_begin(w, kind);
-	json_w_int(w, "limit", s.per_minute);
-	json_w_int(w, "remaining", s.left);
-	json_w_int(
-	    w, "reset", req->now_us / RATE_US + rate_seconds(s.reset_us));
-	json_w_end(w);
-}
-
-enum http_status
-rate_get(struct req *req, struct res *res)
-{
-	static const enum route_rate kinds[] = {
-	    ROUTE_RATE_LIST, ROUTE_RATE_CREATE};
-	bool is_limited = req->app->limit != NULL && !rate_is_internal(req);
-	struct json_w *w = res_json(res);
-	struct rate_asks asks;
-
-	json_w_str(w, "tier", req->caller.tier);
-	json_w_bool(w, "limited", is_limited);
-	json_w_int(w, "window_seconds", RATE_WINDOW_S);
-	json_w_begin(w, "limits");
-	for (size_t k = 0; is_limited && k < ARRAY_LEN(kinds); k++) {
-		rate_asks(req, kinds[k], &asks, 0);
-		/* Address and caller are the same for both. */
-		for (size_t i = k == 0 ? 0 : 2; i < asks.n; i++)
-			rate_show(w, req, asks.kinds[i], &asks.list[i]);
-	}
-	json_w_end(w);
-	return res_json_end(res, HTTP_OK);
 }

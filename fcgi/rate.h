@@ -9,6 +9,23 @@
 #include "fcgi/req.h"
 #include "fcgi/res.h"
 
+#define RATE_WINDOW_S 60
+#define RATE_US	      1000000
+
+/* The buckets of one request. */
+struct rate_asks {
+	struct limit_ask list[LIMIT_ASKS_MAX];
+	const char *kinds[LIMIT_ASKS_MAX]; /* "address", "caller", "route" */
+	size_t n;
+};
+
+/* Those that a request of this kind takes so many units from. */
+void rate_asks(const struct req *req, enum route_rate rate,
+    struct rate_asks *asks, int64_t units);
+bool rate_is_internal(const struct req *req);
+/* Rounded up. */
+int64_t rate_seconds(int64_t us);
+
 /* The address, /64 of IPv6, as the name of a bucket: on the arena. */
 const char *rate_address(struct arena *a, const char *ip);
 
