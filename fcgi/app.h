@@ -17,6 +17,7 @@ struct router;
 struct client_ip_list;
 struct probe;
 struct auth;
+struct receipt_keys;
 
 struct app {
 	const struct settings *settings;
@@ -25,7 +26,8 @@ struct app {
 	struct router *router;
 	struct client_ip_list *trusted;
 	struct probe *probe;
-	struct auth *auth;   /* NULL = no keys are set */
+	struct auth *auth; /* NULL = no keys are set */
+	struct receipt_keys *receipt_keys;
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */
 	atomic_bool is_draining;

@@ -23,6 +23,7 @@
 #include "fcgi/router.h"
 #include "fcgi/server.h"
 #include "metrics/metrics.h"
+#include "receipt/receipt.h"
 #include "settings/settings.h"
 #include "store/store.h"
 
@@ -127,6 +128,7 @@ main_app_close(struct app *app)
 {
 	probe_stop(&app->probe);
 	auth_close(&app->auth);
+	receipt_keys_free(&app->receipt_keys);
 	bus_close(&app->bus);
 	store_close(&app->store);
 	router_free(&app->router);
@@ -145,6 +147,9 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	e = auth_open(&app->auth, app->settings, info);
 	if (e != ERR_OK)
 		return main_fail("start.auth", info, EX_CONFIG);
+	e = receipt_keys_open(&app->receipt_keys, app->settings, info);
+	if (e != ERR_OK)
+		return main_fail("start.settings", info, EX_CONFIG);
 	if (metrics_open(app->settings, info) != ERR_OK)
 		log_warning("start.metrics", "error=\"%s\"", info->text);
 	e = store_open(&app->store, app->settings, info);

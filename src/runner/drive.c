@@ -15,6 +15,7 @@
 #include "bus/event.h"
 #include "metrics/metrics.h"
 #include "runner/teller.h"
+#include "receipt/receipt.h"
 #include "settings/settings.h"
 
 #define DRIVE_CLAIM_MS	 1000
@@ -329,11 +330,11 @@ run_apply(struct run *r, const struct debate_output *out)
 		loop_timer_del(r->drive->o.loop, &r->deadline);
 	}
 	if (r->is_refused)
-		writer_commit_last_word(r->drive->writer, &out->transition,
-		    r->tenant, r->epoch, c);
+		writer_commit_last_word(
+		    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
 	else
-		writer_commit(r->drive->writer, &out->transition, r->tenant,
-		    r->epoch, c);
+		writer_commit(
+		    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
 }
 
 /* The database does not take this debate's transition and never will: it ends
@@ -596,6 +597,23 @@ drive_maybe_stop(struct drive *d)
 		loop_stop(d->o.loop);
 }
 
+/* Writer's thread. Whoever asks for a receipt that could not be made now makes
+ * it then. */
+static void
+drive_on_end(void *arg, const char *tenant, const char *debate_id)
+{
+	struct drive *d = arg;
+	struct arena *a = arena_new(0);
+	struct store_receipt r;
+
+	enum err e = receipt_seal(
+	    d->o.store, d->o.receipt_keys, a, tenant, debate_id, &r);
+	if (e != ERR_OK)
+		log_warning("debate.receipt", "id=%s reason=%s", debate_id,
+		    err_text(e));
+	arena_free(&a);
+}
+
 enum err
 drive_new(struct drive **out, const struct drive_options *o)
 {
@@ -620,6 +638,7 @@ drive_new(struct drive **out, const struct drive_options *o)
 		free(d);
 		return e;
 	}
+	writer_on_end(d->writer, drive_on_end, d);
 	d->claim_timer =
 	    (struct loop_timer){.fn = drive_on_claim_timer, .arg = d};
 	d->heartbeat_timer =

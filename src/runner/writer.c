@@ -73,6 +73,8 @@ struct writer {
 	struct teller *teller;
 	struct loop *loop;
 	struct writer_ops ops;
+	writer_end_fn end_fn; /* NULL = none */
+	void *end_arg;
 	struct store_runner self;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -429,8 +431,13 @@ writer_settle(struct writer *w, struct writer_job **group, size_t n, enum err e)
 	for (size_t i = 0; i < n; i++) {
 		struct writer_job *j = group[i];
 		j->result = e != ERR_OK ? e : j->transition.outcome;
-		if (j->result == ERR_OK)
-			writer_publish_commit(w, j);
+		if (j->result != ERR_OK)
+			continue;
+		writer_publish_commit(w, j);
+		if (w->end_fn != NULL &&
+		    store_status_is_final(j->transition.status))
+			w->end_fn(w->end_arg, j->transition.tenant,
+			    j->transition.debate_id);
 	}
 }
 
@@ -617,6 +624,13 @@ writer_new(struct writer **out, const struct settings *settings,
 		return ERR_IO;
 	*out = w;
 	return ERR_OK;
+}
+
+void
+writer_on_end(struct writer *w, writer_end_fn fn, void *arg)
+{
+	w->end_arg = arg;
+	w->end_fn = fn;
 }
 
 void
