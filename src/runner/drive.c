@@ -537,6 +537,7 @@ drive_on_claim_timer(struct loop_timer *t)
 
 	id_random(&random, sizeof(random));
 	drive_claim(d);
+	metric_set(METRIC_RUNNER_LOOP_LAG, loop_take_lag_ms(d->o.loop));
 	loop_timer_set(
 	    d->o.loop, t, DRIVE_CLAIM_MS / 2 + random % DRIVE_CLAIM_MS);
 }
@@ -600,16 +601,18 @@ drive_maybe_stop(struct drive *d)
 /* Writer's thread. Whoever asks for a receipt that could not be made now makes
  * it then. */
 static void
-drive_on_end(void *arg, const char *tenant, const char *debate_id)
+drive_seal(void *arg, const struct store_transition *t)
 {
 	struct drive *d = arg;
-	struct arena *a = arena_new(0);
 	struct store_receipt r;
 
+	if (!store_status_is_final(t->status))
+		return;
+	struct arena *a = arena_new(0);
 	enum err e = receipt_seal(
-	    d->o.store, d->o.receipt_keys, a, tenant, debate_id, &r);
+	    d->o.store, d->o.receipt_keys, a, t->tenant, t->debate_id, &r);
 	if (e != ERR_OK)
-		log_warning("debate.receipt", "id=%s reason=%s", debate_id,
+		log_warning("debate.receipt", "id=%s reason=%s", t->debate_id,
 		    err_text(e));
 	arena_free(&a);
 }
@@ -638,7 +641,7 @@ drive_new(struct drive **out, const struct drive_options *o)
 		free(d);
 		return e;
 	}
-	writer_on_end(d->writer, drive_on_end, d);
+	writer_on_written(d->writer, drive_seal, d);
 	d->claim_timer =
 	    (struct loop_timer){.fn = drive_on_claim_timer, .arg = d};
 	d->heartbeat_timer =

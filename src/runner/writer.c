@@ -73,8 +73,8 @@ struct writer {
 	struct teller *teller;
 	struct loop *loop;
 	struct writer_ops ops;
-	writer_end_fn end_fn; /* NULL = none */
-	void *end_arg;
+	writer_written_fn written_fn; /* NULL = none */
+	void *written_arg;
 	struct store_runner self;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -434,10 +434,8 @@ writer_settle(struct writer *w, struct writer_job **group, size_t n, enum err e)
 		if (j->result != ERR_OK)
 			continue;
 		writer_publish_commit(w, j);
-		if (w->end_fn != NULL &&
-		    store_status_is_final(j->transition.status))
-			w->end_fn(w->end_arg, j->transition.tenant,
-			    j->transition.debate_id);
+		if (w->written_fn != NULL)
+			w->written_fn(w->written_arg, &j->transition);
 	}
 }
 
@@ -627,10 +625,10 @@ writer_new(struct writer **out, const struct settings *settings,
 }
 
 void
-writer_on_end(struct writer *w, writer_end_fn fn, void *arg)
+writer_on_written(struct writer *w, writer_written_fn fn, void *arg)
 {
-	w->end_arg = arg;
-	w->end_fn = fn;
+	w->written_arg = arg;
+	w->written_fn = fn;
 }
 
 void
