@@ -14,8 +14,8 @@
 #include "base/str.h"
 #include "bus/event.h"
 #include "metrics/metrics.h"
-#include "runner/teller.h"
 #include "receipt/receipt.h"
+#include "runner/teller.h"
 #include "settings/settings.h"
 
 #define DRIVE_CLAIM_MS	 1000
