@@ -18,6 +18,7 @@ struct client_ip_list;
 struct probe;
 struct auth;
 struct limit;
+struct receipt_keys;
 
 struct app {
 	const struct settings *settings;
@@ -28,6 +29,7 @@ struct app {
 	struct probe *probe;
 	struct auth *auth;   /* NULL = no keys are set */
 	struct limit *limit; /* NULL = switched off */
+	struct receipt_keys *receipt_keys;
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */
 	atomic_bool is_draining;

@@ -26,6 +26,7 @@ void
 dispatch_scratch_init(struct dispatch_scratch *s)
 {
 	s->arena = arena_new(DISPATCH_ARENA_BLOCK);
+	s->next = NULL;
 	buf_init(&s->head, DISPATCH_OUT_MAX);
 	buf_init(&s->body, DISPATCH_OUT_MAX);
 	buf_init(&s->extra, DISPATCH_OUT_MAX);
@@ -328,7 +329,10 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 	if (res->status != HTTP_NO_CONTENT) {
 		buf_puts(out, "Content-Type: ");
 		buf_puts(out, res->content_type);
-		buf_printf(out, "\r\nContent-Length: %zu\r\n", res->body->len);
+		buf_puts(out, "\r\n");
+	}
+	if (res->status != HTTP_NO_CONTENT && res->next == NULL) {
+		buf_printf(out, "Content-Length: %zu\r\n", res->body->len);
 	}
 	buf_puts(out, "X-Trace-Id: ");
 	buf_puts(out, req->trace_id);
@@ -362,6 +366,20 @@ dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 	    (int)status, (double)(clock_mono_us() - start_us) / 1000.0);
 }
 
+bool
+dispatch_more(struct dispatch_scratch *s)
+{
+	bool is_last = false;
+
+	buf_clear(&s->body);
+	enum err e = s->next(s->next_arg, &s->body, &is_last);
+	if (e != ERR_OK)
+		log_warning("http.cut_off", "error=%s", err_text(e));
+	if (e != ERR_OK || is_last)
+		s->next = NULL;
+	return e == ERR_OK;
+}
+
 enum err
 dispatch_run(struct app *app, struct dispatch_scratch *s,
     const struct dispatch_input *in, enum http_status *status)
@@ -376,14 +394,19 @@ dispatch_run(struct app *app, struct dispatch_scratch *s,
 	int64_t start_us = clock_mono_us();
 
 	dispatch_scratch_clear(s);
+	s->next = NULL;
 	req_set_trace(&req);
 	res_init(&res, &s->extra, &s->body, req.trace_id);
 	*status = dispatch_answer(&req, &res, s, in, &is_closed);
 	if (is_closed)
 		return ERR_CLOSED;
 	dispatch_head(&s->head, &req, &res);
-	if (req.method == HTTP_HEAD || *status == HTTP_NO_CONTENT)
+	if (req.method == HTTP_HEAD || *status == HTTP_NO_CONTENT) {
 		buf_clear(&s->body);
+		res.next = NULL;
+	}
+	s->next = res.next;
+	s->next_arg = res.next_arg;
 	dispatch_count(&req, *status, start_us);
 	return ERR_OK;
 }

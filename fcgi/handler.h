@@ -44,6 +44,12 @@ enum http_status debate_messages(struct req *req, struct res *res);
 enum http_status debate_events(struct req *req, struct res *res);
 /* h_debate_cancel.c */
 enum http_status debate_cancel(struct req *req, struct res *res);
+/* h_export.c */
+extern const struct input_list debate_export_inputs;
+enum http_status debate_export(struct req *req, struct res *res);
+enum http_status debate_receipt(struct req *req, struct res *res);
+enum http_status receipt_list_keys(struct req *req, struct res *res);
+enum http_status receipt_verify(struct req *req, struct res *res);
 /* h_agents.c */
 extern const struct input_list agent_list_inputs;
 enum http_status agent_list(struct req *req, struct res *res);

@@ -24,6 +24,7 @@
 #include "fcgi/server.h"
 #include "limit/limit.h"
 #include "metrics/metrics.h"
+#include "receipt/receipt.h"
 #include "settings/settings.h"
 #include "store/store.h"
 
@@ -129,6 +130,7 @@ main_app_close(struct app *app)
 	probe_stop(&app->probe);
 	auth_close(&app->auth);
 	limit_close(&app->limit);
+	receipt_keys_free(&app->receipt_keys);
 	bus_close(&app->bus);
 	store_close(&app->store);
 	router_free(&app->router);
@@ -147,6 +149,9 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	e = auth_open(&app->auth, app->settings, info);
 	if (e != ERR_OK)
 		return main_fail("start.auth", info, EX_CONFIG);
+	e = receipt_keys_open(&app->receipt_keys, app->settings, info);
+	if (e != ERR_OK)
+		return main_fail("start.settings", info, EX_CONFIG);
 	if (metrics_open(app->settings, info) != ERR_OK)
 		log_warning("start.metrics", "error=\"%s\"", info->text);
 	e = store_open(&app->store, app->settings, info);

@@ -51,6 +51,18 @@ res_text(struct res *res, const char *content_type, const char *text)
 	return HTTP_OK;
 }
 
+enum http_status
+res_stream(
+    struct res *res, const char *content_type, res_next_fn next, void *arg)
+{
+	buf_clear(res->body);
+	res->content_type = content_type;
+	res->next = next;
+	res->next_arg = arg;
+	res->status = HTTP_OK;
+	return HTTP_OK;
+}
+
 static bool
 res_is_token(const char *name)
 {

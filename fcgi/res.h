@@ -13,12 +13,18 @@
 #include "base/json.h"
 #include "fcgi/http.h"
 
+/* Appends the next piece of a body; *is_last ends it. An error cuts the answer
+ * off: the client must not take a part for the whole. */
+typedef enum err (*res_next_fn)(void *arg, struct buf *out, bool *is_last);
+
 struct res {
 	enum http_status status;
 	const char *content_type;
 	struct buf *head; /* "Name: value\r\n" ... */
 	struct buf *body;
 	struct json_w json;
+	res_next_fn next; /* NULL = body is all of it */
+	void *next_arg;
 	const char *trace_id; /* borrowed */
 };
 
@@ -38,6 +44,11 @@ enum http_status res_json_end(struct res *res, enum http_status status);
 /* A body that is there already. content_type is static. */
 enum http_status res_text(
     struct res *res, const char *content_type, const char *text);
+
+/* 200 with a body that comes piece by piece, without Content-Length. arg lives
+ * as long as the request's arena. */
+enum http_status res_stream(
+    struct res *res, const char *content_type, res_next_fn next, void *arg);
 
 /* ERR_INVALID (and no header) when name is not a token or value holds a
  * control character: nothing from a client can start a line of its own. */

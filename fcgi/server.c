@@ -179,11 +179,18 @@ server_answer(struct server *s, struct server_conn *c,
 	    .env = env, .read = t->read, .arg = c->link};
 	enum http_status status;
 
-	return dispatch_run(s->app, scratch, &in, &status) == ERR_OK &&
-	    t->write(c->link, scratch->head.data, scratch->head.len) ==
-	    ERR_OK &&
-	    t->write(c->link, buf_text(&scratch->body), scratch->body.len) ==
-	    ERR_OK;
+	if (dispatch_run(s->app, scratch, &in, &status) != ERR_OK ||
+	    t->write(c->link, scratch->head.data, scratch->head.len) !=
+		ERR_OK ||
+	    t->write(c->link, buf_text(&scratch->body), scratch->body.len) !=
+		ERR_OK)
+		return false;
+	while (scratch->next != NULL)
+		if (!dispatch_more(scratch) ||
+		    t->write(c->link, buf_text(&scratch->body),
+			scratch->body.len) != ERR_OK)
+			return false;
+	return true;
 }
 
 static void

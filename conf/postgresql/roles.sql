@@ -61,6 +61,9 @@ BEGIN
 	END IF;
 	GRANT SELECT, INSERT, UPDATE ON debates, events, turns, tokens
 	    TO aragora_app;
+	IF to_regclass('public.receipts') IS NOT NULL THEN
+		GRANT SELECT, INSERT ON receipts TO aragora_app;
+	END IF;
 	GRANT SELECT, INSERT, UPDATE, DELETE ON runners TO aragora_app;
 	GRANT SELECT ON schema_migrations TO aragora_app;
 	FOR f IN SELECT CAST(CAST(oid AS regprocedure) AS TEXT) FROM pg_proc

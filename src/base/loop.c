@@ -23,6 +23,7 @@ struct loop {
 	struct loop_timer **heap; /* heap[1..heap_len], earliest first */
 	size_t heap_len;
 	size_t heap_cap;
+	int64_t lag_ms;	   /* worst of late */
 	int64_t firing_ms; /* due until here fire now; -1 outside of firing */
 	void (*turn_fn)(void *arg);
 	void *turn_arg;
@@ -182,6 +183,15 @@ loop_timer_is_set(const struct loop_timer *t)
 	return t->heap_slot != 0;
 }
 
+int64_t
+loop_take_lag_ms(struct loop *l)
+{
+	int64_t lag_ms = l->lag_ms;
+
+	l->lag_ms = 0;
+	return lag_ms;
+}
+
 void
 loop_on_turn_end(struct loop *l, void (*fn)(void *arg), void *arg)
 {
@@ -213,6 +223,9 @@ loop_fire_timers(struct loop *l)
 	l->firing_ms = clock_mono_ms();
 	while (l->heap_len > 0 && l->heap[1]->due_ms <= l->firing_ms) {
 		struct loop_timer *t = l->heap[1];
+		int64_t lag_ms = clock_mono_ms() - t->due_ms;
+		if (lag_ms > l->lag_ms)
+			l->lag_ms = lag_ms;
 		loop_timer_del(l, t);
 		t->fn(t);
 	}

@@ -52,6 +52,10 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms);
 void loop_timer_del(struct loop *l, struct loop_timer *t);
 bool loop_timer_is_set(const struct loop_timer *t);
 
+/* The longest a timer has come after it was due, in ms, since this was asked
+ * for the last time: how far behind the loop is. Loop thread. */
+int64_t loop_take_lag_ms(struct loop *l);
+
 /* Called once at the end of every turn, after all callbacks: the place to
  * flush and to free what died in this turn. */
 void loop_on_turn_end(struct loop *l, void (*fn)(void *arg), void *arg);

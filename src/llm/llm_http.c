@@ -14,8 +14,9 @@
 #include "base/str.h"
 #include "llm/llm_url.h"
 
-#define HTTP_BUFFER_BYTES 16384L
-#define HTTP_HEADER_MAX	  256 /* longer ones are of no interest here */
+#define HTTP_BUFFER_BYTES 4096L	 /* of each stream; tokens are small */
+#define HTTP_UPLOAD_BYTES 16384L /* least that curl takes; else 64 KiB */
+#define HTTP_HEADER_MAX	  256	 /* longer ones are of no interest here */
 
 struct http_socket {
 	struct loop_watch watch;
@@ -306,6 +307,7 @@ http_set_up(struct llm_transfer *t, const struct llm_transfer_spec *spec)
 	curl_easy_setopt(
 	    e, CURLOPT_CONNECTTIMEOUT, (long)spec->connect_timeout_s);
 	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, HTTP_BUFFER_BYTES);
+	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, HTTP_UPLOAD_BYTES);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "aragora/" PACKAGE_VERSION);
 }
 

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "bus/event.h"
 #include "metrics/metrics.h"
+#include "receipt/receipt.h"
 #include "runner/teller.h"
 #include "settings/settings.h"
 
@@ -536,6 +537,7 @@ drive_on_claim_timer(struct loop_timer *t)
 
 	id_random(&random, sizeof(random));
 	drive_claim(d);
+	metric_set(METRIC_RUNNER_LOOP_LAG, loop_take_lag_ms(d->o.loop));
 	loop_timer_set(
 	    d->o.loop, t, DRIVE_CLAIM_MS / 2 + random % DRIVE_CLAIM_MS);
 }
@@ -596,6 +598,25 @@ drive_maybe_stop(struct drive *d)
 		loop_stop(d->o.loop);
 }
 
+/* Writer's thread. Whoever asks for a receipt that could not be made now makes
+ * it then. */
+static void
+drive_seal(void *arg, const struct store_transition *t)
+{
+	struct drive *d = arg;
+	struct store_receipt r;
+
+	if (!store_status_is_final(t->status))
+		return;
+	struct arena *a = arena_new(0);
+	enum err e = receipt_seal(
+	    d->o.store, d->o.receipt_keys, a, t->tenant, t->debate_id, &r);
+	if (e != ERR_OK)
+		log_warning("debate.receipt", "id=%s reason=%s", t->debate_id,
+		    err_text(e));
+	arena_free(&a);
+}
+
 enum err
 drive_new(struct drive **out, const struct drive_options *o)
 {
@@ -620,6 +641,7 @@ drive_new(struct drive **out, const struct drive_options *o)
 		free(d);
 		return e;
 	}
+	writer_on_written(d->writer, drive_seal, d);
 	d->claim_timer =
 	    (struct loop_timer){.fn = drive_on_claim_timer, .arg = d};
 	d->heartbeat_timer =

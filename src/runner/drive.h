@@ -9,11 +9,14 @@
 
 struct drive;
 
+struct receipt_keys;
+
 struct drive_options {
 	const struct settings *settings;
 	struct loop *loop;
 	struct store *store;
 	struct bus *bus;
+	const struct receipt_keys *receipt_keys;
 	const char *id;	     /* of this runner */
 	const char *only_id; /* drive this debate and stop; NULL = all */
 	bool is_once;	     /* stop when nothing is left to do */

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "metrics/metrics.h"
+#include "receipt/receipt.h"
 #include "runner/drive.h"
 #include "settings/settings.h"
 
@@ -154,6 +155,13 @@ main(int argc, char **argv)
 		id_make(name, "run_", 6);
 		o.id = name;
 	}
+	struct receipt_keys *keys = NULL;
+	if (receipt_keys_open(&keys, settings, &info) != ERR_OK) {
+		log_error(
+		    "start.settings", "error=\"%s %s\"", info.field, info.text);
+		return EX_CONFIG;
+	}
+	o.receipt_keys = keys;
 	enum err e = store_open(&o.store, settings, &info);
 	if (o.store == NULL) {
 		log_error("store.open", "%s", info.text);
@@ -185,6 +193,7 @@ main(int argc, char **argv)
 	store_close(&o.store);
 	atomic_store(&runner_loop, NULL);
 	loop_free(&m.loop);
+	receipt_keys_free(&keys);
 	settings_free(&settings);
 	if (e != ERR_OK)
 		return EX_OSERR;

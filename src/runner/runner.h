@@ -39,6 +39,10 @@ struct writer_ops {
 enum err writer_new(struct writer **out, const struct settings *settings,
     struct store *store, struct teller *teller, struct loop *loop,
     const char *runner_id, const struct writer_ops *ops) MUST_CHECK;
+/* Called on the writer's thread after a transition is written. To be set before
+ * the first job. */
+typedef void (*writer_written_fn)(void *arg, const struct store_transition *t);
+void writer_on_written(struct writer *w, writer_written_fn fn, void *arg);
 /* Finish what is queued and join the thread; its last answers wait for
  * writer_deliver. From then on only writer_release does anything, at once. */
 void writer_stop(struct writer *w);

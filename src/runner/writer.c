@@ -73,6 +73,8 @@ struct writer {
 	struct teller *teller;
 	struct loop *loop;
 	struct writer_ops ops;
+	writer_written_fn written_fn; /* NULL = none */
+	void *written_arg;
 	struct store_runner self;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -432,8 +434,11 @@ writer_settle(struct writer *w, struct writer_job **group, size_t n, enum err e)
 	for (size_t i = 0; i < n; i++) {
 		struct writer_job *j = group[i];
 		j->result = e != ERR_OK ? e : j->transition.outcome;
-		if (j->result == ERR_OK)
-			writer_publish_commit(w, j);
+		if (j->result != ERR_OK)
+			continue;
+		writer_publish_commit(w, j);
+		if (w->written_fn != NULL)
+			w->written_fn(w->written_arg, &j->transition);
 	}
 }
 
@@ -620,6 +625,13 @@ writer_new(struct writer **out, const struct settings *settings,
 		return ERR_IO;
 	*out = w;
 	return ERR_OK;
+}
+
+void
+writer_on_written(struct writer *w, writer_written_fn fn, void *arg)
+{
+	w->written_arg = arg;
+	w->written_fn = fn;
 }
 
 void

@@ -221,6 +221,19 @@ enum err store_event_list(struct store *store, struct arena *a,
 enum err store_event_heads(struct store *store, struct arena *a,
     const char *const *debate_ids, size_t n, int64_t *heads) MUST_CHECK;
 
+/* ---- receipts (receipt/receipt.h) ---- */
+struct store_receipt {
+	const char *text;      /* what is signed */
+	const char *signature; /* NULL = unsigned */
+	const char *marks;     /* 64 hex digits for each event */
+};
+/* Does nothing when the debate has one. */
+enum err store_receipt_put(struct store *store, const char *tenant,
+    const char *debate_id, const struct store_receipt *r) MUST_CHECK;
+enum err store_receipt_get(struct store *store, struct arena *a,
+    const char *tenant, const char *debate_id, struct store_receipt *out)
+    MUST_CHECK;
+
 /* ---- turns: one row per model call ---- */
 enum store_turn_state {
 	STORE_TURN_STARTED,

@@ -69,6 +69,7 @@ void add_schema(TCase *t);
 void add_tenancy(TCase *t);
 void add_verbs(TCase *t);
 void add_plans(TCase *t);
+void add_receipt(TCase *t);
 void add_races(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);

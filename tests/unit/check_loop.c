@@ -49,6 +49,34 @@ tear_down(void)
 	loop_free(&loop);
 }
 
+static void
+slow_timer(struct loop_timer *t)
+{
+	const int64_t *ms = t->arg;
+	int64_t until = clock_mono_ms() + *ms;
+
+	while (clock_mono_ms() < until)
+		usleep(1000);
+}
+
+/* The second of two that are due together is as late as the first is slow. */
+START_TEST(test_lag)
+{
+	int64_t ms = 30;
+	struct loop_timer slow = {.fn = slow_timer, .arg = &ms};
+	struct noted last = {.number = 1, .last = 1};
+
+	last.timer = (struct loop_timer){.fn = note_timer, .arg = &last};
+	ck_assert_int_eq(loop_take_lag_ms(loop), 0);
+	loop_timer_set(loop, &slow, 0);
+	loop_timer_set(loop, &last.timer, 0);
+	ck_assert_int_eq(loop_run(loop), ERR_OK);
+	ck_assert_int_eq(n_fired, 1);
+	ck_assert_int_ge(loop_take_lag_ms(loop), ms);
+	ck_assert_int_eq(loop_take_lag_ms(loop), 0);
+}
+END_TEST
+
 START_TEST(test_timers_fire_in_order)
 {
 	enum { COUNT = 40 };
@@ -292,6 +320,7 @@ static void
 add_tests(TCase *t)
 {
 	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, test_lag);
 	tcase_add_test(t, test_timers_fire_in_order);
 	tcase_add_test(t, test_rearming_timer_waits_a_turn);
 	tcase_add_test(t, test_timer_deleted_by_another);
