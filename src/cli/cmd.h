@@ -30,7 +30,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_config, cmd_copy, cmd_debate, cmd_doctor,
-    cmd_migrate, cmd_routes, cmd_serve, cmd_token;
+    cmd_migrate, cmd_replay, cmd_routes, cmd_serve, cmd_token;
 
 /* The options that several commands share: --data, --database-url,
  * --redis-url override the environment. */
