@@ -100,7 +100,8 @@ output_turn(struct debate *d, struct turn *turn, size_t event)
 	    .error = turn->error,
 	    .tokens_in = turn->tokens_in,
 	    .tokens_out = turn->tokens_out,
-	    .started_us = turn->started_us};
+	    .started_us = turn->started_us,
+	    .finished_us = turn->finished_us};
 	d->out->has_transition = true;
 }
 
@@ -202,7 +203,7 @@ debate_restore_turn(
 	t->error = arena_strdup(t->arena, row->error);
 	t->tokens_in = row->tokens_in;
 	t->tokens_out = row->tokens_out;
-	const struct json_limits limits = {.max_bytes = 16u << 20};
+	const struct json_limits limits = {.max_bytes = 64u << 20};
 	if (row->parsed != NULL)
 		return json_parse(t->arena, row->parsed, strlen(row->parsed),
 		    &limits, &t->parsed, info);
@@ -262,6 +263,23 @@ debate_start(struct debate *d, int64_t now_us, struct debate_output *out)
 }
 
 void
+debate_take(struct debate *d, struct turn *t, const char *text,
+    const char *error, int64_t now_us)
+{
+	t->is_finished = true;
+	t->finished_us = now_us;
+	if (text != NULL) {
+		turn_take(d, t, text);
+	} else {
+		t->is_failed = true;
+		t->error = arena_strdup(t->arena, error);
+	}
+	event_turn(d, t);
+	step_finish(d, now_us);
+	output_end(d);
+}
+
+void
 debate_result(struct debate *d, const char *step_key,
     const struct llm_result *result, int64_t now_us, struct debate_output *out)
 {
@@ -269,20 +287,53 @@ debate_result(struct debate *d, const char *step_key,
 
 	assert(t != NULL && !t->is_finished);
 	output_begin(d, out);
-	t->is_finished = true;
 	t->tokens_in = result->tokens_in;
 	t->tokens_out = result->tokens_out;
-	if (result->error == LLM_ERR_NONE) {
-		turn_take(d, t,
-		    arena_strndup(d->scratch, result->text, result->text_len));
-	} else {
-		t->is_failed = true;
-		t->error = arena_printf(t->arena, "%s: %s",
-		    llm_error_name(result->error), result->message);
+	if (result->error == LLM_ERR_NONE)
+		debate_take(d, t,
+		    arena_strndup(d->scratch, result->text, result->text_len),
+		    NULL, now_us);
+	else
+		debate_take(d, t, NULL,
+		    arena_printf(d->scratch, "%s: %s",
+			llm_error_name(result->error), result->message),
+		    now_us);
+}
+
+enum err
+debate_replay_turn(struct debate *d, const struct store_turn *row,
+    struct debate_output *out, struct err_info *info)
+{
+	struct turn *t = turn_find(d, row->step_key);
+	const struct json_limits limits = {.max_bytes = 64u << 20};
+	const struct json *parsed = NULL;
+	const char *raw = NULL;
+	enum err e = ERR_OK;
+
+	if (t == NULL || t->is_finished)
+		return err_set(info, ERR_NOT_FOUND, "turns",
+		    "no call '%s' is under way then", row->step_key);
+	output_begin(d, out);
+	if (row->state == STORE_TURN_DONE && row->parsed != NULL)
+		e = json_parse(d->scratch, row->parsed, strlen(row->parsed),
+		    &limits, &parsed, info);
+	if (e == ERR_OK && row->state == STORE_TURN_DONE)
+		raw = json_get_str(parsed, "raw", NULL);
+	if (e == ERR_OK && raw == NULL && row->state == STORE_TURN_DONE)
+		e = err_set(info, ERR_UNSUPPORTED, "turns",
+		    "the record has no full answer of call '%s': it was made "
+		    "by a program that did not keep it",
+		    row->step_key);
+	if (e != ERR_OK) {
+		d->out = NULL;
+		return e;
 	}
-	event_turn(d, t);
-	step_finish(d, now_us);
-	output_end(d);
+	t->attempt = row->attempt;
+	t->tokens_in = row->tokens_in;
+	t->tokens_out = row->tokens_out;
+	debate_take(
+	    d, t, raw, row->error != NULL ? row->error : "", row->finished_us);
+	return ERR_OK;
 }
 
 void

@@ -75,6 +75,11 @@ void debate_start(struct debate *d, int64_t now_us, struct debate_output *out);
 /* The result of one call. Unknown step keys are a bug (assert). */
 void debate_result(struct debate *d, const char *step_key,
     const struct llm_result *result, int64_t now_us, struct debate_output *out);
+/* The same from the stored turn, whose finished_us is the clock.
+ * ERR_NOT_FOUND: no such call is under way. ERR_UNSUPPORTED: its row does not
+ * hold the whole answer. */
+enum err debate_replay_turn(struct debate *d, const struct store_turn *row,
+    struct debate_output *out, struct err_info *info) MUST_CHECK;
 /* End it now as failed: deadline ("timeout") or an error of ours. */
 void debate_fail(struct debate *d, const char *reason, int64_t now_us,
     struct debate_output *out);

@@ -28,7 +28,7 @@ struct turn {
 	const struct json *parsed; /* of parsed_text */
 	const char *error;
 	int64_t tokens_in, tokens_out;
-	int64_t started_us;
+	int64_t started_us, finished_us;
 	struct debate_call call;
 };
 
@@ -85,6 +85,10 @@ size_t debate_reading_order(
     const struct debate *d, int reader, bool with_own, int *order);
 const char *debate_label(struct arena *a, size_t i);
 
+/* The answer, or (text NULL) why there is none, becomes the turn's. */
+void debate_take(struct debate *d, struct turn *t, const char *text,
+    const char *error, int64_t now_us);
+
 /* ---- prompts (prompt.c) ---- */
 void prompt_build(struct debate *d, struct turn *t);
 
@@ -120,7 +124,7 @@ void output_call(struct debate *d, struct turn *t);
 /* The consensus object as it stands. */
 void result_consensus(
     struct debate *d, struct json_w *w, const char *key, const char *answer);
-const char *result_write(struct debate *d);
+const char *result_write(struct debate *d, int64_t now_us);
 const char *debate_answer(const struct debate *d);
 double debate_confidence(const struct debate *d);
 bool debate_is_reached(const struct debate *d);

@@ -286,7 +286,7 @@ debate_similarity_ppm(const struct debate *d, int64_t *lowest)
 }
 
 const char *
-result_write(struct debate *d)
+result_write(struct debate *d, int64_t now_us)
 {
 	const char *answer = debate_answer(d);
 	int64_t lowest;
@@ -309,6 +309,7 @@ result_write(struct debate *d)
 		: lowest < 400000  ? "diverging"
 				   : "refining");
 	json_w_int(&w, "rounds_used", d->round);
+	json_w_int(&w, "ended_us", now_us); /* for debate_replay */
 	json_w_end(&w);
 	const char *text = arena_strdup(d->scratch, buf_text(&b));
 	buf_release(&b);

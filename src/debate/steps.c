@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "debate/engine.h"
+#include "debate/replay.h"
 
 #define STEP_JUDGES_MAX 3
 
@@ -353,12 +354,14 @@ step_is_complete(const struct debate *d)
 
 /* New turns of the phase go out as calls. */
 static void
-step_call(struct debate *d)
+step_call(struct debate *d, int64_t now_us)
 {
 	for (size_t i = 0; i < d->n_turns; i++) {
 		struct turn *t = d->turns[i];
 		if (t->phase == d->phase && t->round == d->round &&
 		    !t->is_finished && t->call.step_key == NULL) {
+			if (t->started_us == 0)
+				t->started_us = now_us;
 			output_turn(d, t, 0);
 			output_call(d, t);
 		}
@@ -409,7 +412,7 @@ step_finish(struct debate *d, int64_t now_us)
 		step_enter(d, next);
 		step_plan(d);
 	}
-	step_call(d);
+	step_call(d, now_us);
 }
 
 void
@@ -419,11 +422,63 @@ step_end(struct debate *d, enum store_status status, const char *error,
 	struct store_transition *t = &d->out->transition;
 
 	d->phase = DEBATE_DONE;
-	t->result = result_write(d);
+	t->result = result_write(d, now_us);
 	t->error = error;
 	t->confidence = debate_confidence(d);
 	t->consensus_reached = debate_is_reached(d);
 	t->status = status;
 	event_end(d, status, error, now_us);
 	d->out->is_done = true;
+}
+
+/* The option of the judge that ruled, -1 = none did. */
+static int
+step_recorded_judgement(const struct debate *d)
+{
+	for (size_t i = 0; i < d->n_turns; i++)
+		if (d->turns[i]->phase == DEBATE_CONSENSUS &&
+		    step_judge_ruled(d->turns[i]))
+			return debate_seat(d,
+			    json_get_str(d->turns[i]->parsed, "winner", NULL));
+	return -1;
+}
+
+void
+debate_recount(struct debate *d, enum debate_rule rule, int64_t threshold_ppm,
+    struct debate_recount *out)
+{
+	const struct consensus_outcome before = d->outcome;
+	const enum debate_rule rule_before = d->config.rule;
+	const int64_t threshold_before = d->config.threshold_ppm;
+	int judge = step_recorded_judgement(d);
+
+	*out = (struct debate_recount){.threshold_ppm = threshold_ppm};
+	d->config.rule = rule;
+	d->config.threshold_ppm = threshold_ppm;
+	step_count_votes(d, -1);
+	if (step_has_judge(d)) {
+		out->needs_judge = judge < 0;
+		if (judge >= 0) {
+			d->outcome.winner = judge;
+			d->outcome.is_reached = true;
+		}
+	} else if (step_is_tied(d)) {
+		out->needs_judge = judge < 0;
+		if (judge >= 0)
+			step_count_votes(d, judge);
+	}
+	out->outcome = d->outcome;
+	for (size_t i = 0; i < d->n_turns; i++) {
+		const struct turn *t = d->turns[i];
+		if (t->phase != DEBATE_VOTE || !turn_is_good(t))
+			continue;
+		out->n_ballots++;
+		out->n_rankings += json_len(json_get(t->parsed, "ranking")) > 0;
+	}
+	out->winner = d->outcome.winner >= 0
+	    ? d->config.agents[d->outcome.winner].name
+	    : NULL;
+	d->outcome = before;
+	d->config.rule = rule_before;
+	d->config.threshold_ppm = threshold_before;
 }

@@ -255,7 +255,6 @@ turn_take_critique(
 	json_w_num(w, "severity", c.severity);
 	json_w_bool(w, "fatal", c.is_fatal);
 	json_w_str(w, "quote", c.quote);
-	json_w_str(w, "raw", text);
 }
 
 static void
@@ -287,7 +286,26 @@ turn_take_vote(
 	json_w_int(w, "rung", v.rung);
 	if (t->task == LLM_JUDGE)
 		json_w_str(w, "answer", v.answer);
-	json_w_str(w, "raw", text);
+}
+
+/* What was read, and the answer itself: the record that debate_replay reads
+ * again. It is stored, but not kept here. */
+static const char *
+turn_with_raw(struct debate *d, const char *parsed, const char *text)
+{
+	size_t len = strlen(parsed) - 1; /* without the last brace */
+	struct buf b;
+	struct json_w w;
+
+	buf_init(&b, 64u << 20);
+	json_w_init(&w, &b);
+	json_w_begin(&w, NULL);
+	json_w_str(&w, "raw", text);
+	json_w_end(&w);
+	const char *all = arena_printf(d->scratch, "%.*s%s%s", (int)len, parsed,
+	    len > 1 ? "," : "", buf_text(&b) + 1);
+	buf_release(&b);
+	return all;
 }
 
 void
@@ -316,10 +334,10 @@ turn_take(struct debate *d, struct turn *t, const char *text)
 		break;
 	}
 	json_w_end(&w);
-	t->parsed_text = arena_strdup(d->scratch, buf_text(&b));
-	buf_release(&b);
 	const struct json_limits limits = {.max_bytes = 16u << 20};
-	if (json_parse(t->arena, t->parsed_text, strlen(t->parsed_text),
-		&limits, &t->parsed, NULL) != ERR_OK)
+	if (json_parse(t->arena, buf_text(&b), b.len, &limits, &t->parsed,
+		NULL) != ERR_OK)
 		abort(); /* we wrote it */
+	t->parsed_text = turn_with_raw(d, buf_text(&b), text);
+	buf_release(&b);
 }

@@ -7,12 +7,14 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "debate/debate.h"
+#include "debate/replay.h"
 #include "debate/view.h"
 #include "llm/llm_provider.h"
 
@@ -580,10 +582,17 @@ say_ranked(struct arena *a, const struct debate_call *call)
 
 	if (call->request.task != LLM_VOTE)
 		return arena_printf(a, "CHANGED: no\nI am <%s>", self);
-	ck_assert_ptr_nonnull(strstr(call->request.instruction, "ranking"));
 	return arena_printf(a, "{\"ranking\":[\"%s\",\"%s\",\"%s\"]}",
 	    label_of(call, order[0]), label_of(call, order[1]),
 	    label_of(call, order[2]));
+}
+
+static void
+look_at_ballots(const struct debate_call *call)
+{
+	if (call->request.task == LLM_VOTE)
+		ck_assert_ptr_nonnull(
+		    strstr(call->request.instruction, "ranking"));
 }
 
 START_TEST(test_rankings_are_counted)
@@ -593,7 +602,7 @@ START_TEST(test_rankings_are_counted)
 	struct world w;
 
 	world_init(&w, config_for(a, "borda", 1));
-	run_saying(&w, say_ranked, NULL);
+	run_saying(&w, say_ranked, look_at_ballots);
 	ck_assert_int_eq(
 	    json_parse(w.a, w.row.result, strlen(w.row.result), NULL, &j, NULL),
 	    ERR_OK);
@@ -653,6 +662,211 @@ START_TEST(test_memory)
 	    few, many);
 	/* The same but for the digits of the round numbers. */
 	ck_assert_uint_le(many, few + few / 50);
+}
+END_TEST
+
+/* ---- replay ---- */
+
+/* Numbers of a seed, for orders and contents. */
+static uint64_t
+draw(uint64_t *state, uint64_t n)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state % n;
+}
+
+/* Ballots of every form, prose, errors and refusals. */
+static void
+draw_answer(struct arena *a, uint64_t *s, const struct debate_call *call,
+    struct llm_result *r)
+{
+	static const char *const texts[] = {
+	    "CHANGED: no\nWe should take tea.\nCONFIDENCE: 0.8",
+	    "CHANGED: yes - a \"reason\"\nCoffee \\ it is.\n", "I abstain.",
+	    "Proposal A", "{\"choice\":\"Proposal B\",\"confidence\":0.25}",
+	    "{\"winner\":\"Proposal A\",\"answer\":\"tea\"}",
+	    "{\"ranking\":[\"Proposal B\",\"Proposal A\"]}",
+	    "{\"issues\":[\"\xc3\xa4\"],\"severity\":9,\"fatal\":true}", "{",
+	    ""};
+
+	*r = (struct llm_result){.message = "", .tokens_in = 3};
+	if (draw(s, 9) == 0) {
+		r->error = draw(s, 2) == 0 ? LLM_ERR_TIMEOUT : LLM_ERR_REFUSAL;
+		r->message = "no: answer";
+		return;
+	}
+	r->text = texts[draw(s, ARRAY_LEN(texts))];
+	if (call->request.task == LLM_PROPOSE && draw(s, 2) == 0)
+		r->text = arena_printf(
+		    a, "  I say %llu.\n", (unsigned long long)draw(s, 99));
+	r->text_len = strlen(r->text);
+}
+
+static int
+by_seq(const void *x, const void *y)
+{
+	const struct store_turn *a = x;
+	const struct store_turn *b = y;
+
+	return (a->seq > b->seq) - (a->seq < b->seq);
+}
+
+/* Answers come in any order; now and then another runner takes over. stop:
+ * the deadline comes after so many answers. */
+static void
+run_at_random(struct world *w, uint64_t s, size_t stop)
+{
+	struct debate *d = NULL;
+	struct debate_output out;
+	struct queue *q = mem_zalloc(sizeof(*q));
+	struct llm_result r;
+	int64_t now = NOW + 17;
+
+	ck_assert_int_eq(
+	    debate_restore(&d, &w->row, NULL, 0, now, NULL), ERR_OK);
+	debate_start(d, now, &out);
+	for (size_t n = 0;; n++) {
+		world_commit(w, &out.transition);
+		queue_take(q, &out);
+		if (out.is_done)
+			break;
+		now += 1 + (int64_t)draw(&s, 1000000);
+		if (draw(&s, 12) == 0) {
+			debate_free(&d);
+			q->n = 0;
+			ck_assert_int_eq(debate_restore(&d, &w->row, w->turns,
+					     w->n_turns, now, NULL),
+			    ERR_OK);
+			debate_start(d, now, &out);
+			continue;
+		}
+		if (n >= stop) {
+			debate_fail(d, "timeout", now, &out);
+			continue;
+		}
+		ck_assert_uint_gt(q->n, 0);
+		size_t i = draw(&s, q->n);
+		struct debate_call call = q->calls[i];
+		q->calls[i] = q->calls[--q->n];
+		draw_answer(w->a, &s, &call, &r);
+		debate_result(d, call.step_key, &r, now, &out);
+	}
+	debate_free(&d);
+	free(q);
+	qsort(w->turns, w->n_turns, sizeof(w->turns[0]), by_seq);
+}
+
+static enum err
+replay_of(struct world *w, struct debate_replay *out)
+{
+	struct debate *d = NULL;
+	struct err_info info = {0};
+
+	enum err e = debate_replay(w->a, &w->row, w->turns, w->n_turns,
+	    w->events, w->n_events, out, &d, &info);
+	debate_free(&d);
+	return e;
+}
+
+START_TEST(test_replay_is_identical)
+{
+	static const char *const rules[] = {"majority", "supermajority",
+	    "unanimous", "judge", "weighted", "hybrid", "any", "none",
+	    "plurality", "borda", "irv", "condorcet"};
+	struct arena *a = arena_new(0);
+	struct debate_replay f;
+	uint64_t s = (uint64_t)_i * 7919 + 1;
+
+	for (int round = 0; round < 20; round++) {
+		struct world *w = mem_zalloc(sizeof(*w));
+		world_init(w, config_for(a, rules[_i], round));
+		run_at_random(w, s + (uint64_t)round * 104729,
+		    round % 4 == 3 ? (size_t)round : ROOM);
+		ck_assert_int_eq(replay_of(w, &f), ERR_OK);
+		ck_assert_msg(f.seq == 0, "%s %d: event %lld, %s:\n%s\n%s",
+		    rules[_i], round, (long long)f.seq, f.field, f.stored,
+		    f.replayed);
+		ck_assert_uint_eq(f.n_events, w->n_events);
+		/* Any event that is altered is the one that is named. */
+		size_t i = draw(&s, w->n_events);
+		const char *kept = w->events[i].data;
+		w->events[i].data = arena_printf(w->a, "%s ", kept);
+		ck_assert_int_eq(replay_of(w, &f), ERR_OK);
+		ck_assert_int_eq(f.seq, (int64_t)i + 1);
+		ck_assert_str_eq(f.field, "data");
+		w->events[i].data = kept;
+		/* One that is gone, too; so is one too many. */
+		w->n_events--;
+		ck_assert_int_eq(replay_of(w, &f), ERR_OK);
+		ck_assert_int_eq(f.seq, (int64_t)w->n_events + 1);
+		w->n_events++;
+		w->events[w->n_events] = w->events[w->n_events - 1];
+		w->events[w->n_events].seq++;
+		w->n_events++;
+		ck_assert_int_eq(replay_of(w, &f), ERR_OK);
+		ck_assert_int_eq(f.seq, (int64_t)w->n_events);
+		arena_free(&w->a);
+		free(w);
+	}
+	arena_free(&a);
+}
+END_TEST
+
+/* Without its clock or an answer a record cannot be replayed. */
+START_TEST(test_replay_of_a_poor_record)
+{
+	struct arena *a = arena_new(0);
+	struct debate_replay f;
+	struct world w;
+
+	world_init(&w, config_for(a, "majority", 1));
+	run_saying(&w, say_settled, NULL);
+	qsort(w.turns, w.n_turns, sizeof(w.turns[0]), by_seq);
+	ck_assert_int_eq(replay_of(&w, &f), ERR_OK);
+	ck_assert_int_eq(f.seq, 0);
+	const char *parsed = w.turns[0].parsed;
+	w.turns[0].parsed = "{}";
+	ck_assert_int_eq(replay_of(&w, &f), ERR_UNSUPPORTED);
+	w.turns[0].parsed = parsed;
+	w.row.result = "{}";
+	ck_assert_int_eq(replay_of(&w, &f), ERR_UNSUPPORTED);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
+/* The ballots of a tie, counted by another rule: the recorded outcome stays
+ * what it was. */
+START_TEST(test_recount)
+{
+	struct arena *a = arena_new(0);
+	struct debate *d = NULL;
+	struct debate_replay f;
+	struct debate_recount r;
+	struct world w;
+
+	world_init(&w, config_for(a, "majority", 1));
+	run_saying(&w, say_ranked, NULL);
+	qsort(w.turns, w.n_turns, sizeof(w.turns[0]), by_seq);
+	ck_assert_int_eq(debate_replay(w.a, &w.row, w.turns, w.n_turns,
+			     w.events, w.n_events, &f, &d, NULL),
+	    ERR_OK);
+	debate_recount(d, DEBATE_MAJORITY, 600000, &r);
+	ck_assert(!r.outcome.is_reached);
+	ck_assert(!r.needs_judge);
+	debate_recount(d, DEBATE_BORDA, 600000, &r);
+	ck_assert(r.outcome.is_reached);
+	ck_assert_str_eq(r.winner, "demo_3");
+	ck_assert_uint_eq(r.n_rankings, 3);
+	debate_recount(d, DEBATE_PLURALITY, 600000, &r);
+	ck_assert(r.needs_judge);
+	debate_recount(d, DEBATE_MAJORITY, 600000, &r);
+	ck_assert(!r.outcome.is_reached);
+	debate_free(&d);
+	arena_free(&w.a);
+	arena_free(&a);
 }
 END_TEST
 
@@ -748,6 +962,9 @@ main(void)
 	    c, test_tie_goes_to_a_judge, 0, (int)ARRAY_LEN(ties));
 	tcase_add_test(c, test_rankings_are_counted);
 	tcase_add_test(c, test_memory);
+	tcase_add_loop_test(c, test_replay_is_identical, 0, 12);
+	tcase_add_test(c, test_replay_of_a_poor_record);
+	tcase_add_test(c, test_recount);
 	tcase_add_test(c, test_prompts);
 	tcase_add_test(c, test_view);
 	suite_add_tcase(s, c);
