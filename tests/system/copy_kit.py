@@ -75,6 +75,9 @@ class Lite:
                 c.execute("INSERT INTO tokens (id, tenant, name, prefix, "
                           "hash, tier, created_us) VALUES ('tok_1', "
                           "'default', 'ci', 'ara_', 'h', 'free', 5)")
+                c.execute("INSERT INTO receipts SELECT id, tenant, "
+                          "'{\"a\": 1}', NULL, '[\"m\"]', 7 FROM debates "
+                          "ORDER BY id LIMIT 1")
 
     def tables(self):
         return [r[0] for r in self.run(

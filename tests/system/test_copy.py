@@ -68,7 +68,7 @@ def test_there_and_back(lite, pg):
         assert sorted(t["name"] for t in report["tables"]) == \
             kit.ours(source) == kit.ours(target)
         assert set(kit.ours(source)) >= {"debates", "events", "turns",
-                                         "tokens", "runners"}
+                                         "tokens", "runners", "receipts"}
         for t in report["tables"]:
             assert t["copied"] == t["source_rows"] == t["target_rows"] == \
                 len(kit.content(source, t["name"]))
@@ -87,7 +87,7 @@ def test_hundred_thousand_debates(lite, pg):
         assert report["state"] == "complete"
         assert {t["name"]: t["copied"] for t in report["tables"]} == {
             "debates": 100000, "events": 300000, "turns": 100000,
-            "tokens": 1, "runners": 1}
+            "tokens": 1, "runners": 1, "receipts": 1}
         assert kit.table(report, "events")["ranges"] == 31
     # What Python sees, without holding it all.
     with one.connect() as a, three.connect() as b:
@@ -225,7 +225,8 @@ def test_killed_at_each_step(pair, tmp_path):
         points += [(call, at) for at in range(1, calls + 1, calls // 12)]
     stages = collections.Counter()
     for call, at in points:
-        for name in ("events", "turns", "debates", "tokens", "runners"):
+        for name in ("receipts", "events", "turns", "debates", "tokens",
+                     "runners"):
             target.run(f"DELETE FROM {name}")
         traced(kit.command(source, target, "--batch", "2"), "-o", str(trace),
                "-e", f"inject={call}:signal=KILL:when={at}")
