@@ -42,6 +42,9 @@ enum http_status debate_messages(struct req *req, struct res *res);
 enum http_status debate_events(struct req *req, struct res *res);
 /* h_debate_cancel.c */
 enum http_status debate_cancel(struct req *req, struct res *res);
+/* h_debate_pause.c */
+enum http_status debate_pause(struct req *req, struct res *res);
+enum http_status debate_resume(struct req *req, struct res *res);
 /* h_agents.c */
 extern const struct input_list agent_list_inputs;
 enum http_status agent_list(struct req *req, struct res *res);
