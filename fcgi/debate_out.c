@@ -2,8 +2,13 @@
 #include "fcgi/debate_out.h"
 
 #include "base/id.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "bus/bus.h"
+#include "bus/event.h"
 #include "settings/settings.h"
+
+#define DEBATE_OUT_EVENT_BYTES ((size_t)16 << 20)
 
 enum http_status
 debate_out_fetch(struct req *req, struct res *res, struct store_debate *row)
@@ -54,4 +59,31 @@ debate_out_page(struct json_w *w, int64_t total, size_t count, int64_t limit,
 	json_w_int(w, "offset", offset);
 	json_w_bool(
 	    w, "has_more", count > 0 && offset < total - (int64_t)count);
+}
+
+void
+debate_out_publish(
+    struct req *req, const char *debate_id, const struct store_event *event)
+{
+	struct buf text;
+	struct event e = {.type = event->type,
+	    .debate_id = debate_id,
+	    .seq = event->seq,
+	    .round = event->round,
+	    .agent = event->agent,
+	    .created_us = event->created_us,
+	    .data = event->data};
+
+	buf_init(&text, DEBATE_OUT_EVENT_BYTES);
+	event_encode(&text, &e);
+	struct bus_message m = {.debate_id = debate_id,
+	    .seq = event->seq,
+	    .payload = buf_text(&text),
+	    .payload_len = text.len};
+	enum err err = bus_publish(req->app->bus, &m, 1);
+	if (err == ERR_OK)
+		err = bus_wake(req->app->bus);
+	if (err != ERR_OK)
+		log_debug("debate.publish", "error=%s", err_text(err));
+	buf_release(&text);
 }

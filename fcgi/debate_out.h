@@ -21,3 +21,8 @@ void debate_out_links(
 /* total, count, limit, offset, has_more. */
 void debate_out_page(struct json_w *w, int64_t total, size_t count,
     int64_t limit, int64_t offset);
+
+/* A stored event, to whoever watches, and a wake-up for the runners. Doorbell
+ * only: who misses it reads the table. */
+void debate_out_publish(
+    struct req *req, const char *debate_id, const struct store_event *event);

@@ -6,42 +6,12 @@
 #include "fcgi/handler.h"
 
 #include "base/log.h"
-#include "bus/bus.h"
 #include "bus/event.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
 #include "metrics/metrics.h"
 
 #define DEBATE_CANCEL_REASON "cancelled by request"
-#define DEBATE_END_BYTES     ((size_t)16 << 20)
-
-/* Doorbell only: who misses it reads the table. */
-static void
-debate_publish_end(
-    struct req *req, const char *debate_id, const struct store_event *event)
-{
-	struct buf text;
-	struct event e = {.type = event->type,
-	    .debate_id = debate_id,
-	    .seq = event->seq,
-	    .round = event->round,
-	    .agent = event->agent,
-	    .created_us = event->created_us,
-	    .data = event->data};
-
-	buf_init(&text, DEBATE_END_BYTES);
-	event_encode(&text, &e);
-	struct bus_message m = {.debate_id = debate_id,
-	    .seq = event->seq,
-	    .payload = buf_text(&text),
-	    .payload_len = text.len};
-	enum err err = bus_publish(req->app->bus, &m, 1);
-	if (err == ERR_OK)
-		err = bus_wake(req->app->bus);
-	if (err != ERR_OK)
-		log_debug("debate.publish", "error=%s", err_text(err));
-	buf_release(&text);
-}
 
 static enum http_status
 debate_is_over(struct res *res, const char *id)
@@ -79,7 +49,7 @@ debate_cancel(struct req *req, struct res *res)
 		return debate_is_over(res, row.id);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
-	debate_publish_end(req, row.id, &event);
+	debate_out_publish(req, row.id, &event);
 	metric_add(METRIC_DEBATES_CANCELLED, 1);
 	log_info("debate.cancelled", "id=%s", row.id);
 	struct json_w *w = res_json(res);

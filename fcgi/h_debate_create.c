@@ -106,6 +106,9 @@ debate_refuse(struct res *res, enum err e, struct err_info *info)
 	if (e == ERR_BUSY && str_eq(info->field, "queue"))
 		return res_wait(
 		    res, "the queue of debates is full", DEBATE_FULL_RETRY_S);
+	if (e == ERR_BUSY && str_eq(info->field, "tenant_queue"))
+		return res_wait(res, "too many of your debates are waiting",
+		    DEBATE_FULL_RETRY_S);
 	return res_err(res, e, info);
 }
 
@@ -115,13 +118,13 @@ debate_answer(struct req *req, struct res *res, const char *id)
 {
 	struct store *store = req->app->store;
 	struct store_debate row;
-	int64_t position = 0;
+	struct store_wait wait = {.wait_us = -1};
 
 	enum err e =
 	    store_debate_get(store, req->arena, req->caller.tenant, id, &row);
 	if (e == ERR_OK && row.status == STORE_PENDING)
-		e = store_debate_queue_position(
-		    store, req->caller.tenant, row.id, &position);
+		e = store_debate_wait(store, req->caller.tenant, row.id,
+		    req->app->settings->lease * INT64_C(1000000), &wait);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);
@@ -129,8 +132,11 @@ debate_answer(struct req *req, struct res *res, const char *id)
 	debate_view_members(
 	    w, req->arena, &row, NULL, 0, DEBATE_VIEW_FULL, req->now_us);
 	debate_out_links(w, req, row.id);
-	if (position > 0)
-		json_w_int(w, "queue_position", position);
+	if (wait.position > 0)
+		json_w_int(w, "queue_position", wait.position);
+	if (wait.wait_us >= 0)
+		json_w_int(w, "estimated_wait_seconds",
+		    (wait.wait_us + 999999) / 1000000);
 	return res_json_end(res, HTTP_CREATED);
 }
 
@@ -155,7 +161,9 @@ debate_create(struct req *req, struct res *res)
 	    .task = config.task,
 	    .config = debate_config_write(req->arena, &config),
 	    .total_rounds = config.rounds,
-	    .priority = in.priority};
+	    .priority = in.priority,
+	    .max_tenant_queued =
+		req->app->settings->max_queued_debates_per_tenant};
 	enum err e = debate_insert(req, &row, key, &existing, &info);
 	if (e != ERR_OK)
 		return debate_refuse(res, e, &info);

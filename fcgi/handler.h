@@ -50,6 +50,9 @@ enum http_status debate_export(struct req *req, struct res *res);
 enum http_status debate_receipt(struct req *req, struct res *res);
 enum http_status receipt_list_keys(struct req *req, struct res *res);
 enum http_status receipt_verify(struct req *req, struct res *res);
+/* h_debate_pause.c */
+enum http_status debate_pause(struct req *req, struct res *res);
+enum http_status debate_resume(struct req *req, struct res *res);
 /* h_agents.c */
 extern const struct input_list agent_list_inputs;
 enum http_status agent_list(struct req *req, struct res *res);

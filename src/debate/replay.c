@@ -51,11 +51,30 @@ replay_compare(
 		r->out->n_events++;
 }
 
+/* What people did to it from outside stands between the engine's events. */
+static void
+replay_skip(struct replay *r)
+{
+	static const char *const outside[] = {
+	    "debate_paused", "debate_resumed"};
+
+	for (; r->out->n_events < r->n_events; r->out->n_events++) {
+		const struct store_event *e = &r->events[r->out->n_events];
+		bool is_outside = false;
+		for (size_t i = 0; i < ARRAY_LEN(outside); i++)
+			is_outside = is_outside || str_eq(e->type, outside[i]);
+		if (!is_outside || e->seq != (int64_t)r->out->n_events + 1)
+			break;
+		r->out->has_input = true;
+	}
+}
+
 /* The events of one transition against those that are stored. */
 static void
 replay_check(struct replay *r, const struct store_transition *t)
 {
 	for (size_t i = 0; r->out->seq == 0 && i < t->n_events; i++) {
+		replay_skip(r);
 		size_t at = r->out->n_events;
 		if (at < r->n_events)
 			replay_compare(r, &r->events[at], &t->events[i]);
@@ -179,6 +198,8 @@ replay_end(struct replay *r)
 {
 	bool is_done = r->d != NULL && debate_phase(r->d) == DEBATE_DONE;
 
+	if (r->out->seq == 0)
+		replay_skip(r);
 	r->out->is_open = !store_status_is_final(r->row->status);
 	if (r->out->seq == 0 && !is_done && r->row->status == STORE_FAILED &&
 	    r->d != NULL)

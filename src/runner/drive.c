@@ -59,6 +59,8 @@ struct run {
 	int n_commits;	 /* not answered yet: they point here */
 	bool is_dead;	 /* lost; freed when the last commit is answered */
 	bool is_refused; /* the database does not take what it says */
+	bool is_pausing; /* begins no call */
+	bool is_parking; /* its pause is on its way */
 	bool is_ended;	 /* its last transition is on its way */
 	enum store_status final;
 	struct loop_timer deadline;
@@ -194,6 +196,7 @@ run_on_restart(void *arg)
 }
 
 static void run_start_calls(struct run *r);
+static void run_try_park(struct run *r);
 
 static void
 run_on_done(void *arg, const struct llm_result *result)
@@ -224,8 +227,10 @@ run_on_done(void *arg, const struct llm_result *result)
 	run_call_free(c);
 	debate_result(r->debate, step_key, result, clock_wall_us(), &out);
 	run_apply(r, &out);
-	if (!r->is_dead)
+	if (!r->is_dead) {
 		run_start_calls(r);
+		run_try_park(r);
+	}
 }
 
 static void
@@ -247,12 +252,25 @@ run_start_call(struct run_call *c)
 static void
 run_start_calls(struct run *r)
 {
+	if (r->is_pausing)
+		return;
 	list_for_each (it, &r->calls) {
 		struct run_call *c = LIST_ENTRY(it, struct run_call, link);
 		if (c->llm_call == NULL &&
 		    r->n_calling < drive_caps[c->call.request.task])
 			run_start_call(c);
 	}
+}
+
+/* What was under way has ended and is written: nothing is lost by a pause. */
+static void
+run_try_park(struct run *r)
+{
+	if (!r->is_pausing || r->is_parking || r->is_dead || r->is_ended ||
+	    r->n_calling > 0 || r->n_commits > 0 || r->drive->is_stopping)
+		return;
+	r->is_parking = true;
+	writer_park(r->drive->writer, r->tenant, r->id, r->epoch);
 }
 
 static void
@@ -433,6 +451,8 @@ drive_on_commit(void *arg, void *tag, enum err result)
 		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
 		drive_claim(d);
 	}
+	if (!is_over)
+		run_try_park(r);
 	free(c->calls);
 	free(c);
 	drive_maybe_stop(d);
@@ -513,6 +533,58 @@ drive_on_lost(void *arg, const char *debate_id, int64_t epoch)
 	drive_maybe_stop(d);
 }
 
+static struct run *
+drive_find(struct drive *d, const char *debate_id, int64_t epoch)
+{
+	list_for_each (it, &d->runs) {
+		struct run *r = LIST_ENTRY(it, struct run, link);
+		if (r->epoch == epoch && str_eq(r->id, debate_id) &&
+		    !r->is_dead && !r->is_ended)
+			return r;
+	}
+	return NULL;
+}
+
+static void
+drive_on_pausing(void *arg, const char *debate_id, int64_t epoch)
+{
+	struct run *r = drive_find(arg, debate_id, epoch);
+
+	if (r == NULL)
+		return;
+	if (!r->is_pausing)
+		log_info(
+		    "debate.pausing", "id=%s calls=%d", r->id, r->n_calling);
+	r->is_pausing = true;
+	run_try_park(r);
+}
+
+/* Paused, and no longer ours; or nobody wants it paused any more: then it goes
+ * on, and if it is not ours any more either the next heartbeat tells. */
+static void
+drive_on_parked(
+    void *arg, const char *debate_id, int64_t epoch, enum err result)
+{
+	struct drive *d = arg;
+	struct run *r = drive_find(d, debate_id, epoch);
+
+	if (r == NULL)
+		return;
+	if (result == ERR_OK) {
+		log_info("debate.paused", "id=%s epoch=%lld", r->id,
+		    (long long)epoch);
+		run_drop(r);
+		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
+		drive_claim(d);
+		drive_maybe_stop(d);
+		return;
+	}
+	r->is_pausing = false;
+	r->is_parking = false;
+	if (!d->is_stopping)
+		run_start_calls(r);
+}
+
 /* ---- timers ---- */
 
 static void
@@ -573,9 +645,10 @@ drive_on_heartbeat_timer(struct loop_timer *t)
 void
 drive_poke(struct drive *d)
 {
-	drive_claim(d);
+	/* First what is cancelled or to be paused: somebody pays for it. */
 	if (d->n_runs > 0)
 		drive_heartbeat(d);
+	drive_claim(d);
 }
 
 void
@@ -625,6 +698,8 @@ drive_new(struct drive **out, const struct drive_options *o)
 	    .on_claimed = drive_on_claimed,
 	    .on_claim_end = drive_on_claim_end,
 	    .on_lost = drive_on_lost,
+	    .on_pausing = drive_on_pausing,
+	    .on_parked = drive_on_parked,
 	    .arg = d};
 
 	d->o = *o;

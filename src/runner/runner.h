@@ -33,6 +33,11 @@ struct writer_ops {
 	    size_t n_turns);
 	void (*on_claim_end)(void *arg, size_t n);
 	void (*on_lost)(void *arg, const char *debate_id, int64_t epoch);
+	/* To be parked as soon as no call is under way. */
+	void (*on_pausing)(void *arg, const char *debate_id, int64_t epoch);
+	/* ERR_CONFLICT: no longer wanted, or no longer ours. */
+	void (*on_parked)(
+	    void *arg, const char *debate_id, int64_t epoch, enum err result);
 	void *arg;
 };
 
@@ -60,6 +65,9 @@ void writer_claim(struct writer *w, int64_t max, const char *only_id);
 /* Extend leases; the arrays are copied. */
 void writer_heartbeat(struct writer *w, const char *const *ids,
     const int64_t *epochs, size_t n, int64_t active);
+/* Pause it, with its event, and give the lease back; on_parked tells. */
+void writer_park(
+    struct writer *w, const char *tenant, const char *id, int64_t epoch);
 void writer_release(
     struct writer *w, const char *tenant, const char *id, int64_t epoch);
 /* Hand over what the thread has answered; called on the loop's wake. */

@@ -34,7 +34,8 @@ enum writer_kind {
 	WRITER_COMMIT,
 	WRITER_CLAIM,
 	WRITER_HEARTBEAT,
-	WRITER_RELEASE
+	WRITER_RELEASE,
+	WRITER_PARK
 };
 
 /* A job, and afterwards its reply. */
@@ -52,6 +53,7 @@ struct writer_job {
 	const char **ids;
 	int64_t *epochs;
 	bool *lost;
+	bool *pausing;
 	size_t n;
 	int64_t active;
 	struct store_debate *rows;
@@ -207,6 +209,7 @@ writer_heartbeat(struct writer *w, const char *const *ids,
 	j->ids = ARENA_ARRAY(j->arena, n + 1, const char *);
 	j->epochs = ARENA_ARRAY(j->arena, n + 1, int64_t);
 	j->lost = ARENA_ARRAY(j->arena, n + 1, bool);
+	j->pausing = ARENA_ARRAY(j->arena, n + 1, bool);
 	for (size_t i = 0; i < n; i++) {
 		j->ids[i] = arena_strdup(j->arena, ids[i]);
 		j->epochs[i] = epochs[i];
@@ -230,6 +233,29 @@ writer_release(
 	writer_push(w, j);
 }
 
+void
+writer_park(struct writer *w, const char *tenant, const char *id, int64_t epoch)
+{
+	struct writer_job *j = writer_job_new(WRITER_PARK);
+
+	j->tenant = arena_strdup(j->arena, tenant);
+	j->id = arena_strdup(j->arena, id);
+	j->max = epoch;
+	writer_push(w, j);
+}
+
+static void
+writer_deliver_leases(struct writer *w, struct writer_job *j)
+{
+	struct writer_ops *ops = &w->ops;
+
+	for (size_t i = 0; i < j->n; i++)
+		if (j->lost[i])
+			ops->on_lost(ops->arg, j->ids[i], j->epochs[i]);
+		else if (j->pausing[i])
+			ops->on_pausing(ops->arg, j->ids[i], j->epochs[i]);
+}
+
 static void
 writer_deliver_one(struct writer *w, struct writer_job *j)
 {
@@ -246,9 +272,10 @@ writer_deliver_one(struct writer *w, struct writer_job *j)
 		ops->on_claim_end(ops->arg, j->n);
 		break;
 	case WRITER_HEARTBEAT:
-		for (size_t i = 0; i < j->n; i++)
-			if (j->lost[i])
-				ops->on_lost(ops->arg, j->ids[i], j->epochs[i]);
+		writer_deliver_leases(w, j);
+		break;
+	case WRITER_PARK:
+		ops->on_parked(ops->arg, j->id, j->max, j->result);
 		break;
 	case WRITER_RELEASE:
 		break;
@@ -483,6 +510,51 @@ writer_do_commits(struct writer *w, struct writer_job **group, size_t n)
 		writer_do_alone(w, group[i]);
 }
 
+/* ERR_CONFLICT or ERR_OK, unless there is no more time. */
+static enum err
+writer_park_one(
+    struct writer *w, const char *tenant, const char *id, int64_t epoch)
+{
+	struct store_event event = {.type = event_name(EVENT_DEBATE_PAUSED),
+	    .data = "{\"status\":\"paused\",\"reason\":\"paused by request\"}"};
+	struct writer_job j = {
+	    .transition = {.debate_id = id, .events = &event, .n_events = 1}};
+
+	for (;;) {
+		enum err e = store_park(w->store, tenant, id, epoch, &event);
+		writer_note(w, e == ERR_CONFLICT ? ERR_OK : e);
+		if (e == ERR_OK)
+			writer_publish_commit(w, &j);
+		if (e == ERR_OK || e == ERR_CONFLICT || writer_is_refusal(e) ||
+		    writer_gives_up(w))
+			return e;
+		writer_pause(WRITER_RETRY_MS);
+	}
+}
+
+/* Claimed from a runner that was to pause it and is gone: nothing begins. */
+static void
+writer_park_claimed(struct writer *w, struct writer_job *j)
+{
+	const char **ids = ARENA_ARRAY(j->arena, j->n + 1, const char *);
+	int64_t *epochs = ARENA_ARRAY(j->arena, j->n + 1, int64_t);
+	bool *pausing = ARENA_ARRAY(j->arena, j->n + 1, bool);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < j->n; i++) {
+		ids[i] = j->rows[i].id;
+		epochs[i] = j->rows[i].lease_epoch;
+	}
+	if (store_pausing(w->store, ids, epochs, j->n, pausing) != ERR_OK)
+		return; /* the next heartbeat tells */
+	for (size_t i = 0; i < j->n; i++)
+		if (!pausing[i] ||
+		    writer_park_one(w, j->rows[i].tenant, ids[i], epochs[i]) !=
+			ERR_OK)
+			j->rows[kept++] = j->rows[i];
+	j->n = kept;
+}
+
 static void
 writer_do_claim(struct writer *w, struct writer_job *j)
 {
@@ -499,6 +571,7 @@ writer_do_claim(struct writer *w, struct writer_job *j)
 		    j->max, &j->rows, &j->n);
 	}
 	writer_note(w, e);
+	writer_park_claimed(w, j);
 	j->turns = ARENA_ARRAY(j->arena, j->n + 1, struct store_turn *);
 	j->n_turns = ARENA_ARRAY(j->arena, j->n + 1, size_t);
 	for (size_t i = 0; i < j->n; i++) {
@@ -522,6 +595,9 @@ writer_do_heartbeat(struct writer *w, struct writer_job *j)
 		    w->settings->lease * INT64_C(1000000), j->lost);
 	if (e != ERR_OK)
 		memset(j->lost, 0, j->n * sizeof(bool)); /* not known */
+	else if (store_pausing(w->store, j->ids, j->epochs, j->n, j->pausing) !=
+	    ERR_OK)
+		memset(j->pausing, 0, j->n * sizeof(bool));
 	w->self.active = j->active;
 	if (e == ERR_OK)
 		e = store_runner_seen(w->store, &w->self);
@@ -565,6 +641,9 @@ writer_do(struct writer *w, struct writer_job **group, size_t n)
 		break;
 	case WRITER_HEARTBEAT:
 		writer_do_heartbeat(w, j);
+		break;
+	case WRITER_PARK:
+		j->result = writer_park_one(w, j->tenant, j->id, j->max);
 		break;
 	case WRITER_RELEASE:
 		/* Fenced or unreachable: the lease runs out by itself. */

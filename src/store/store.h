@@ -166,6 +166,8 @@ struct store_debate {
 	int64_t lease_until_us;
 	const char *runner; /* id of the holder, NULL when none */
 	int64_t attempts;   /* claims so far */
+	/* Read by create: how many of this tenant may wait, 0 = no limit. */
+	int64_t max_tenant_queued;
 };
 
 /* Inserts d (id, tenant, owner, task, config, total_rounds, priority are
@@ -173,7 +175,8 @@ struct store_debate {
  * when it was used before with the same request_hash, *existing_id (on the
  * arena) names that debate and nothing is inserted; with another hash
  * ERR_CONFLICT. ERR_EXISTS: id taken. max_queued pending debates of all
- * tenants or more: ERR_BUSY with field "queue". */
+ * tenants or more: ERR_BUSY with field "queue"; d->max_tenant_queued of this
+ * one or more: ERR_BUSY with field "tenant_queue". */
 enum err store_debate_create(struct store *store, struct arena *a,
     const struct store_debate *d, const char *idempotency_key,
     const char *request_hash, int64_t max_queued, const char **existing_id,
@@ -199,6 +202,16 @@ enum err store_debate_list(struct store *store, struct arena *a,
 /* Place in the queue of a pending debate, 1 = next; 0 when not pending. */
 enum err store_debate_queue_position(struct store *store, const char *tenant,
     const char *id, int64_t *position) MUST_CHECK;
+
+/* What a pending debate has before it. */
+struct store_wait {
+	int64_t position; /* 1 = next, 0 = not pending */
+	/* Until it is taken up, from the tenant's last debates and the room of
+	 * the runners seen within max_age_us; -1 = nothing to tell it from. */
+	int64_t wait_us;
+};
+enum err store_debate_wait(struct store *store, const char *tenant,
+    const char *id, int64_t max_age_us, struct store_wait *out) MUST_CHECK;
 
 /* How many are pending and how many hold a live lease, over all tenants. */
 enum err store_debate_counts(
@@ -300,8 +313,9 @@ enum err store_commit(struct store *store, struct store_transition *const *t,
     size_t n) MUST_CHECK;
 
 /* Claim up to max debates that are pending, or running with an expired lease,
- * by priority and age: status running, lease_epoch + 1, attempts + 1. Counted
- * over all runners, no more than what each asks for itself. */
+ * by priority, fewest under way of its tenant, and age: status running,
+ * lease_epoch + 1, attempts + 1. Counted over all runners, no more than what
+ * each asks for itself. */
 enum err store_claim(struct store *store, struct arena *a, const char *runner,
     int64_t lease_us, int64_t max, struct store_debate **rows, size_t *n)
     MUST_CHECK;
@@ -323,6 +337,29 @@ enum err store_release(struct store *store, const char *tenant,
  * already. event's seq and created_us are filled in. */
 enum err store_debate_cancel(struct store *store, const char *tenant,
     const char *id, struct store_event *event) MUST_CHECK;
+
+/* ---- pause and resume (store_pause.c) ---- */
+
+/* A pending debate is paused at once and event told (its seq and created_us
+ * are filled in, seq = 0: not told); of a running one its runner is to park
+ * it. *status is the debate's afterwards. Again: the same, without event.
+ * ERR_NOT_FOUND; ERR_CONFLICT when final already. */
+enum err store_debate_pause(struct store *store, const char *tenant,
+    const char *id, struct store_event *event, enum store_status *status)
+    MUST_CHECK;
+/* A paused one waits again and event is told; one still to be parked goes
+ * on. Otherwise as pause. */
+enum err store_debate_resume(struct store *store, const char *tenant,
+    const char *id, struct store_event *event, enum store_status *status)
+    MUST_CHECK;
+/* Of the leases, which are to be parked. */
+enum err store_pausing(struct store *store, const char *const *debate_ids,
+    const int64_t *lease_epochs, size_t n, bool *pausing) MUST_CHECK;
+/* The runner's answer: status paused, lease given back, event told (round is
+ * filled in too). ERR_CONFLICT: no longer wanted, or no longer ours. */
+enum err store_park(struct store *store, const char *tenant,
+    const char *debate_id, int64_t lease_epoch, struct store_event *event)
+    MUST_CHECK;
 
 /* ---- runners, for health and the CLI ---- */
 struct store_runner {

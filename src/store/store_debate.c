@@ -105,6 +105,23 @@ store_create_by_key(struct db *db, struct store_create *c)
 	return ERR_OK;
 }
 
+/* Is there a place left for this tenant? */
+static enum err
+store_create_room(struct db *db, struct store_create *c)
+{
+	struct db_result r;
+
+	if (c->d->max_tenant_queued == 0)
+		return ERR_OK;
+	enum err e =
+	    DB_RUN(db, STMT_DEBATE_WAITING, c->a, &r, DB_TEXT(c->d->tenant));
+	if (e != ERR_OK || db_int(&r, 0, 0) < c->d->max_tenant_queued)
+		return e;
+	return err_set(c->info, ERR_BUSY, "tenant_queue",
+	    "%lld debates of this tenant are waiting already",
+	    (long long)db_int(&r, 0, 0));
+}
+
 static enum err
 store_create_tx(struct db *db, void *arg)
 {
@@ -135,6 +152,9 @@ store_create_tx(struct db *db, void *arg)
 		return err_set(c->info, ERR_BUSY, "queue",
 		    "%lld debates are waiting already",
 		    (long long)db_int(&pending, 0, 0));
+	e = store_create_room(db, c);
+	if (e != ERR_OK)
+		return e;
 	return DB_QUEUE(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->tenant),
 	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
 	    DB_TEXT(d->config), DB_INT(d->total_rounds), DB_INT(d->priority),

@@ -71,5 +71,6 @@ void add_verbs(TCase *t);
 void add_plans(TCase *t);
 void add_receipt(TCase *t);
 void add_races(TCase *t);
+void add_capacity(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);

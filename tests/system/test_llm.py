@@ -3,6 +3,7 @@
 and the ways providers fail, with the calls counted at the stub."""
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -160,6 +161,34 @@ def test_cancel_reaches_the_socket(stack):
     assert stack.post(f"/api/debates/{debate_id}/cancel").status_code == 200
     st.wait_for("closed calls", lambda:
                 stack.stub_requests()["client_closed"] >= before + 2)
+
+
+def cancelled_after(s, model):
+    """Cancels a debate whose calls are at the stub; seconds until the stub
+    saw them closed. Neither the lease nor a time-out ends them in this test."""
+    before = s.stub_requests()
+    debate_id = s.create("Is water wet?", agents=[f"openai-api|{model}"] * 2,
+                         rounds=1)
+    st.wait_for("calls", lambda:
+                s.stub_requests()["total"] >= before["total"] + 2)
+    assert s.post(f"/api/debates/{debate_id}/cancel").status_code == 200
+    start = time.monotonic()
+    st.wait_for("closed calls", lambda: s.stub_requests()["client_closed"]
+                >= before["client_closed"] + 2)
+    spent = time.monotonic() - start
+    assert s.stub_requests()["total"] == before["total"] + 2
+    assert s.events(debate_id)[-1]["type"] == "debate_end"
+    return spent
+
+
+@pytest.mark.parametrize("redis", [False, True])
+def test_cancel_comes_by_the_bus(redis):
+    """With a lease of ten minutes the runner would look by itself after three;
+    a silent model would be waited for as long."""
+    with st.Stack(stub=True, redis=redis, ARAGORA_LEASE="600",
+                  ARAGORA_LLM_IDLE_TIMEOUT="600",
+                  ARAGORA_AGENT_TIMEOUT="900") as s:
+        print("cancel to close, s:", round(cancelled_after(s, "stub-idle"), 3))
 
 
 def test_killed_runner_pays_no_finished_call_twice():

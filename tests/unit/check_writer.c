@@ -111,6 +111,21 @@ store_heartbeat(struct store *store UNUSED, const char *const *ids UNUSED,
 }
 
 enum err
+store_pausing(struct store *store UNUSED, const char *const *ids UNUSED,
+    const int64_t *epochs UNUSED, size_t n, bool *pausing)
+{
+	memset(pausing, 0, n * sizeof(*pausing));
+	return ERR_OK;
+}
+
+enum err
+store_park(struct store *store UNUSED, const char *tenant UNUSED,
+    const char *id UNUSED, int64_t epoch UNUSED, struct store_event *e UNUSED)
+{
+	return ERR_CONFLICT;
+}
+
+enum err
 store_release(struct store *store UNUSED, const char *tenant UNUSED,
     const char *id UNUSED, int64_t epoch UNUSED)
 {
