@@ -149,7 +149,9 @@ def test_runner_killed(chromium):
 
 
 def test_cancel(console):
-    debate_id = console.ask("Stop or go?", agents={"demo": 3}, rounds=12)
+    # Without votes nothing ends it before its time.
+    debate_id = console.ask("Stop or go?", agents={"demo": 3}, rounds=12,
+                            rule="none")
     console.wait("cancel button", lambda: console.is_shown("cancel"))
     console.wait("a card", lambda: console.log())
     console.find("#cancel").click()

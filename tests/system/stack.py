@@ -192,6 +192,12 @@ STUB_PATHS = {
 }
 
 
+# Production cannot switch the limits off.
+MANY = {f"ARAGORA_{name}": "10000" for name in (
+    "RATE_LIMIT", "RATE_LIMIT_ANONYMOUS", "IP_RATE_LIMIT", "RATE_LIMIT_CREATE",
+    "RATE_LIMIT_LIST")}
+
+
 class Stack:
     def __init__(self, database_url=None, redis=False, protocol="fcgi",
                  stub=False, runners=1, expected_errors=(), owner_url=None,

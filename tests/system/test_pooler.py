@@ -12,7 +12,8 @@ import pytest
 
 import stack as st
 
-PRODUCTION = {"ARAGORA_ENV": "production", "ARAGORA_DISABLE_ALL_RATE_LIMITS": ""}
+PRODUCTION = {**st.MANY, "ARAGORA_ENV": "production",
+              "ARAGORA_DISABLE_ALL_RATE_LIMITS": ""}
 
 
 @pytest.fixture(name="pooled")

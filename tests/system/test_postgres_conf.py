@@ -317,7 +317,8 @@ class Served(st.Stack):
     def __init__(self, server, url, **kw):
         super().__init__(database_url=url, ARAGORA_ENV="production",
                          owner_url=server.url("aragora_owner"),
-                         ARAGORA_DISABLE_ALL_RATE_LIMITS="", **kw)
+                         ARAGORA_DISABLE_ALL_RATE_LIMITS="",
+                         **st.MANY, **kw)
 
 
 @contextlib.contextmanager
