@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "debate/config_fields.h"
+#include "llm/llm_embed.h"
 #include "settings/settings.h"
 
 #define CONFIG_PPM	    1000000
@@ -35,6 +36,22 @@ debate_rule_name(enum debate_rule r)
 }
 
 /* One reading of a request: where errors go, and what was asked. */
+#define CONFIG_EMBEDDER "embedder"
+
+/* How calls and events name it. */
+static const struct llm_agent *
+config_embedder(struct arena *a, const struct llm_agent *agent)
+{
+	struct llm_agent *copy = ARENA_NEW(a, struct llm_agent);
+
+	*copy = (struct llm_agent){.row = agent->row,
+	    .name = CONFIG_EMBEDDER,
+	    .model = agent->model,
+	    .persona = "",
+	    .role = ""};
+	return copy;
+}
+
 struct config_reader {
 	struct arena *a;
 	const struct settings *settings;
@@ -352,6 +369,27 @@ config_read_rule_name(struct config_reader *r)
 		    "names no rule of consensus");
 }
 
+/* A threshold of 0 to 1 is checked where the fields are. */
+static void
+config_read_similarity(struct config_reader *r)
+{
+	double convergence = r->settings->consensus_similarity;
+	struct llm_agent embedder;
+	struct err_info info = {0};
+	const char *field;
+
+	json_num(config_get(r, "convergence_threshold", &field), &convergence);
+	r->out->similarity_ppm =
+	    (int64_t)(r->settings->consensus_similarity * CONFIG_PPM + 0.5);
+	r->out->convergence_ppm = (int64_t)(convergence * CONFIG_PPM + 0.5);
+	r->out->early_exit_ppm =
+	    (int64_t)(r->settings->consensus_early_exit * CONFIG_PPM + 0.5);
+	if (llm_embed_agent(r->a, r->settings, &embedder, &info) != ERR_OK)
+		config_error(r, "ARAGORA_EMBEDDING_MODEL", "%s", info.text);
+	else if (embedder.row != NULL)
+		r->out->embedder = config_embedder(r->a, &embedder);
+}
+
 static void
 config_read_rule(struct config_reader *r)
 {
@@ -365,6 +403,7 @@ config_read_rule(struct config_reader *r)
 	    (!json_num(value, &threshold) || threshold < 0.5 || threshold > 1))
 		config_error(r, field, "must be a number from 0.5 to 1");
 	r->out->threshold_ppm = (int64_t)(threshold * CONFIG_PPM + 0.5);
+	config_read_similarity(r);
 	r->out->is_early_stopping = true;
 	value = config_get(r, "early_stopping", &field);
 	if (json_kind(value) != JSON_NULL &&
@@ -477,6 +516,15 @@ debate_config_write(struct arena *a, const struct debate_config *c)
 	json_w_str(&w, "consensus", debate_rule_name(c->rule));
 	json_w_int(&w, "threshold_ppm", c->threshold_ppm);
 	json_w_bool(&w, "early_stopping", c->is_early_stopping);
+	json_w_int(&w, "similarity_ppm", c->similarity_ppm);
+	json_w_int(&w, "convergence_ppm", c->convergence_ppm);
+	json_w_int(&w, "early_exit_ppm", c->early_exit_ppm);
+	if (c->embedder != NULL) {
+		json_w_begin(&w, CONFIG_EMBEDDER);
+		json_w_str(&w, "type", c->embedder->row->name);
+		json_w_str(&w, "model", c->embedder->model);
+		json_w_end(&w);
+	}
 	json_w_int(&w, "seed", (int64_t)c->seed);
 	json_w_int(&w, "max_tokens", c->max_tokens);
 	json_w_raw(&w, "metadata", c->metadata);
@@ -526,11 +574,23 @@ debate_config_parse(struct arena *a, const char *text,
 	    .rounds = json_get_int(j, "rounds", 1),
 	    .threshold_ppm = json_get_int(j, "threshold_ppm", 600000),
 	    .is_early_stopping = json_get_bool(j, "early_stopping", true),
+	    .similarity_ppm = json_get_int(j, "similarity_ppm", 850000),
+	    .convergence_ppm = json_get_int(j, "convergence_ppm", 850000),
+	    .early_exit_ppm = json_get_int(j, "early_exit_ppm", 950000),
 	    .seed = (uint64_t)json_get_int(j, "seed", 0),
 	    .max_tokens = json_get_int(j, "max_tokens", 1024),
 	    .metadata = json_text(a, json_get(j, "metadata")),
 	    .tags = json_text(a, json_get(j, "tags")),
 	    .domain = json_get_str(j, "domain", "general")};
+	const struct json *embedder = json_get(j, CONFIG_EMBEDDER);
+	const struct llm_agent agent = {
+	    .row = llm_agent_find(json_get_str(embedder, "type", "")),
+	    .model = json_get_str(embedder, "model", "")};
+	if (embedder != NULL && agent.row == NULL)
+		return err_set(
+		    info, ERR_INVALID, CONFIG_EMBEDDER, "unknown agent");
+	if (embedder != NULL)
+		out->embedder = config_embedder(a, &agent);
 	if (!config_rule(json_get_str(j, "consensus", ""), &out->rule))
 		return err_set(info, ERR_INVALID, "consensus", "unknown rule");
 	return config_parse_agents(a, json_get(j, "agents"), out, info);

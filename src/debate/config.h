@@ -46,7 +46,12 @@ struct debate_config {
 	enum debate_rule rule;
 	int64_t threshold_ppm; /* share needed, in millionths */
 	bool is_early_stopping;
-	uint64_t seed; /* of shuffles and demo agents */
+	/* In millionths: from which similarity two positions are one option,
+	 * a position has not moved, and which share of the seats must hold
+	 * theirs for an early end. */
+	int64_t similarity_ppm, convergence_ppm, early_exit_ppm;
+	const struct llm_agent *embedder; /* NULL = texts are hashed here */
+	uint64_t seed;			  /* of shuffles and demo agents */
 	int64_t max_tokens;
 	const char *metadata; /* JSON object, "{}" */
 	const char *tags;     /* JSON array of strings, "[]" */

@@ -12,6 +12,8 @@
 #include "base/str.h"
 #include "debate/engine.h"
 
+#define MEASURED_ARENA 512
+
 static const char *const debate_phase_names[DEBATE_PHASE__COUNT] = {
 #define X(id, text) [id] = text,
     DEBATE_PHASE_LIST(X)
@@ -67,7 +69,8 @@ output_role(enum llm_task task)
 	    [LLM_REVISE] = "proposer",
 	    [LLM_VOTE] = "voter",
 	    [LLM_JUDGE] = "judge",
-	    [LLM_SYNTHESIS] = "synthesizer"};
+	    [LLM_SYNTHESIS] = "synthesizer",
+	    [LLM_EMBED] = "embedder"};
 
 	return roles[task];
 }
@@ -152,6 +155,7 @@ debate_alloc(const char *id, int64_t now_us)
 	d->arena = a;
 	d->prompts = arena_new(0);
 	d->scratch = arena_new(0);
+	d->measured = arena_new(MEASURED_ARENA);
 	d->id = arena_strdup(a, id);
 	d->phase = DEBATE_NEW;
 	d->started_us = now_us;
@@ -246,6 +250,7 @@ debate_free(struct debate **debate)
 	free(d->turns);
 	arena_free(&d->prompts);
 	arena_free(&d->scratch);
+	arena_free(&d->measured);
 	struct arena *a = d->arena; /* holds d itself */
 	arena_free(&a);
 	*debate = NULL;
@@ -354,6 +359,7 @@ debate_abandon(struct debate *d, const char *reason, int64_t now_us,
 	d->outcome = (struct consensus_outcome){.winner = -1};
 	d->judge = -1;
 	d->judge_answer = NULL;
+	d->convergence = NULL;
 	step_end(d, STORE_FAILED, arena_strdup(d->arena, reason), now_us);
 	output_end(d);
 }
@@ -362,7 +368,8 @@ size_t
 debate_memory(const struct debate *d)
 {
 	size_t n = arena_size(d->arena) + arena_size(d->prompts) +
-	    arena_size(d->scratch) + d->cap_turns * sizeof(*d->turns);
+	    arena_size(d->scratch) + arena_size(d->measured) +
+	    d->cap_turns * sizeof(*d->turns);
 
 	for (size_t i = 0; i < d->n_turns; i++)
 		n += arena_size(d->turns[i]->arena);

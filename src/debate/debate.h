@@ -27,9 +27,11 @@
 	X(DEBATE_PROPOSE, "propose")                                           \
 	X(DEBATE_CRITIQUE, "critique")                                         \
 	X(DEBATE_REVISE, "revise")                                             \
+	X(DEBATE_EMBED, "embed")                                               \
 	X(DEBATE_VOTE, "vote")                                                 \
 	X(DEBATE_CONSENSUS, "consensus")                                       \
 	X(DEBATE_SYNTHESIS, "synthesis")                                       \
+	X(DEBATE_INDEX, "index")                                               \
 	X(DEBATE_DONE, "done")
 enum debate_phase {
 #define X(id, text) id,

@@ -32,6 +32,8 @@ struct turn {
 	struct debate_call call;
 };
 
+struct convergence; /* convergence.h */
+
 struct debate {
 	struct arena *arena;   /* lives as long as the debate */
 	struct arena *prompts; /* the calls of the current phase */
@@ -44,6 +46,8 @@ struct debate {
 	int64_t started_us;
 	struct turn **turns; /* in order of creation */
 	size_t n_turns, cap_turns;
+	struct arena *measured;		       /* `convergence` hangs on it */
+	const struct convergence *convergence; /* of its round; NULL = none */
 	/* set when the consensus is known */
 	struct consensus_outcome outcome;
 	const char *judge_answer;
@@ -128,6 +132,3 @@ const char *result_write(struct debate *d, int64_t now_us);
 const char *debate_answer(const struct debate *d);
 double debate_confidence(const struct debate *d);
 bool debate_is_reached(const struct debate *d);
-/* Similarity of two texts, 0..1 in millionths: word Jaccard. */
-int64_t text_similarity_ppm(const char *a, const char *b);
-int64_t debate_similarity_ppm(const struct debate *d, int64_t *lowest);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "debate/convergence.h"
 #include "debate/engine.h"
 #include "debate/view.h"
 
@@ -90,6 +91,13 @@ event_phase(struct debate *d, enum debate_phase from)
 	event_data_end(d, &e, EVENT_PHASE_CHANGE, NULL);
 }
 
+/* Embeddings are nobody's words. */
+static const char *
+event_speaker(const struct debate *d, const struct turn *t)
+{
+	return t->task == LLM_EMBED ? NULL : event_agent(d, t->agent);
+}
+
 static void
 event_error(struct debate *d, struct turn *t)
 {
@@ -103,7 +111,7 @@ event_error(struct debate *d, struct turn *t)
 	json_w_str(w, "phase", debate_phase_name(t->phase));
 	json_w_str(w, "target", event_agent(d, t->target));
 	output_turn(d, t,
-	    event_data_end(d, &e, EVENT_AGENT_ERROR, event_agent(d, t->agent)));
+	    event_data_end(d, &e, EVENT_AGENT_ERROR, event_speaker(d, t)));
 }
 
 static enum event_type
@@ -202,6 +210,16 @@ event_synthesis(struct debate *d, struct turn *t, struct json_w *w)
 	return EVENT_SYNTHESIS;
 }
 
+static enum event_type
+event_progress(struct debate *d UNUSED, struct turn *t, struct json_w *w)
+{
+	json_w_str(w, "phase", debate_phase_name(t->phase));
+	json_w_int(w, "completed", 1);
+	json_w_int(w, "total", 1);
+	json_w_str(w, "model", json_get_str(t->parsed, "model", ""));
+	return EVENT_PHASE_PROGRESS;
+}
+
 void
 event_turn(struct debate *d, struct turn *t)
 {
@@ -212,7 +230,8 @@ event_turn(struct debate *d, struct turn *t)
 	    [LLM_REVISE] = event_revision,
 	    [LLM_VOTE] = event_vote,
 	    [LLM_JUDGE] = event_judgement,
-	    [LLM_SYNTHESIS] = event_synthesis};
+	    [LLM_SYNTHESIS] = event_synthesis,
+	    [LLM_EMBED] = event_progress};
 	struct event_data e;
 
 	if (t->is_failed) {
@@ -221,35 +240,72 @@ event_turn(struct debate *d, struct turn *t)
 	}
 	struct json_w *w = event_data_begin(&e);
 	enum event_type type = writers[t->task](d, t, w);
-	output_turn(
-	    d, t, event_data_end(d, &e, type, event_agent(d, t->agent)));
+	output_turn(d, t, event_data_end(d, &e, type, event_speaker(d, t)));
+}
+
+static void
+event_similarity(struct json_w *w, const char *key, int64_t ppm)
+{
+	json_w_num(w, key, (double)ppm / CONSENSUS_PPM);
+}
+
+static void
+event_similarities(
+    struct debate *d, const struct convergence *c, struct json_w *w)
+{
+	json_w_begin(w, "per_agent");
+	for (size_t i = 0; i < c->n; i++)
+		if (c->own_ppm[i] >= 0)
+			event_similarity(
+			    w, event_agent(d, (int)i), c->own_ppm[i]);
+	json_w_end(w);
+	json_w_begin_array(w, "between");
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t k = i + 1; k < c->n; k++) {
+			if (c->pair_ppm[i * c->n + k] < 0)
+				continue;
+			json_w_begin(w, NULL);
+			json_w_begin_array(w, "agents");
+			json_w_str(w, NULL, event_agent(d, (int)i));
+			json_w_str(w, NULL, event_agent(d, (int)k));
+			json_w_end_array(w);
+			event_similarity(
+			    w, "similarity", c->pair_ppm[i * c->n + k]);
+			json_w_end(w);
+		}
+	json_w_end_array(w);
+}
+
+static void
+event_seats(struct debate *d, struct json_w *w, const char *key, size_t n,
+    const bool *list)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < n; i++)
+		if (list[i])
+			json_w_str(w, NULL, event_agent(d, (int)i));
+	json_w_end_array(w);
 }
 
 void
 event_convergence(struct debate *d)
 {
+	const struct convergence *c = convergence_of(d);
 	struct event_data e;
 	struct json_w *w = event_data_begin(&e);
-	int64_t lowest = 0;
-	int64_t mean = debate_similarity_ppm(d, &lowest);
 
-	json_w_str(w, "status",
-	    lowest >= 850000	  ? "converged"
-		: lowest < 400000 ? "diverging"
-				  : "refining");
-	json_w_num(w, "similarity", (double)mean / CONSENSUS_PPM);
-	json_w_begin(w, "per_agent");
-	for (size_t i = 0; i < d->config.n_agents; i++) {
-		const struct turn *now = turn_position(d, (int)i);
-		const struct turn *then =
-		    turn_position_before(d, (int)i, d->round);
-		if (now != NULL && then != NULL)
-			json_w_num(w, event_agent(d, (int)i),
-			    (double)text_similarity_ppm(
-				now->content, then->content) /
-				CONSENSUS_PPM);
-	}
-	json_w_end(w);
+	json_w_str(w, "status", convergence_status(d, c));
+	event_similarity(w, "similarity", c->mean_ppm);
+	event_similarity(w, "lowest", c->lowest_ppm);
+	event_similarity(w, "agreement", c->pair_mean_ppm);
+	event_similarities(d, c, w);
+	/* Who holds the position of before, by both signals; whose text is
+	 * like it and says the contrary. */
+	event_seats(d, w, "held", c->n, c->is_held);
+	event_seats(d, w, "flipped", c->n, c->has_flipped);
+	json_w_bool(w, "fatal", c->is_fatal);
+	json_w_bool(w, "settled", c->is_settled);
+	json_w_str(w, "model", c->model);
 	event_data_end(d, &e, EVENT_CONVERGENCE, NULL);
 }
 

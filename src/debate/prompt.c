@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "debate/convergence.h"
 #include "debate/engine.h"
 
 static const char prompt_frame[] =
@@ -202,6 +203,7 @@ prompt_add_blocks(
 	case LLM_SYNTHESIS:
 		prompt_add_for_synthesis(d, b, t);
 		break;
+	case LLM_EMBED:
 	case LLM_TASK__COUNT:
 		break;
 	}
@@ -223,9 +225,40 @@ prompt_system(struct debate *d, const struct turn *t)
 	return text;
 }
 
+/* No words of ours: the texts alone. */
+static void
+prompt_build_texts(struct debate *d, struct turn *t)
+{
+	struct llm_block *texts = ARENA_ARRAY(
+	    d->prompts, 2 * d->config.n_agents + 1, struct llm_block);
+	size_t n = 1;
+
+	if (t->phase == DEBATE_INDEX)
+		texts[0] = (struct llm_block){.label = "",
+		    .text = arena_strdup(d->prompts, convergence_topic(d))};
+	else
+		n = convergence_texts(d, texts);
+	t->call = (struct debate_call){.step_key = t->step_key,
+	    .agent = d->config.embedder,
+	    .request = {.task = LLM_EMBED,
+		.system = "",
+		.question = "",
+		.context = "",
+		.instruction = "",
+		.nonce = "",
+		.wants_json = true,
+		.blocks = texts,
+		.n_blocks = n}};
+}
+
 void
 prompt_build(struct debate *d, struct turn *t)
 {
+	if (t->task == LLM_EMBED) {
+		prompt_build_texts(d, t);
+		return;
+	}
+
 	struct prompt_blocks blocks = {
 	    .list = ARENA_ARRAY(
 		d->prompts, 3 * d->config.n_agents + 4, struct llm_block)};

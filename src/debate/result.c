@@ -3,14 +3,11 @@
  * What came out: the answer, its confidence, the dissent, and how far the
  * texts moved.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/str.h"
+#include "debate/convergence.h"
 #include "debate/engine.h"
-
-#define RESULT_WORDS_MAX 8192
 
 static const struct turn *
 result_synthesis(const struct debate *d)
@@ -95,6 +92,18 @@ result_choice(const struct debate *d, int seat)
 
 enum result_side { RESULT_SUPPORT, RESULT_DISSENT, RESULT_ABSTENTION };
 
+/* Is this seat's position the winning one? Those that say the same count as
+ * one. */
+static bool
+result_is_same(const struct debate *d, int seat)
+{
+	const struct convergence *c = d->convergence;
+
+	return seat == d->outcome.winner ||
+	    (seat >= 0 && d->outcome.winner >= 0 && c != NULL &&
+		c->group[seat] == c->group[d->outcome.winner]);
+}
+
 /* Who wrote the winning position holds it; of the others the ballot tells.
  * With no votes at all every other position is a dissent. */
 static enum result_side
@@ -102,7 +111,7 @@ result_side(const struct debate *d, int seat)
 {
 	int choice = result_choice(d, seat);
 
-	if (seat == d->outcome.winner || choice == d->outcome.winner)
+	if (result_is_same(d, seat) || result_is_same(d, choice))
 		return RESULT_SUPPORT;
 	return choice >= 0 || d->outcome.valid == 0 ? RESULT_DISSENT
 						    : RESULT_ABSTENTION;
@@ -137,6 +146,28 @@ result_dissent(struct debate *d, struct json_w *w, const char *key)
 			    arena_printf(d->scratch, "%s: %s",
 				d->config.agents[i].name,
 				turn_position(d, (int)i)->content));
+	json_w_end_array(w);
+}
+
+/* Positions that were counted as one option. */
+static void
+result_merged(struct debate *d, struct json_w *w, const char *key)
+{
+	const struct convergence *c = d->convergence;
+
+	json_w_begin_array(w, key);
+	for (size_t i = 0; c != NULL && i < c->n; i++) {
+		size_t n = 0;
+		for (size_t k = 0; k < c->n; k++)
+			n += c->group[k] == (int)i;
+		if (n < 2)
+			continue;
+		json_w_begin_array(w, NULL);
+		for (size_t k = 0; k < c->n; k++)
+			if (c->group[k] == (int)i)
+				json_w_str(w, NULL, d->config.agents[k].name);
+		json_w_end_array(w);
+	}
 	json_w_end_array(w);
 }
 
@@ -195,101 +226,17 @@ result_consensus(
 	result_names(d, w, "supporting_agents", RESULT_SUPPORT);
 	result_names(d, w, "dissenting_agents", RESULT_DISSENT);
 	result_names(d, w, "abstaining_agents", RESULT_ABSTENTION);
+	result_merged(d, w, "merged");
 	result_dissent(d, w, "dissent");
 	result_dissent_report(d, w, "dissent_report");
 	json_w_end(w);
-}
-
-/* ---- similarity ---- */
-
-static int
-result_word_order(const void *x, const void *y)
-{
-	const uint64_t *a = x;
-	const uint64_t *b = y;
-
-	return *a < *b ? -1 : *a > *b;
-}
-
-/* The hashes of the first words, sorted, each once: however a text repeats
- * itself or its hashes meet, the cost is that of sorting. */
-static size_t
-result_words(const char *text, uint64_t *out)
-{
-	size_t n = 0;
-	size_t kept = 0;
-
-	while (*text != '\0' && n < RESULT_WORDS_MAX) {
-		char word[64];
-		size_t len = 0;
-		while (*text != '\0' && !str_is_alnum(*text) &&
-		    (unsigned char)*text < 0x80)
-			text++;
-		for (; str_is_alnum(*text) || (unsigned char)*text >= 0x80;
-		     text++)
-			if (len < sizeof(word))
-				word[len++] = str_lower(*text);
-		if (len > 0)
-			out[n++] = str_hash(word, len, 0);
-	}
-	qsort(out, n, sizeof(*out), result_word_order);
-	for (size_t i = 0; i < n; i++)
-		if (kept == 0 || out[kept - 1] != out[i])
-			out[kept++] = out[i];
-	return kept;
-}
-
-int64_t
-text_similarity_ppm(const char *a, const char *b)
-{
-	uint64_t *words = mem_array(2 * RESULT_WORDS_MAX, sizeof(*words));
-	uint64_t *others = words + RESULT_WORDS_MAX;
-	size_t n = result_words(a, words);
-	size_t m = result_words(b, others);
-	size_t common = 0;
-
-	for (size_t i = 0, k = 0; i < n && k < m;) {
-		common += words[i] == others[k];
-		if (words[i] <= others[k])
-			i++;
-		else
-			k++;
-	}
-	free(words);
-	if (n + m == 0)
-		return CONSENSUS_PPM;
-	return (int64_t)common * CONSENSUS_PPM / (int64_t)(n + m - common);
-}
-
-int64_t
-debate_similarity_ppm(const struct debate *d, int64_t *lowest)
-{
-	int64_t sum = 0;
-	int64_t n = 0;
-
-	*lowest = CONSENSUS_PPM;
-	for (size_t i = 0; i < d->config.n_agents; i++) {
-		const struct turn *now = turn_position(d, (int)i);
-		const struct turn *then =
-		    turn_position_before(d, (int)i, d->round);
-		if (now == NULL || then == NULL)
-			continue;
-		int64_t s = text_similarity_ppm(now->content, then->content);
-		sum += s;
-		n++;
-		if (s < *lowest)
-			*lowest = s;
-	}
-	if (n == 0)
-		*lowest = 0;
-	return n > 0 ? sum / n : 0;
 }
 
 const char *
 result_write(struct debate *d, int64_t now_us)
 {
 	const char *answer = debate_answer(d);
-	int64_t lowest;
+	const struct convergence *c = convergence_of(d);
 	struct buf b;
 	struct json_w w;
 
@@ -301,13 +248,18 @@ result_write(struct debate *d, int64_t now_us)
 	    d->outcome.winner >= 0 ? d->config.agents[d->outcome.winner].name
 				   : NULL);
 	result_consensus(d, &w, "consensus", answer);
-	json_w_num(&w, "convergence_similarity",
-	    (double)debate_similarity_ppm(d, &lowest) / CONSENSUS_PPM);
+	json_w_num(
+	    &w, "convergence_similarity", (double)c->mean_ppm / CONSENSUS_PPM);
 	json_w_str(&w, "convergence_status",
-	    d->round < 2	   ? "unknown"
-		: lowest >= 850000 ? "converged"
-		: lowest < 400000  ? "diverging"
-				   : "refining");
+	    d->round < 2 ? "unknown" : convergence_status(d, c));
+	json_w_num(
+	    &w, "agreement_level", (double)c->pair_mean_ppm / CONSENSUS_PPM);
+	json_w_begin(&w, "per_agent_similarity");
+	for (size_t i = 0; i < c->n; i++)
+		if (c->own_ppm[i] >= 0)
+			json_w_num(&w, d->config.agents[i].name,
+			    (double)c->own_ppm[i] / CONSENSUS_PPM);
+	json_w_end(&w);
 	json_w_int(&w, "rounds_used", d->round);
 	json_w_int(&w, "ended_us", now_us); /* for debate_replay */
 	json_w_end(&w);

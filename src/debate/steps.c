@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "debate/convergence.h"
+#include "debate/consensus_impl.h"
 #include "debate/engine.h"
 #include "debate/replay.h"
 
@@ -46,6 +48,20 @@ step_plan_revise(struct debate *d)
 		if (turn_position(d, (int)i) != NULL)
 			turn_get(
 			    d, DEBATE_REVISE, d->round, (int)i, -1, LLM_REVISE);
+}
+
+/* Turns belong to a seat; embeddings are put down to the first. */
+static void
+step_plan_embed(struct debate *d)
+{
+	turn_get(d, d->phase, d->round, 0, -1, LLM_EMBED);
+}
+
+static void
+step_plan_index(struct debate *d)
+{
+	if (d->config.embedder != NULL)
+		step_plan_embed(d);
 }
 
 static void
@@ -181,36 +197,19 @@ step_next_critique(struct debate *d UNUSED)
 	return DEBATE_REVISE;
 }
 
-/* Two signals: nobody changed a position in this round, and no critique of it
- * was fatal. */
-static bool
-step_is_settled(const struct debate *d)
+static enum debate_phase
+step_after_round(struct debate *d)
 {
-	bool is_revised = false;
-
-	for (size_t i = 0; i < d->n_turns; i++) {
-		const struct turn *t = d->turns[i];
-		if (t->round != d->round || !turn_is_good(t))
-			continue;
-		if (t->phase == DEBATE_CRITIQUE &&
-		    json_get_bool(t->parsed, "fatal", false))
-			return false;
-		if (t->phase != DEBATE_REVISE)
-			continue;
-		is_revised = true;
-		if (json_get_bool(t->parsed, "changed", true))
-			return false;
-	}
-	return is_revised;
+	if (d->round >= d->config.rounds ||
+	    (d->config.is_early_stopping && convergence_of(d)->is_settled))
+		return DEBATE_VOTE;
+	return DEBATE_CRITIQUE;
 }
 
 static enum debate_phase
 step_next_revise(struct debate *d)
 {
-	if (d->round >= d->config.rounds ||
-	    (d->config.is_early_stopping && step_is_settled(d)))
-		return DEBATE_VOTE;
-	return DEBATE_CRITIQUE;
+	return d->config.embedder != NULL ? DEBATE_EMBED : step_after_round(d);
 }
 
 /* One ballot of each seat: who said nothing that was understood abstains. */
@@ -237,11 +236,77 @@ step_ballot(struct debate *d, const struct turn *t, int *ranking)
 	return b;
 }
 
+/* Of positions that say the same one stands for all: the one with the most
+ * votes, which only for equal ones is a matter of what they say and never of
+ * where they stand. */
+static void
+step_stand_ins(const struct debate *d, const struct convergence *c,
+    const int64_t *weights, int *stand_in)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		int best = (int)i;
+		for (size_t k = 0; k < c->n; k++) {
+			const struct turn *a = turn_position(d, (int)k);
+			const struct turn *b = turn_position(d, best);
+			if (c->group[k] != c->group[i] || a == NULL ||
+			    b == NULL)
+				continue;
+			if (weights[k] > weights[best] ||
+			    (weights[k] == weights[best] &&
+				strcmp(a->content, b->content) < 0))
+				best = (int)k;
+		}
+		stand_in[i] = best;
+	}
+}
+
+static void
+step_merge_ranking(
+    struct consensus_ballot *b, int *ranking, const int *stand_in)
+{
+	bool is_ranked[CONSENSUS_OPTIONS_MAX] = {false};
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_ranking; i++) {
+		if (ranking[i] < 0)
+			continue;
+		int option = stand_in[ranking[i]];
+		if (!is_ranked[option])
+			ranking[n++] = option;
+		is_ranked[option] = true;
+	}
+	b->n_ranking = n;
+}
+
+/* Votes for positions that say the same are votes for one option. */
+static void
+step_merge(struct debate *d, struct consensus_ballot *ballots, size_t n,
+    int rankings[][CONSENSUS_OPTIONS_MAX], int *judge)
+{
+	const struct convergence *c = convergence_of(d);
+	int64_t weights[CONSENSUS_OPTIONS_MAX] = {0};
+	int stand_in[CONSENSUS_OPTIONS_MAX] = {0};
+
+	for (size_t i = 0; i < n; i++)
+		if (ballots[i].choice >= 0)
+			weights[ballots[i].choice] +=
+			    consensus_weight(&ballots[i]);
+	step_stand_ins(d, c, weights, stand_in);
+	if (*judge >= 0)
+		*judge = stand_in[*judge];
+	for (size_t i = 0; i < n; i++) {
+		if (ballots[i].choice < 0)
+			continue;
+		ballots[i].choice = stand_in[ballots[i].choice];
+		step_merge_ranking(&ballots[i], rankings[i], stand_in);
+	}
+}
+
 /* judge: the seat it chose, -1 when there is none (yet). */
 static void
 step_count_votes(struct debate *d, int judge)
 {
-	const struct consensus_rule rule = {.rule = d->config.rule,
+	struct consensus_rule rule = {.rule = d->config.rule,
 	    .threshold_ppm = d->config.threshold_ppm,
 	    .judge = judge};
 	struct consensus_ballot ballots[CONSENSUS_OPTIONS_MAX];
@@ -255,6 +320,7 @@ step_count_votes(struct debate *d, int judge)
 		ballots[n] = step_ballot(d, t, rankings[n]);
 		n++;
 	}
+	step_merge(d, ballots, n, rankings, &rule.judge);
 	consensus_count(&rule, ballots, n, d->config.n_agents, &d->outcome);
 }
 
@@ -307,7 +373,13 @@ step_next_consensus(struct debate *d)
 }
 
 static enum debate_phase
-step_next_synthesis(struct debate *d UNUSED)
+step_next_synthesis(struct debate *d)
+{
+	return d->config.embedder != NULL ? DEBATE_INDEX : DEBATE_DONE;
+}
+
+static enum debate_phase
+step_next_index(struct debate *d UNUSED)
 {
 	return DEBATE_DONE;
 }
@@ -317,11 +389,13 @@ static const struct step steps[DEBATE_PHASE__COUNT] = {
     [DEBATE_PROPOSE] = {step_plan_propose, step_next_propose, LLM_PROPOSE},
     [DEBATE_CRITIQUE] = {step_plan_critique, step_next_critique, LLM_CRITIQUE},
     [DEBATE_REVISE] = {step_plan_revise, step_next_revise, LLM_REVISE},
+    [DEBATE_EMBED] = {step_plan_embed, step_after_round, LLM_EMBED},
     [DEBATE_VOTE] = {step_plan_vote, step_next_vote, LLM_VOTE},
     [DEBATE_CONSENSUS] = {step_plan_consensus, step_next_consensus, LLM_JUDGE},
     [DEBATE_SYNTHESIS] = {step_plan_synthesis, step_next_synthesis,
 	LLM_SYNTHESIS},
-    [DEBATE_DONE] = {step_plan_none, step_next_synthesis, LLM_SYNTHESIS},
+    [DEBATE_INDEX] = {step_plan_index, step_next_index, LLM_EMBED},
+    [DEBATE_DONE] = {step_plan_none, step_next_index, LLM_SYNTHESIS},
 };
 
 enum llm_task
@@ -373,12 +447,15 @@ step_enter(struct debate *d, enum debate_phase next)
 {
 	enum debate_phase from = d->phase;
 
-	if (from == DEBATE_REVISE) {
-		if (d->round > 1)
+	bool ends_round = next != DEBATE_EMBED &&
+	    (from == DEBATE_REVISE || from == DEBATE_EMBED);
+
+	if (ends_round) {
+		if (d->round > 1 || convergence_of(d)->is_settled)
 			event_convergence(d);
 		event_round(d, false);
 	}
-	if (from == DEBATE_NEW || (from == DEBATE_REVISE && next < from)) {
+	if (from == DEBATE_NEW || (ends_round && next < from)) {
 		d->round++;
 		event_round(d, true);
 	}
@@ -426,6 +503,8 @@ step_end(struct debate *d, enum store_status status, const char *error,
 	t->error = error;
 	t->confidence = debate_confidence(d);
 	t->consensus_reached = debate_is_reached(d);
+	if (status == STORE_COMPLETED)
+		convergence_vector(d, &t->vector);
 	t->status = status;
 	event_end(d, status, error, now_us);
 	d->out->is_done = true;

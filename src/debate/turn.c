@@ -288,6 +288,27 @@ turn_take_vote(
 		json_w_str(w, "answer", v.answer);
 }
 
+/* Whatever it is that we cannot read, it is not used. */
+static void
+turn_take_embeddings(struct turn *t, const char *text, struct json_w *w)
+{
+	const struct json_limits limits = {.max_bytes = 16u << 20};
+	struct arena *a = arena_new(0);
+	const struct json *j = NULL;
+
+	if (json_parse(a, text, strlen(text), &limits, &j, NULL) != ERR_OK)
+		j = NULL;
+	json_w_str(w, "model", json_get_str(j, "model", ""));
+	json_w_int(w, "dimension", json_get_int(j, "dimension", 0));
+	if (json_kind(json_get(j, "similarity_ppm")) == JSON_ARRAY)
+		json_w_json(w, "similarity_ppm", json_get(j, "similarity_ppm"));
+	if (json_get_str(j, "vector", NULL) != NULL)
+		json_w_str(w, "vector", json_get_str(j, "vector", NULL));
+	t->content = arena_printf(
+	    t->arena, "embedded by %s", json_get_str(j, "model", "nobody"));
+	arena_free(&a);
+}
+
 /* What was read, and the answer itself: the record that debate_replay reads
  * again. It is stored, but not kept here. */
 static const char *
@@ -329,6 +350,9 @@ turn_take(struct debate *d, struct turn *t, const char *text)
 	case LLM_VOTE:
 	case LLM_JUDGE:
 		turn_take_vote(d, t, text, &w);
+		break;
+	case LLM_EMBED:
+		turn_take_embeddings(t, text, &w);
 		break;
 	case LLM_TASK__COUNT:
 		break;

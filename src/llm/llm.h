@@ -55,6 +55,7 @@ enum llm_task {
 	LLM_VOTE,
 	LLM_JUDGE,
 	LLM_SYNTHESIS,
+	LLM_EMBED, /* blocks are the texts; llm_embed.h asks */
 	LLM_TASK__COUNT
 };
 const char *llm_task_name(enum llm_task t);
@@ -77,6 +78,8 @@ struct llm_request {
 	const char *instruction; /* what to do, and the output contract */
 	const char *nonce;	 /* delimits the blocks */
 	bool wants_json;	 /* answer must be one JSON object */
+	int64_t dimension;	 /* of embeddings, 0 = the model's */
+
 	int64_t max_tokens;
 	double temperature;
 	uint64_t seed;

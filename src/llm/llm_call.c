@@ -178,6 +178,14 @@ llm_call_deliver(struct llm_call *c, const struct llm_result *result)
 	llm_call_leave(c);
 }
 
+/* Embeddings are asked of one model only: those of another, even under
+ * another roof, are no use beside the ones that are there. */
+static bool
+call_is_embed(const struct llm_call *c)
+{
+	return c->request.task == LLM_EMBED;
+}
+
 /* What the provider says it took counts, else the price list. */
 static int64_t
 call_cost(const struct llm_call *c, const struct llm_result *r)
@@ -210,7 +218,8 @@ llm_call_finish(
 	if (s->tokens_in < 0 || s->tokens_out < 0) {
 		result.is_usage_estimated = was_sent;
 		result.tokens_in = llm_call_estimate(c->body.len);
-		result.tokens_out = llm_call_estimate(s->text.len);
+		result.tokens_out =
+		    call_is_embed(c) ? 0 : llm_call_estimate(s->text.len);
 	}
 	if (c->spent_in > 0) {
 		result.is_usage_estimated = true;
@@ -283,8 +292,8 @@ call_fall_back(struct llm_call *c, enum llm_error_class error)
 {
 	struct llm_agent other;
 
-	if (c->is_fallback || c->is_hedge || call_left_ms(c) <= 0 ||
-	    !call_is_worth_fallback(error) ||
+	if (c->is_fallback || c->is_hedge || call_is_embed(c) ||
+	    call_left_ms(c) <= 0 || !call_is_worth_fallback(error) ||
 	    !llm_agent_fallback(c->arena, &c->agent, c->llm->settings, &other))
 		return false;
 	llm_call_end_attempt(c);
@@ -618,7 +627,12 @@ call_aim(struct llm_call *c)
 	struct err_info info = {0};
 	const char *base;
 
-	c->provider = d->provider;
+	c->provider = call_is_embed(c) ? d->provider->embed : d->provider;
+	if (call_is_embed(c) && !llm_embed_has(row)) {
+		call_refuse(c, LLM_ERR_BAD_REQUEST,
+		    arena_printf(c->arena, "%s has no embeddings", row->name));
+		return;
+	}
 	c->key = llm_agent_key(row, settings);
 	if (!call_is_header_text(c->key)) {
 		call_refuse(c, LLM_ERR_AUTH,
@@ -633,8 +647,8 @@ call_aim(struct llm_call *c)
 		return;
 	}
 	c->endpoint = llm_endpoint_get(&c->llm->endpoints, &c->agent, settings);
-	c->url = d->provider->url(c->arena, base, &c->agent);
-	c->auth = *c->key != '\0' ? d->provider->auth(c->arena, c->key) : "";
+	c->url = c->provider->url(c->arena, base, &c->agent);
+	c->auth = *c->key != '\0' ? c->provider->auth(c->arena, c->key) : "";
 	call_aim_price(c);
 	if (!c->is_hedge)
 		llm_budget_earn(&c->llm->budgets[llm_agent_dialect(row)]);
@@ -649,12 +663,14 @@ call_prepare(struct llm_call *c, const struct llm_request *request)
 	struct err_info info = {0};
 	struct llm_agent other;
 
-	if (!llm_agent_is_available(row, settings, &info)) {
+	if (request->task == LLM_EMBED
+		? !llm_agent_is_direct(row, settings, &info)
+		: !llm_agent_is_available(row, settings, &info)) {
 		call_refuse(c, LLM_ERR_AUTH, arena_strdup(c->arena, info.text));
 		return;
 	}
 	c->request = call_copy_request(c->arena, request);
-	if (!llm_agent_is_direct(row, settings, NULL) &&
+	if (!call_is_embed(c) && !llm_agent_is_direct(row, settings, NULL) &&
 	    llm_agent_fallback(c->arena, &c->agent, settings, &other)) {
 		c->agent = other;
 		c->is_fallback = true;
@@ -705,7 +721,7 @@ llm_call_open(struct llm *llm, const struct llm_agent *agent,
 	buf_init(&c->stream.text, CALL_BODY_MAX);
 	llm_read_reset(c);
 	list_add_tail(&llm->calls, &c->link);
-	if (c->provider->answer != NULL)
+	if (c->provider->answer != NULL && request->task != LLM_EMBED)
 		call_prepare_offline(c, request);
 	else
 		call_prepare(c, request);

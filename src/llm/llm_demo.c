@@ -374,7 +374,8 @@ llm_demo_answer(const struct llm_agent *agent, const struct llm_request *r)
 	d.mood = str_hash(&d.who, sizeof(d.who), demo_debate_seed(r)) >> 13;
 	buf_init(&d.out, DEMO_TEXT_MAX);
 	demo_read_question(d.a, r->question, &d.q);
-	tasks[r->task](&d);
+	if (tasks[r->task] != NULL)
+		tasks[r->task](&d);
 	arena_free(&d.a);
 	return buf_steal(&d.out);
 }

@@ -276,6 +276,8 @@ error_learn(struct llm_refused *learnt, const struct error_words *w)
 	    strstr(where, "max_completion_tokens") != NULL)
 		learnt->limit_renamed =
 		    learnt->limit_renamed || error_is_about_name(w);
+	else if (strstr(where, "encoding_format") != NULL)
+		learnt->encoding_format = true;
 	else if (strstr(where, "seed") != NULL)
 		learnt->seed = true;
 }

@@ -91,7 +91,8 @@ gemini_event(struct llm_stream *s, const struct json *j)
 
 /* The name stands in the path: whatever is not plain is escaped. */
 static const char *
-gemini_url(struct arena *a, const char *base, const struct llm_agent *agent)
+gemini_path(struct arena *a, const char *base, const struct llm_agent *agent,
+    const char *verb)
 {
 	const char *model = llm_agent_model(agent);
 	struct buf name;
@@ -104,10 +105,15 @@ gemini_url(struct arena *a, const char *base, const struct llm_agent *agent)
 		else
 			buf_printf(&name, "%%%02X", (unsigned char)*model);
 	const char *url =
-	    arena_printf(a, "%s/models/%s:streamGenerateContent?alt=sse", base,
-		buf_text(&name));
+	    arena_printf(a, "%s/models/%s:%s", base, buf_text(&name), verb);
 	buf_release(&name);
 	return url;
+}
+
+static const char *
+gemini_url(struct arena *a, const char *base, const struct llm_agent *agent)
+{
+	return gemini_path(a, base, agent, "streamGenerateContent?alt=sse");
 }
 
 /* In a header, for URLs end up in logs. */
@@ -117,7 +123,65 @@ gemini_auth(struct arena *a, const char *key)
 	return arena_printf(a, "x-goog-api-key: %s", key);
 }
 
-const struct llm_provider llm_gemini = {.framing = LLM_FRAMING_SSE,
+/* ---- embeddings ---- */
+
+static void
+gemini_embed_body(struct buf *out, const struct llm_agent *agent,
+    const struct llm_request *r, const struct llm_refused *refused UNUSED)
+{
+	struct arena *a = arena_new(0);
+	const char *model =
+	    arena_printf(a, "models/%s", llm_agent_model(agent));
+	struct json_w w;
+
+	json_w_init(&w, out);
+	json_w_begin(&w, NULL);
+	json_w_begin_array(&w, "requests");
+	for (size_t i = 0; i < r->n_blocks; i++) {
+		json_w_begin(&w, NULL);
+		json_w_str(&w, "model", model);
+		json_w_begin(&w, "content");
+		gemini_text(&w, r->blocks[i].text);
+		json_w_end(&w);
+		json_w_str(&w, "taskType", "SEMANTIC_SIMILARITY");
+		if (r->dimension > 0)
+			json_w_int(&w, "outputDimensionality", r->dimension);
+		json_w_end(&w);
+	}
+	json_w_end_array(&w);
+	json_w_end(&w);
+	arena_free(&a);
+}
+
+static void
+gemini_embed_event(struct llm_stream *s, const struct json *j)
+{
+	const struct json *list = json_get(j, "embeddings");
+
+	for (size_t i = 0; i < json_len(list); i++)
+		if (!llm_embed_take(
+			s, (int64_t)i, json_get(json_at(list, i), "values")))
+			return;
+	llm_embed_end(s,
+	    json_get_int(json_get(j, "usageMetadata"), "promptTokenCount", -1));
+}
+
+static const char *
+gemini_embed_url(
+    struct arena *a, const char *base, const struct llm_agent *agent)
+{
+	return gemini_path(a, base, agent, "batchEmbedContents");
+}
+
+static const struct llm_provider gemini_embed = {.framing = LLM_FRAMING_SSE,
+    .header = "",
+    .url = gemini_embed_url,
+    .auth = gemini_auth,
+    .body = gemini_embed_body,
+    .event = gemini_embed_event};
+
+const struct llm_provider llm_gemini = {.embed = &gemini_embed,
+    .framing = LLM_FRAMING_SSE,
     .header = "",
     .url = gemini_url,
     .auth = gemini_auth,

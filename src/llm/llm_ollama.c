@@ -88,7 +88,55 @@ ollama_auth(struct arena *a, const char *key)
 	return arena_printf(a, "Authorization: Bearer %s", key);
 }
 
-const struct llm_provider llm_ollama = {.framing = LLM_FRAMING_LINES,
+/* ---- embeddings ---- */
+
+static void
+ollama_embed_body(struct buf *out, const struct llm_agent *agent,
+    const struct llm_request *r, const struct llm_refused *refused UNUSED)
+{
+	struct json_w w;
+
+	json_w_init(&w, out);
+	json_w_begin(&w, NULL);
+	json_w_str(&w, "model", llm_agent_model(agent));
+	json_w_begin_array(&w, "input");
+	for (size_t i = 0; i < r->n_blocks; i++)
+		json_w_str(&w, NULL, r->blocks[i].text);
+	json_w_end_array(&w);
+	json_w_bool(&w, "truncate", true);
+	if (r->dimension > 0)
+		json_w_int(&w, "dimensions", r->dimension);
+	json_w_end(&w);
+}
+
+static void
+ollama_embed_event(struct llm_stream *s, const struct json *j)
+{
+	const struct json *list = json_get(j, "embeddings");
+
+	for (size_t i = 0; i < json_len(list); i++)
+		if (!llm_embed_take(s, (int64_t)i, json_at(list, i)))
+			return;
+	llm_embed_end(s, json_get_int(j, "prompt_eval_count", -1));
+}
+
+static const char *
+ollama_embed_url(
+    struct arena *a, const char *base, const struct llm_agent *agent UNUSED)
+{
+	return arena_printf(a, "%s/embed", base);
+}
+
+/* One JSON value, not lines of them. */
+static const struct llm_provider ollama_embed = {.framing = LLM_FRAMING_SSE,
+    .header = "",
+    .url = ollama_embed_url,
+    .auth = ollama_auth,
+    .body = ollama_embed_body,
+    .event = ollama_embed_event};
+
+const struct llm_provider llm_ollama = {.embed = &ollama_embed,
+    .framing = LLM_FRAMING_LINES,
     .header = "",
     .url = ollama_url,
     .auth = ollama_auth,

@@ -17,7 +17,8 @@ llm_task_name(enum llm_task t)
 	    [LLM_REVISE] = "revise",
 	    [LLM_VOTE] = "vote",
 	    [LLM_JUDGE] = "judge",
-	    [LLM_SYNTHESIS] = "synthesis"};
+	    [LLM_SYNTHESIS] = "synthesis",
+	    [LLM_EMBED] = "embed"};
 
 	return names[t];
 }

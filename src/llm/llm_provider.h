@@ -31,6 +31,7 @@ struct llm_refused {
 	bool temperature;
 	bool limit_renamed; /* takes the other name of the length limit */
 	bool seed;
+	bool encoding_format;
 };
 
 #define LLM_MESSAGE_MAX 256
@@ -57,6 +58,9 @@ enum llm_framing {
 };
 
 struct llm_provider {
+	/* Its embeddings, NULL = it has none. Of the answer, `event` leaves in
+	 * the stream's text what llm_embed_take put there. */
+	const struct llm_provider *embed;
 	/* Offline: the whole answer, malloc'd. Set, there is no HTTP and the
 	 * other members are NULL. */
 	char *(*answer)(
@@ -81,30 +85,38 @@ extern const struct llm_provider llm_gemini;
 extern const struct llm_provider llm_ollama;
 extern const struct llm_provider llm_demo;
 
-/* id, provider, path below the base URL (not repeated when the base ends in
+/* id, provider, what it calls the length of an embedding ("" = it has no
+ * embeddings), the embedding model that is asked for when none is named ("" =
+ * it must be), path below the base URL (not repeated when the base ends in
  * it), port of a base URL that is a bare host, name of the length limit, asks
  * for usage, has response_format, name of the seed */
 #define LLM_DIALECT_LIST(X)                                                    \
-	X(OPENAI, llm_openai, "", "", "max_completion_tokens", true, true,     \
+	X(OPENAI, llm_openai, "dimensions", "text-embedding-3-small", "", "",  \
+	    "max_completion_tokens", true, true, "seed")                       \
+	X(OPENROUTER, llm_openai, "dimensions", "", "", "", "max_tokens",      \
+	    true, true, "seed")                                                \
+	X(XAI, llm_openai, "", "", "", "", "max_tokens", true, true, "seed")   \
+	X(MISTRAL, llm_openai, "output_dimension", "mistral-embed", "", "",    \
+	    "max_tokens", false, true, "random_seed")                          \
+	X(DEEPSEEK, llm_openai, "", "", "", "", "max_tokens", true, true,      \
 	    "seed")                                                            \
-	X(OPENROUTER, llm_openai, "", "", "max_tokens", true, true, "seed")    \
-	X(XAI, llm_openai, "", "", "max_tokens", true, true, "seed")           \
-	X(MISTRAL, llm_openai, "", "", "max_tokens", false, true,              \
-	    "random_seed")                                                     \
-	X(DEEPSEEK, llm_openai, "", "", "max_tokens", true, true, "seed")      \
-	X(GROQ, llm_openai, "", "", "max_tokens", true, true, "seed")          \
-	X(ANTHROPIC, llm_anthropic, "/v1", "", "max_tokens", false, false, "") \
-	X(GEMINI, llm_gemini, "", "", "maxOutputTokens", false, true, "seed")  \
-	X(OLLAMA, llm_ollama, "/api", "11434", "num_predict", false, true,     \
-	    "seed")                                                            \
-	X(LMSTUDIO, llm_openai, "/v1", "1234", "max_tokens", true, false,      \
-	    "seed")                                                            \
-	X(LLAMACPP, llm_openai, "", "8080", "max_tokens", true, true, "seed")  \
-	X(VLLM, llm_openai, "", "8000", "max_tokens", true, true, "seed")      \
-	X(DEMO, llm_demo, "", "", "", false, false, "")
+	X(GROQ, llm_openai, "", "", "", "", "max_tokens", true, true, "seed")  \
+	X(ANTHROPIC, llm_anthropic, "", "", "/v1", "", "max_tokens", false,    \
+	    false, "")                                                         \
+	X(GEMINI, llm_gemini, "outputDimensionality", "gemini-embedding-001",  \
+	    "", "", "maxOutputTokens", false, true, "seed")                    \
+	X(OLLAMA, llm_ollama, "dimensions", "nomic-embed-text", "/api",        \
+	    "11434", "num_predict", false, true, "seed")                       \
+	X(LMSTUDIO, llm_openai, "dimensions", "", "/v1", "1234", "max_tokens", \
+	    true, false, "seed")                                               \
+	X(LLAMACPP, llm_openai, "dimensions", "", "", "8080", "max_tokens",    \
+	    true, true, "seed")                                                \
+	X(VLLM, llm_openai, "dimensions", "", "", "8000", "max_tokens", true,  \
+	    true, "seed")                                                      \
+	X(DEMO, llm_demo, "", "", "", "", "", false, false, "")
 
 enum llm_dialect {
-#define X(id, provider, path, port, limit, usage, format, seed) LLM_##id,
+#define X(id, ...) LLM_##id,
 	LLM_DIALECT_LIST(X)
 #undef X
 	    LLM_DIALECT__COUNT
@@ -113,6 +125,8 @@ enum llm_dialect {
 struct llm_dialect_row {
 	const char *name;
 	const struct llm_provider *provider;
+	const char *embed_length;
+	const char *embed_model;
 	const char *path;
 	const char *port;
 	const char *limit_field;
@@ -182,6 +196,25 @@ enum err llm_price_override(struct arena *a, const char *list,
 /* Micro-dollars, rounded up; -1 when the price is not known. */
 int64_t llm_price_cost(
     const struct llm_price *price, int64_t tokens_in, int64_t tokens_out);
+
+/* ---- embeddings (llm_embed_read.c) ---- */
+
+/* One embedding of an answer: a list of numbers or base64 of float32, the
+ * index-th. false, and the stream has failed: it is neither, or of another
+ * length than the ones before. */
+bool llm_embed_take(
+    struct llm_stream *s, int64_t index, const struct json *value);
+/* The object that llm_embed.h describes, on the arena. */
+const char *llm_embed_record(struct arena *a, const char *model,
+    size_t dimension, size_t n_cached, const int16_t *const *vectors, size_t n);
+/* Has this agent's provider embeddings? */
+bool llm_embed_has(const struct llm_agent_row *row);
+/* All are there; tokens -1 = not said. */
+void llm_embed_end(struct llm_stream *s, int64_t tokens);
+/* What they left: n vectors of *dimension floats, on the arena, in order;
+ * NULL when it is not n of them. */
+const float *llm_embed_vectors(
+    struct arena *a, const char *text, size_t len, size_t n, size_t *dimension);
 
 /* Offline agents: the whole answer, malloc'd. Deterministic in the request's
  * seed, the agent's name and persona and the request's texts. */

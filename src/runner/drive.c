@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "bus/event.h"
+#include "llm/llm_embed.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
 #include "runner/teller.h"
@@ -29,11 +30,13 @@ static const int drive_caps[LLM_TASK__COUNT] = {[LLM_PROPOSE] = 5,
     [LLM_REVISE] = 5,
     [LLM_VOTE] = 15,
     [LLM_JUDGE] = 1,
-    [LLM_SYNTHESIS] = 1};
+    [LLM_SYNTHESIS] = 1,
+    [LLM_EMBED] = 1};
 
 struct drive {
 	struct drive_options o;
 	struct llm *llm;
+	struct llm_embedder *embedder;
 	struct teller *teller;
 	struct writer *writer;
 	struct list runs;
@@ -70,8 +73,10 @@ struct run_call {
 	struct list link;
 	struct run *run;
 	struct debate_call call;
-	struct llm_call *llm_call; /* NULL = waiting */
-	struct buf tokens;	   /* not published yet */
+	/* One of the two; both NULL = waiting. */
+	struct llm_call *llm_call;
+	struct llm_embed_call *embed_call;
+	struct buf tokens; /* not published yet */
 	int64_t n_tokens;
 	struct loop_timer flush;
 };
@@ -89,13 +94,19 @@ static void run_apply(struct run *r, const struct debate_output *out);
 
 /* ---- calls ---- */
 
+static bool
+run_call_is_begun(const struct run_call *c)
+{
+	return c->llm_call != NULL || c->embed_call != NULL;
+}
+
 static void
 run_call_free(struct run_call *c)
 {
-	if (c->llm_call != NULL) {
-		llm_call_cancel(&c->llm_call);
+	if (run_call_is_begun(c))
 		c->run->n_calling--;
-	}
+	llm_call_cancel(&c->llm_call);
+	llm_embed_cancel(&c->embed_call);
 	loop_timer_del(c->run->drive->o.loop, &c->flush);
 	list_del(&c->link);
 	buf_release(&c->tokens);
@@ -223,6 +234,7 @@ run_on_done(void *arg, const struct llm_result *result)
 	}
 	const char *step_key = c->call.step_key; /* lives in the debate */
 	c->llm_call = NULL;
+	c->embed_call = NULL;
 	r->n_calling--;
 	run_call_free(c);
 	debate_result(r->debate, step_key, result, clock_wall_us(), &out);
@@ -245,8 +257,12 @@ run_start_call(struct run_call *c)
 	r->n_calling++;
 	if (run_streams(c))
 		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
-	c->llm_call = llm_call_start(
-	    r->drive->llm, c->call.agent, &c->call.request, &ops);
+	if (c->call.request.task == LLM_EMBED)
+		c->embed_call = llm_embed_start(
+		    r->drive->embedder, c->call.agent, &c->call.request, &ops);
+	else
+		c->llm_call = llm_call_start(
+		    r->drive->llm, c->call.agent, &c->call.request, &ops);
 }
 
 static void
@@ -256,7 +272,7 @@ run_start_calls(struct run *r)
 		return;
 	list_for_each (it, &r->calls) {
 		struct run_call *c = LIST_ENTRY(it, struct run_call, link);
-		if (c->llm_call == NULL &&
+		if (!run_call_is_begun(c) &&
 		    r->n_calling < drive_caps[c->call.request.task])
 			run_start_call(c);
 	}
@@ -716,6 +732,7 @@ drive_new(struct drive **out, const struct drive_options *o)
 		free(d);
 		return e;
 	}
+	llm_embedder_new(&d->embedder, o->settings, o->loop, d->llm);
 	writer_on_written(d->writer, drive_seal, d);
 	d->claim_timer =
 	    (struct loop_timer){.fn = drive_on_claim_timer, .arg = d};
@@ -755,6 +772,7 @@ drive_free(struct drive **drive)
 		run_free(LIST_ENTRY(it, struct run, link));
 	loop_timer_del(d->o.loop, &d->claim_timer);
 	loop_timer_del(d->o.loop, &d->heartbeat_timer);
+	llm_embedder_free(&d->embedder);
 	llm_free(&d->llm);
 	metric_set(METRIC_DEBATES_ACTIVE, 0);
 	free(d);

@@ -167,6 +167,8 @@ writer_push_commit(struct writer *w, const struct store_transition *t,
 	j->transition.debate_id = arena_strdup(j->arena, t->debate_id);
 	j->transition.result = arena_strdup(j->arena, t->result);
 	j->transition.error = arena_strdup(j->arena, t->error);
+	j->transition.vector.model = arena_strdup(j->arena, t->vector.model);
+	j->transition.vector.data = arena_strdup(j->arena, t->vector.data);
 	writer_copy_events(j->arena, &j->transition);
 	writer_copy_turns(j->arena, &j->transition);
 	j->tag = tag;

@@ -275,6 +275,36 @@ enum err store_turn_list(struct store *store, struct arena *a,
     const char *tenant, const char *debate_id, struct store_turn **rows,
     size_t *n) MUST_CHECK;
 
+/* ---- embeddings of finished debates (store_vector.c) ---- */
+
+struct store_vector {
+	const char *model; /* NULL = there is none */
+	int64_t dimension;
+	const char *data; /* base64 of float32, little endian */
+};
+enum err store_vector_get(struct store *store, struct arena *a,
+    const char *tenant, const char *debate_id, struct store_vector *out)
+    MUST_CHECK;
+
+/* Vectors of one tenant and one model, the newest first, page by page. Zeroed
+ * but for tenant, model and dimension: the first page. */
+struct store_vector_scan {
+	const char *tenant;
+	const char *model;
+	int64_t dimension;
+	int64_t before_us;     /* where the last page ended; 0 = nowhere */
+	const char *before_id; /* on the arena of that page */
+	struct store_read read;
+};
+struct store_vector_row {
+	const char *debate_id;
+	const char *data;
+};
+/* The next at most max rows; fewer: there are no more. */
+enum err store_vector_next(struct store *store, struct arena *a,
+    struct store_vector_scan *scan, int64_t max, struct store_vector_row **rows,
+    size_t *n) MUST_CHECK;
+
 /* ---- the runner's writes ---- */
 
 /* Everything one step of one debate changes, applied wholly or not at all.
@@ -299,6 +329,7 @@ struct store_transition {
 	const char *error;  /* NULL = keep */
 	double confidence;
 	bool consensus_reached;
+	struct store_vector vector; /* inserted, unless there is one */
 	bool is_release; /* give the lease back in the same transaction */
 	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
 	 * (the answer to COMMIT was lost). The last is an input as well. */

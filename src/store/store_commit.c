@@ -93,13 +93,27 @@ store_commit_rows_of(
 	return e;
 }
 
+/* One of each debate, when it ends: sets would gain nothing. */
 static enum err
-store_commit_rows(
-    struct db *db, struct arena *a, const struct store_step *steps, size_t n)
+store_commit_vectors(struct db *db, struct arena *a,
+    const struct store_step *steps, size_t n, int64_t now)
 {
 	enum err e = ERR_OK;
 
-	if (db->driver->prefers_sets)
+	for (size_t i = 0; e == ERR_OK && i < n; i++)
+		if (steps[i].is_written)
+			e = store_vector_put(db, a, steps[i].t->tenant,
+			    steps[i].t->debate_id, &steps[i].t->vector, now);
+	return e;
+}
+
+static enum err
+store_commit_rows(struct db *db, struct arena *a,
+    const struct store_step *steps, size_t n, int64_t now)
+{
+	enum err e = store_commit_vectors(db, a, steps, n, now);
+
+	if (e == ERR_OK && db->driver->prefers_sets)
 		return store_set_rows(db, a, steps, n);
 	for (size_t i = 0; e == ERR_OK && i < n; i++)
 		if (steps[i].is_written)
@@ -153,7 +167,7 @@ store_commit_tx(struct db *db, void *arg)
 	for (size_t i = 0; e == ERR_OK && i < c->n; i++)
 		if (!steps[i].is_landed)
 			store_commit_number(&steps[i]);
-	return e == ERR_OK ? store_commit_rows(db, c->a, steps, c->n) : e;
+	return e == ERR_OK ? store_commit_rows(db, c->a, steps, c->n, now) : e;
 }
 
 /* The outcomes that follow from the transaction's; returns its own, which is

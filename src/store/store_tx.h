@@ -62,6 +62,10 @@ enum err store_event_put(struct db *db, struct arena *a, const char *tenant,
 enum err store_event_landed(struct db *db, struct arena *a, const char *tenant,
     const char *debate_id, const struct store_event *e, bool *is_landed)
     MUST_CHECK;
+/* Queued; nothing when there is none. */
+enum err store_vector_put(struct db *db, struct arena *a, const char *tenant,
+    const char *debate_id, const struct store_vector *v, int64_t now_us)
+    MUST_CHECK;
 /* Queued. */
 enum err store_turn_put(struct db *db, struct arena *a, const char *tenant,
     const char *debate_id, const struct store_turn *t) MUST_CHECK;
