@@ -116,6 +116,32 @@ const char *stub_unknown_field(const char *known, const struct json *j);
 const char *stub_arith(struct arena *a, const char *task, const char *prompt,
     const char *sha, const char *form);
 
+/* ---- embeddings (llm_stub_embed.c) ---- */
+
+enum stub_embedding {
+	STUB_EMBED_NONE, /* the dialect's answers are text */
+	STUB_EMBED_OPENAI,
+	STUB_EMBED_GEMINI,
+	STUB_EMBED_OLLAMA
+};
+/* What a script makes of an answer that is well but for that. */
+enum stub_embed_flaw {
+	STUB_EMBED_WELL,
+	STUB_EMBED_FEWER,  /* one is missing */
+	STUB_EMBED_UNEVEN, /* the last is longer */
+	STUB_EMBED_TURNED, /* the order is turned round: indexes tell */
+	STUB_EMBED_OWN,	   /* of the length it likes */
+	STUB_EMBED_MUTE	   /* no usage */
+};
+/* NULL for a proper request, else what is wrong. model: of the path. */
+const char *stub_embed_check(
+    enum stub_embedding form, const struct json *j, const char *model);
+/* The answer's body: of each text the direction that its words give, the same
+ * for the same text; a text that holds "<<n:m>>" stands at the angle of n
+ * degrees (0 to 359) in the plane m. */
+const char *stub_embed_body(struct arena *a, enum stub_embedding form,
+    const struct json *j, const char *model, enum stub_embed_flaw flaw);
+
 /* Which task the user message sets: llm_task_name()'s words, or "other". */
 const char *stub_task(const char *prompt);
 /* An answer that fits the task, the same for the same sha (of messages and

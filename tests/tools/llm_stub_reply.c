@@ -42,6 +42,7 @@ enum stub_kind {
 	STUB_TOOLONG,
 	STUB_ARITH,
 	STUB_FLOOD,
+	STUB_EMBED_FLAW, /* of embeddings; number = which */
 	STUB_FAIL
 };
 
@@ -97,6 +98,11 @@ static const struct stub_row stub_rows[] = {
     /* a body of more than @N bytes is too long for the model */
     {.name = "toolong", .kind = STUB_TOOLONG, .number = 4000},
     {.name = "flood", .kind = STUB_FLOOD},
+    {.name = "fewer", .kind = STUB_EMBED_FLAW, .number = STUB_EMBED_FEWER},
+    {.name = "uneven", .kind = STUB_EMBED_FLAW, .number = STUB_EMBED_UNEVEN},
+    {.name = "turned", .kind = STUB_EMBED_FLAW, .number = STUB_EMBED_TURNED},
+    {.name = "ownlength", .kind = STUB_EMBED_FLAW, .number = STUB_EMBED_OWN},
+    {.name = "mute", .kind = STUB_EMBED_FLAW, .number = STUB_EMBED_MUTE},
     {"429", STUB_FAIL, 0, 0, 429, "", STUB_RATE_BODY},
     {"429-ms", STUB_FAIL, 0, 1, 429, "retry-after-ms: 120\r\n", STUB_RATE_BODY},
     {"429-date", STUB_FAIL, 0, 1, 429, NULL, STUB_RATE_BODY},
@@ -144,9 +150,11 @@ struct stub_dialect {
 	bool is_fastapi;   /* refuses in FastAPI's words */
 	const char *comment;
 	bool has_cost;
+	enum stub_embedding embedding;
 };
 
-#define STUB_CHAT "/chat/completions"
+#define STUB_CHAT  "/chat/completions"
+#define STUB_EMBED "/embeddings"
 
 static const struct stub_dialect stub_dialects[] = {
     {.prefix = "/openai/v1" STUB_CHAT,
@@ -185,6 +193,46 @@ static const struct stub_dialect stub_dialects[] = {
 	.suffix = ":streamGenerateContent?alt=sse",
 	.needs_key = true,
 	.known = "contents systemInstruction generationConfig safetySettings",
+	.comment = ""},
+    {.prefix = "/openai/v1" STUB_EMBED,
+	.embedding = STUB_EMBED_OPENAI,
+	.needs_key = true,
+	.known = "model input dimensions encoding_format user",
+	.comment = ""},
+    {.prefix = "/mistral/v1" STUB_EMBED,
+	.embedding = STUB_EMBED_OPENAI,
+	.needs_key = true,
+	.known = "model input output_dimension output_dtype",
+	.is_fastapi = true,
+	.comment = ""},
+    {.prefix = "/openrouter/api/v1" STUB_EMBED,
+	.embedding = STUB_EMBED_OPENAI,
+	.needs_key = true,
+	.known = "model input dimensions encoding_format",
+	.comment = ""},
+    {.prefix = "/vllm/v1" STUB_EMBED,
+	.embedding = STUB_EMBED_OPENAI,
+	.known = "model input dimensions encoding_format",
+	.comment = ""},
+    {.prefix = "/llamacpp/v1" STUB_EMBED,
+	.embedding = STUB_EMBED_OPENAI,
+	.known = "model input dimensions",
+	.comment = ""},
+    {.prefix = "/lmstudio/v1" STUB_EMBED,
+	.embedding = STUB_EMBED_OPENAI,
+	.known = "model input dimensions",
+	.comment = ""},
+    {.prefix = "/gemini/v1beta/models/",
+	.embedding = STUB_EMBED_GEMINI,
+	.wire = STUB_WIRE_GEMINI,
+	.suffix = ":batchEmbedContents",
+	.needs_key = true,
+	.known = "requests",
+	.comment = ""},
+    {.prefix = "/ollama/api/embed",
+	.embedding = STUB_EMBED_OLLAMA,
+	.wire = STUB_WIRE_OLLAMA,
+	.known = "model input truncate dimensions options keep_alive",
 	.comment = ""},
     {.prefix = "/ollama/api/chat",
 	.wire = STUB_WIRE_OLLAMA,
@@ -440,6 +488,7 @@ stub_stream_breaks(
 	case STUB_WHOLE:
 	case STUB_NOFINISH:
 	case STUB_FLOOD:
+	case STUB_EMBED_FLAW:
 	case STUB_FAIL:
 		break;
 	}
@@ -590,6 +639,25 @@ stub_trouble(struct arena *a, const struct stub_request *q,
 }
 
 static void
+stub_play_embed(struct arena *a, const struct stub_request *q,
+    const struct stub_dialect *d, const struct json *j,
+    const struct stub_script *s, struct stub_reply *r)
+{
+	enum stub_embed_flaw flaw = s->row->kind == STUB_EMBED_FLAW
+	    ? (enum stub_embed_flaw)s->number
+	    : STUB_EMBED_WELL;
+
+	r->task = "embed";
+	if (stub_trouble(a, q, d, j, s, r))
+		return;
+	const char *body = stub_embed_body(a, d->embedding, j, r->model, flaw);
+	if (s->row->kind == STUB_SLOW_TTFB)
+		stub_pause(r, s->number);
+	stub_reply_plain(r, 200, STUB_JSON, "", body, strlen(body));
+	r->outcome = "ok";
+}
+
+static void
 stub_play(struct arena *a, const struct stub_request *q,
     const struct stub_dialect *d, const struct json *j,
     const struct stub_script *s, struct stub_reply *r)
@@ -706,7 +774,10 @@ stub_reply_make(
 	    ERR_OK) {
 		stub_refuse(
 		    a, r, wire, 400, "the body is not JSON", "bad_json");
-	} else if ((wrong = stub_check(wire, j)) != NULL) {
+	} else if ((wrong = d->embedding != STUB_EMBED_NONE
+			   ? stub_embed_check(d->embedding, j,
+				 model != NULL ? stub_unescape(a, model) : "")
+			   : stub_check(wire, j)) != NULL) {
 		stub_refuse(a, r, wire, 400, wrong, "invalid_value");
 	} else if ((wrong = stub_unknown_field(d->known, j)) != NULL) {
 		stub_refuse_field(a, r, d, wrong);
@@ -714,10 +785,12 @@ stub_reply_make(
 		r->model = model != NULL ? stub_unescape(a, model)
 					 : json_get_str(j, "model", "");
 		r->scenario = *q->scenario != '\0' ? q->scenario : r->model;
-		if (stub_script_read(r->scenario, &s))
-			stub_play(a, q, d, j, &s, r);
-		else
+		if (!stub_script_read(r->scenario, &s))
 			stub_refuse(a, r, wire, 404,
 			    "no such model or scenario", "model_not_found");
+		else if (d->embedding != STUB_EMBED_NONE)
+			stub_play_embed(a, q, d, j, &s, r);
+		else
+			stub_play(a, q, d, j, &s, r);
 	}
 }
