@@ -53,6 +53,10 @@ enum http_status receipt_verify(struct req *req, struct res *res);
 /* h_debate_pause.c */
 enum http_status debate_pause(struct req *req, struct res *res);
 enum http_status debate_resume(struct req *req, struct res *res);
+/* h_debate_similar.c */
+extern const struct input_list debate_similar_inputs;
+enum http_status debate_convergence(struct req *req, struct res *res);
+enum http_status debate_similar(struct req *req, struct res *res);
 /* h_agents.c */
 extern const struct input_list agent_list_inputs;
 enum http_status agent_list(struct req *req, struct res *res);

@@ -134,23 +134,27 @@ view_messages(struct view *v, const char *key, int64_t round)
 	json_w_end_array(v->w);
 }
 
-/* What each agent holds now. */
-static void
-view_proposals(struct view *v)
+static bool
+view_is_position(const struct store_turn *t)
 {
-	json_w_begin(v->w, "proposals");
-	for (size_t i = 0; i < v->n; i++) {
-		const struct store_turn *t = &v->turns[i];
-		bool is_newest =
-		    view_is_phase(t, "propose") || view_is_phase(t, "revise");
-		for (size_t k = i + 1; is_newest && k < v->n; k++)
-			is_newest = !str_eq(v->turns[k].agent, t->agent) ||
-			    (!view_is_phase(&v->turns[k], "propose") &&
-				!view_is_phase(&v->turns[k], "revise"));
+	return view_is_phase(t, "propose") || view_is_phase(t, "revise");
+}
+
+void
+debate_view_positions(
+    struct json_w *w, const char *key, const struct store_turn *turns, size_t n)
+{
+	json_w_begin(w, key);
+	for (size_t i = 0; i < n; i++) {
+		const struct store_turn *t = &turns[i];
+		bool is_newest = view_is_position(t);
+		for (size_t k = i + 1; is_newest && k < n; k++)
+			is_newest = !str_eq(turns[k].agent, t->agent) ||
+			    !view_is_position(&turns[k]);
 		if (is_newest)
-			json_w_str(v->w, t->agent, t->content);
+			json_w_str(w, t->agent, t->content);
 	}
-	json_w_end(v->w);
+	json_w_end(w);
 }
 
 static void
@@ -351,7 +355,7 @@ debate_view_members(struct json_w *w, struct arena *a,
 	view_messages(&v, "messages", 0);
 	view_turns(&v, "critiques", "critique", view_critique);
 	view_turns(&v, "votes", "vote", view_vote);
-	view_proposals(&v);
+	debate_view_positions(w, "proposals", v.turns, v.n);
 	const struct json *dissent =
 	    json_get(json_get(v.result, "consensus"), "dissent");
 	if (dissent != NULL) {

@@ -21,6 +21,9 @@ void debate_view_members(struct json_w *w, struct arena *a,
 
 /* One message of GET /debates/{id}/messages: a whole object, as an element of
  * an array. */
+/* An object: what each agent holds now. */
+void debate_view_positions(struct json_w *w, const char *key,
+    const struct store_turn *turns, size_t n);
 void debate_view_message(
     struct json_w *w, const struct store_turn *turn, int64_t index);
 /* Is the turn a message (a whole text: proposal, revision, synthesis)? */

@@ -230,6 +230,10 @@ struct store_event {
 enum err store_event_list(struct store *store, struct arena *a,
     const char *tenant, const char *debate_id, int64_t since, int64_t limit,
     struct store_event **rows, size_t *n) MUST_CHECK;
+/* Those of one type, ascending, at most limit. */
+enum err store_event_list_type(struct store *store, struct arena *a,
+    const char *tenant, const char *debate_id, const char *type, int64_t limit,
+    struct store_event **rows, size_t *n) MUST_CHECK;
 /* last_seq of many debates in one query; -1 = unknown debate. */
 enum err store_event_heads(struct store *store, struct arena *a,
     const char *const *debate_ids, size_t n, int64_t *heads) MUST_CHECK;

@@ -38,6 +38,7 @@ struct store_events {
 	struct arena *a;
 	const char *tenant;
 	const char *id;
+	const char *type; /* NULL = any */
 	int64_t since, limit;
 	struct store_event *rows;
 	size_t n;
@@ -51,8 +52,11 @@ store_event_list_tx(struct db *db, void *arg)
 	struct store_events *q = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_EVENT_LIST, q->a, &r, DB_TEXT(q->tenant),
-	    DB_TEXT(q->id), DB_INT(q->since), DB_INT(q->limit));
+	enum err e = q->type == NULL
+	    ? DB_RUN(db, STMT_EVENT_LIST, q->a, &r, DB_TEXT(q->tenant),
+		  DB_TEXT(q->id), DB_INT(q->since), DB_INT(q->limit))
+	    : DB_RUN(db, STMT_EVENT_LIST_TYPE, q->a, &r, DB_TEXT(q->tenant),
+		  DB_TEXT(q->id), DB_TEXT(q->type), DB_INT(q->limit));
 	if (e != ERR_OK)
 		return e;
 	q->n = r.rows;
@@ -76,6 +80,24 @@ store_event_list(struct store *store, struct arena *a, const char *tenant,
 	    .tenant = tenant,
 	    .id = debate_id,
 	    .since = since,
+	    .limit = limit};
+	enum err e =
+	    store_tx(store, DB_READ_ONE, store_event_list_tx, &q, NULL);
+
+	*rows = q.rows;
+	*n = e == ERR_OK ? q.n : 0;
+	return e;
+}
+
+enum err
+store_event_list_type(struct store *store, struct arena *a, const char *tenant,
+    const char *debate_id, const char *type, int64_t limit,
+    struct store_event **rows, size_t *n)
+{
+	struct store_events q = {.a = a,
+	    .tenant = tenant,
+	    .id = debate_id,
+	    .type = type,
 	    .limit = limit};
 	enum err e =
 	    store_tx(store, DB_READ_ONE, store_event_list_tx, &q, NULL);

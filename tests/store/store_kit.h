@@ -72,5 +72,6 @@ void add_plans(TCase *t);
 void add_receipt(TCase *t);
 void add_races(TCase *t);
 void add_capacity(TCase *t);
+void add_vectors(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);
