@@ -167,8 +167,6 @@ vector_hash(const char *text, int16_t *out)
 static const char pack_letters[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-#define PACK_NONE 64 /* no letter of base64 */
-
 static void
 pack_bytes(struct buf *out, const unsigned char *data, size_t len)
 {
@@ -202,61 +200,120 @@ vector_pack(struct buf *out, const int16_t *v, size_t n)
 	buf_release(&raw);
 }
 
-static uint32_t
-pack_value(char c)
+/* In place, from the bytes' order to the machine's. */
+static void
+vector_from_little(float *v, size_t n)
 {
-	return c >= 'A' && c <= 'Z' ? (uint32_t)(c - 'A')
-	    : c >= 'a' && c <= 'z'  ? (uint32_t)(c - 'a') + 26
-	    : c >= '0' && c <= '9'  ? (uint32_t)(c - '0') + 52
-	    : c == '+'		    ? 62
-	    : c == '/'		    ? 63
-				    : PACK_NONE;
+	for (size_t i = 0; i < n; i++) {
+		unsigned char b[sizeof(float)];
+		memcpy(b, &v[i], sizeof(b));
+		uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 |
+		    (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+		memcpy(&v[i], &bits, sizeof(bits));
+	}
 }
 
-/* Reading, byte by byte into numbers. */
-struct unpack {
-	float *out;
-	size_t n, max;
-	uint32_t bits;
-	int bytes;
-};
+/* What a letter stands for and 1 more; 0 = it is none. */
+static const uint8_t unpack_values[256] = {['A'] = 1,
+    ['B'] = 2,
+    ['C'] = 3,
+    ['D'] = 4,
+    ['E'] = 5,
+    ['F'] = 6,
+    ['G'] = 7,
+    ['H'] = 8,
+    ['I'] = 9,
+    ['J'] = 10,
+    ['K'] = 11,
+    ['L'] = 12,
+    ['M'] = 13,
+    ['N'] = 14,
+    ['O'] = 15,
+    ['P'] = 16,
+    ['Q'] = 17,
+    ['R'] = 18,
+    ['S'] = 19,
+    ['T'] = 20,
+    ['U'] = 21,
+    ['V'] = 22,
+    ['W'] = 23,
+    ['X'] = 24,
+    ['Y'] = 25,
+    ['Z'] = 26,
+    ['a'] = 27,
+    ['b'] = 28,
+    ['c'] = 29,
+    ['d'] = 30,
+    ['e'] = 31,
+    ['f'] = 32,
+    ['g'] = 33,
+    ['h'] = 34,
+    ['i'] = 35,
+    ['j'] = 36,
+    ['k'] = 37,
+    ['l'] = 38,
+    ['m'] = 39,
+    ['n'] = 40,
+    ['o'] = 41,
+    ['p'] = 42,
+    ['q'] = 43,
+    ['r'] = 44,
+    ['s'] = 45,
+    ['t'] = 46,
+    ['u'] = 47,
+    ['v'] = 48,
+    ['w'] = 49,
+    ['x'] = 50,
+    ['y'] = 51,
+    ['z'] = 52,
+    ['0'] = 53,
+    ['1'] = 54,
+    ['2'] = 55,
+    ['3'] = 56,
+    ['4'] = 57,
+    ['5'] = 58,
+    ['6'] = 59,
+    ['7'] = 60,
+    ['8'] = 61,
+    ['9'] = 62,
+    ['+'] = 63,
+    ['/'] = 64};
 
+/* 6 bits of each of n letters, 2 to 4 of them, into n - 1 bytes. */
 static bool
-unpack_byte(struct unpack *u, uint32_t byte)
+unpack_group(const char *text, size_t n, unsigned char *out)
 {
-	u->bits |= byte << (8 * u->bytes);
-	if (++u->bytes < 4)
-		return true;
-	if (u->n == u->max)
-		return false;
-	memcpy(&u->out[u->n++], &u->bits, sizeof(float));
-	u->bits = 0;
-	u->bytes = 0;
-	return true;
+	uint32_t bits = 0;
+	bool is_text = true;
+
+	for (size_t i = 0; i < 4; i++) {
+		uint8_t value =
+		    i < n ? unpack_values[(unsigned char)text[i]] : 1;
+		is_text = is_text && value > 0;
+		bits = bits << 6 | ((uint32_t)value - 1);
+	}
+	for (size_t i = 0; i + 1 < n; i++)
+		out[i] = (unsigned char)(bits >> (16 - 8 * i) & 0xff);
+	return is_text;
 }
 
 size_t
 vector_read(const char *text, size_t len, float *out, size_t max)
 {
-	struct unpack u = {.out = out, .max = max};
-	uint32_t held = 0;
-	int bits = 0;
+	unsigned char *bytes = (unsigned char *)out;
 
 	while (len > 0 && text[len - 1] == '=')
 		len--;
-	for (size_t i = 0; i < len; i++) {
-		uint32_t value = pack_value(text[i]);
-		if (value == PACK_NONE)
+	size_t size = len / 4 * 3 + (len % 4 > 0 ? len % 4 - 1 : 0);
+	if (len % 4 == 1 || size % sizeof(float) != 0 ||
+	    size / sizeof(float) > max)
+		return 0;
+	for (size_t at = 0; at < len; at += 4, bytes += 3)
+		if (!unpack_group(
+			text + at, len - at < 4 ? len - at : 4, bytes))
 			return 0;
-		held = held << 6 | value;
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		if (!unpack_byte(&u, held >> bits & 0xff))
-			return 0;
-	}
-	return u.bytes == 0 ? u.n : 0;
+	vector_from_little(out, size / sizeof(float));
+	return size / sizeof(float);
 }
 
 bool
@@ -266,18 +323,39 @@ vector_unpack(const char *text, float *out, size_t n)
 	    vector_read(text, strlen(text), out, n) == n;
 }
 
+/* Sums side by side, so that they are made at the same time. */
+#define COSINE_LANES 8
+
+struct cosine {
+	float dot[COSINE_LANES], aa[COSINE_LANES], bb[COSINE_LANES];
+};
+
+static void
+cosine_add(struct cosine *c, const float *a, const float *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		c->dot[i] += a[i] * b[i];
+		c->aa[i] += a[i] * a[i];
+		c->bb[i] += b[i] * b[i];
+	}
+}
+
 double
 vector_cosine(const float *a, const float *b, size_t n)
 {
-	float dot = 0;
-	float aa = 0;
-	float bb = 0;
+	struct cosine c = {0};
+	double dot = 0;
+	double aa = 0;
+	double bb = 0;
+	size_t at = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		dot += a[i] * b[i];
-		aa += a[i] * a[i];
-		bb += b[i] * b[i];
+	for (; at + COSINE_LANES <= n; at += COSINE_LANES)
+		cosine_add(&c, a + at, b + at, COSINE_LANES);
+	cosine_add(&c, a + at, b + at, n - at);
+	for (size_t i = 0; i < COSINE_LANES; i++) {
+		dot += (double)c.dot[i];
+		aa += (double)c.aa[i];
+		bb += (double)c.bb[i];
 	}
-	double length = sqrt((double)aa) * sqrt((double)bb);
-	return length > 0 ? (double)dot / length : 0;
+	return aa > 0 && bb > 0 ? dot / (sqrt(aa) * sqrt(bb)) : 0;
 }
