@@ -127,3 +127,7 @@ bool debate_is_reached(const struct debate *d);
 /* Similarity of two texts, 0..1 in millionths: word Jaccard. */
 int64_t text_similarity_ppm(const char *a, const char *b);
 int64_t debate_similarity_ppm(const struct debate *d, int64_t *lowest);
+
+/* ---- rating (rating.c) ---- */
+/* On the scratch; NULL when nobody won or only one model played. */
+const struct store_match *rating_match(struct debate *d);

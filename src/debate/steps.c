@@ -424,6 +424,8 @@ step_end(struct debate *d, enum store_status status, const char *error,
 	t->confidence = debate_confidence(d);
 	t->consensus_reached = debate_is_reached(d);
 	t->status = status;
+	if (status == STORE_COMPLETED)
+		t->match = rating_match(d);
 	event_end(d, status, error, now_us);
 	d->out->is_done = true;
 }

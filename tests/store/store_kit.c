@@ -266,6 +266,7 @@ main(void)
 	}
 	kit_run(add_tenancy, "tenancy", &failed);
 	kit_run(add_verbs, "verbs", &failed);
+	kit_run(add_ratings, "ratings", &failed);
 	kit_run(add_races, "races", &failed);
 	if (kit.is_pooled) /* the rest breaks the server's own connections */
 		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

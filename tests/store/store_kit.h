@@ -72,3 +72,4 @@ void add_plans(TCase *t);
 void add_races(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);
+void add_ratings(TCase *t);
