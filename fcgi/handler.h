@@ -61,3 +61,11 @@ enum http_status debate_similar(struct req *req, struct res *res);
 extern const struct input_list agent_list_inputs;
 enum http_status agent_list(struct req *req, struct res *res);
 enum http_status agent_get(struct req *req, struct res *res);
+/* h_ratings.c */
+extern const struct input_list rating_inputs;
+enum http_status rating_list(struct req *req, struct res *res);
+enum http_status rating_matches(struct req *req, struct res *res);
+enum http_status rating_profile(struct req *req, struct res *res);
+enum http_status rating_history(struct req *req, struct res *res);
+enum http_status rating_versus(struct req *req, struct res *res);
+enum http_status rating_calibration(struct req *req, struct res *res);

@@ -64,6 +64,13 @@ BEGIN
 	IF to_regclass('public.receipts') IS NOT NULL THEN
 		GRANT SELECT, INSERT ON receipts TO aragora_app;
 	END IF;
+	IF to_regclass('public.debate_vectors') IS NOT NULL THEN
+		GRANT SELECT, INSERT ON debate_vectors TO aragora_app;
+	END IF;
+	IF to_regclass('public.ratings') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON rating_boards, ratings,
+		    matches, match_players, calibration TO aragora_app;
+	END IF;
 	GRANT SELECT, INSERT, UPDATE, DELETE ON runners TO aragora_app;
 	GRANT SELECT ON schema_migrations TO aragora_app;
 	FOR f IN SELECT CAST(CAST(oid AS regprocedure) AS TEXT) FROM pg_proc

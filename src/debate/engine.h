@@ -132,3 +132,7 @@ const char *result_write(struct debate *d, int64_t now_us);
 const char *debate_answer(const struct debate *d);
 double debate_confidence(const struct debate *d);
 bool debate_is_reached(const struct debate *d);
+
+/* ---- rating (rating.c) ---- */
+/* On the scratch; NULL when nobody won or only one model played. */
+const struct store_match *rating_match(struct debate *d);

@@ -506,6 +506,8 @@ step_end(struct debate *d, enum store_status status, const char *error,
 	if (status == STORE_COMPLETED)
 		convergence_vector(d, &t->vector);
 	t->status = status;
+	if (status == STORE_COMPLETED)
+		t->match = rating_match(d);
 	event_end(d, status, error, now_us);
 	d->out->is_done = true;
 }

@@ -23,6 +23,7 @@
 #include "runner/runner.h"
 #include "runner/teller.h"
 #include "settings/settings.h"
+#include "store/store_rating.h"
 
 #define WRITER_GROUP_MAX   256
 #define WRITER_RETRY_MS	   200
@@ -155,6 +156,29 @@ writer_copy_events(struct arena *a, struct store_transition *t)
 	t->events = events;
 }
 
+static const struct store_match *
+writer_copy_match(
+    struct arena *a, const struct store_match *from, const struct settings *s)
+{
+	struct store_match *m;
+
+	if (from == NULL)
+		return NULL;
+	m = ARENA_NEW(a, struct store_match);
+	*m = *from;
+	m->domain = arena_strdup(a, from->domain);
+	m->players = ARENA_ARRAY(a, m->n_players + 1, struct store_player);
+	m->votes = ARENA_ARRAY(a, m->n_votes + 1, struct store_vote);
+	/* The names are the registry's and live as long as the program. */
+	for (size_t i = 0; i < m->n_players; i++)
+		m->players[i] = from->players[i];
+	for (size_t i = 0; i < m->n_votes; i++)
+		m->votes[i] = from->votes[i];
+	m->elo_initial = s->elo_initial;
+	m->elo_k_factor = s->elo_k_factor;
+	return m;
+}
+
 static void
 writer_push_commit(struct writer *w, const struct store_transition *t,
     const char *tenant, int64_t epoch, void *tag, bool is_last_word)
@@ -171,6 +195,8 @@ writer_push_commit(struct writer *w, const struct store_transition *t,
 	j->transition.vector.data = arena_strdup(j->arena, t->vector.data);
 	writer_copy_events(j->arena, &j->transition);
 	writer_copy_turns(j->arena, &j->transition);
+	j->transition.match =
+	    writer_copy_match(j->arena, t->match, w->settings);
 	j->tag = tag;
 	j->is_last_word = is_last_word;
 	writer_push(w, j);

@@ -28,6 +28,7 @@
 
 struct settings;
 struct store;
+struct store_match; /* store_rating.h */
 
 #define STORE_TENANT_DEFAULT "default"
 
@@ -334,6 +335,8 @@ struct store_transition {
 	double confidence;
 	bool consensus_reached;
 	struct store_vector vector; /* inserted, unless there is one */
+	/* Rated in the same transaction, once per debate; NULL = none. */
+	const struct store_match *match;
 	bool is_release; /* give the lease back in the same transaction */
 	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
 	 * (the answer to COMMIT was lost). The last is an input as well. */

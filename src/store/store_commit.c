@@ -5,8 +5,12 @@
  * out by repeating the transitions: those that landed are recognised by their
  * first event.
  */
+#include <string.h>
+
 #include "base/clock.h"
+#include "base/str.h"
 #include "store/store_commit.h"
+#include "store/store_rating.h"
 
 #define STORE_COMMIT_TRIES 3
 
@@ -121,6 +125,38 @@ store_commit_rows(struct db *db, struct arena *a,
 	return e;
 }
 
+/* Tenant by tenant in the order of their names, so that two transactions
+ * never wait for each other's boards. */
+static enum err
+store_commit_matches(struct db *db, struct arena *a,
+    const struct store_step *steps, size_t n, int64_t now)
+{
+	const char *last = "";
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK) {
+		const char *next = NULL;
+		for (size_t i = 0; i < n; i++) {
+			const struct store_transition *t = steps[i].t;
+			if (steps[i].is_written && t->match != NULL &&
+			    strcmp(t->tenant, last) > 0 &&
+			    (next == NULL || strcmp(t->tenant, next) < 0))
+				next = t->tenant;
+		}
+		if (next == NULL)
+			break;
+		for (size_t i = 0; e == ERR_OK && i < n; i++) {
+			const struct store_transition *t = steps[i].t;
+			if (steps[i].is_written && t->match != NULL &&
+			    str_eq(t->tenant, next))
+				e = store_match_put(db, a, t->tenant,
+				    t->debate_id, t->match, now);
+		}
+		last = next;
+	}
+	return e;
+}
+
 /* ---- a transaction ---- */
 
 /* A debate's later transitions have the later numbers: its last one is what
@@ -167,7 +203,10 @@ store_commit_tx(struct db *db, void *arg)
 	for (size_t i = 0; e == ERR_OK && i < c->n; i++)
 		if (!steps[i].is_landed)
 			store_commit_number(&steps[i]);
-	return e == ERR_OK ? store_commit_rows(db, c->a, steps, c->n, now) : e;
+	if (e == ERR_OK)
+		e = store_commit_rows(db, c->a, steps, c->n, now);
+	return e == ERR_OK ? store_commit_matches(db, c->a, steps, c->n, now)
+			   : e;
 }
 
 /* The outcomes that follow from the transaction's; returns its own, which is

@@ -75,3 +75,4 @@ void add_capacity(TCase *t);
 void add_vectors(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);
+void add_ratings(TCase *t);
