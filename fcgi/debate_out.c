@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "bus/bus.h"
 #include "bus/event.h"
+#include "debate/view.h"
 #include "settings/settings.h"
 
 #define DEBATE_OUT_EVENT_BYTES ((size_t)16 << 20)
@@ -86,4 +87,18 @@ debate_out_publish(
 	if (err != ERR_OK)
 		log_debug("debate.publish", "error=%s", err_text(err));
 	buf_release(&text);
+}
+
+void
+debate_out_array(struct json_w *w, const char *key, struct req *req,
+    const struct store_debate *rows, size_t n)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < n; i++) {
+		json_w_begin(w, NULL);
+		debate_view_members(w, req->arena, &rows[i], NULL, 0,
+		    DEBATE_VIEW_LIST, req->now_us);
+		json_w_end(w);
+	}
+	json_w_end_array(w);
 }

@@ -18,6 +18,10 @@ enum http_status debate_out_fetch(
 void debate_out_links(
     struct json_w *w, const struct req *req, const char *debate_id);
 
+/* An array of debate objects without their long members. */
+void debate_out_array(struct json_w *w, const char *key, struct req *req,
+    const struct store_debate *rows, size_t n);
+
 /* total, count, limit, offset, has_more. */
 void debate_out_page(struct json_w *w, int64_t total, size_t count,
     int64_t limit, int64_t offset);

@@ -69,3 +69,22 @@ enum http_status rating_profile(struct req *req, struct res *res);
 enum http_status rating_history(struct req *req, struct res *res);
 enum http_status rating_versus(struct req *req, struct res *res);
 enum http_status rating_calibration(struct req *req, struct res *res);
+/* h_debate_parts.c */
+extern const struct input_list debate_timeline_inputs;
+enum http_status debate_rounds(struct req *req, struct res *res);
+enum http_status debate_agents(struct req *req, struct res *res);
+enum http_status debate_votes(struct req *req, struct res *res);
+enum http_status debate_critiques(struct req *req, struct res *res);
+enum http_status debate_consensus(struct req *req, struct res *res);
+enum http_status debate_positions(struct req *req, struct res *res);
+enum http_status debate_summary(struct req *req, struct res *res);
+enum http_status debate_impasse(struct req *req, struct res *res);
+enum http_status debate_timeline(struct req *req, struct res *res);
+/* h_search.c */
+extern const struct input_list search_inputs;
+extern const struct input_list stats_inputs;
+enum http_status search_get(struct req *req, struct res *res);
+enum http_status search_post(struct req *req, struct res *res);
+enum http_status debate_statistics(struct req *req, struct res *res);
+enum http_status debate_outcomes(struct req *req, struct res *res);
+enum http_status debate_dashboard(struct req *req, struct res *res);

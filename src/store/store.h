@@ -187,18 +187,50 @@ enum err store_debate_create(struct store *store, struct arena *a,
 enum err store_debate_get(struct store *store, struct arena *a,
     const char *tenant, const char *id, struct store_debate *out) MUST_CHECK;
 
+#define STORE_ORDER_LIST(X)                                                    \
+	X(STORE_BY_CREATED, "created_at")                                      \
+	X(STORE_BY_CONFIDENCE, "confidence")                                   \
+	X(STORE_BY_DURATION, "duration")
+enum store_order {
+#define X(id, text) id,
+	STORE_ORDER_LIST(X)
+#undef X
+	    STORE_ORDER__COUNT
+};
+
 struct store_debate_filter {
 	const char *tenant;
 	int status;		    /* -1 = any, else enum store_status */
 	const char *query;	    /* NULL or text within task, any case */
 	int64_t since_us, until_us; /* 0 = open; created_us */
+	const char *domain, *tag;   /* NULL = any */
+	const char *const *agents;  /* all of them take part */
+	size_t n_agents;
+	int64_t min_rounds, max_rounds; /* 0 = open */
+	bool is_by_outcome;		/* only those with this outcome: */
+	bool is_reached;
+	enum store_order order;
+	bool is_ascending;
 	int64_t limit, offset;
 	struct store_read read;
 };
-/* Newest first; *total counts without limit and offset. */
+/* Newest first unless the filter says another order; *total counts without
+ * limit and offset. */
 enum err store_debate_list(struct store *store, struct arena *a,
     const struct store_debate_filter *f, struct store_debate **rows, size_t *n,
     int64_t *total) MUST_CHECK;
+
+/* What a tenant's debates of one state and domain come to. */
+struct store_stat {
+	enum store_status status;
+	const char *domain;
+	int64_t debates, reached, rounds;
+	int64_t spent_us; /* of those that ended */
+	double confidence;
+};
+enum err store_debate_stats(struct store *store, struct arena *a,
+    const char *tenant, int64_t since_us, const struct store_read *read,
+    struct store_stat **rows, size_t *n) MUST_CHECK;
 
 /* Place in the queue of a pending debate, 1 = next; 0 when not pending. */
 enum err store_debate_queue_position(struct store *store, const char *tenant,
