@@ -33,7 +33,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 	TO anon, authenticated, service_role;
 """
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
-          "schema_migrations")
+          "debate_vectors", "rating_boards", "ratings", "matches",
+          "match_players", "calibration", "schema_migrations")
 
 
 class Project:
