@@ -30,3 +30,14 @@ void debate_out_page(struct json_w *w, int64_t total, size_t count,
  * only: who misses it reads the table. */
 void debate_out_publish(
     struct req *req, const char *debate_id, const struct store_event *event);
+
+/* End a debate that is under way: row becomes what it is then. The store takes
+ * the lease over, so whatever the runner still writes is refused; the event
+ * goes out after the commit. ERR_CONFLICT: it has ended already. */
+enum err debate_out_cancel(
+    struct req *req, struct store_debate *row, const char *reason) MUST_CHECK;
+
+/* The ETag of a debate as it stands; true, and the answer is to be 304, when
+ * the caller has it. */
+bool debate_out_is_known(
+    struct req *req, struct res *res, const struct store_debate *row);

@@ -150,8 +150,8 @@ debate_filter(struct req *req, const struct debate_list_in *in)
 	    .read = req->read};
 }
 
-enum http_status
-debate_list(struct req *req, struct res *res)
+static enum http_status
+debate_list_of(struct req *req, struct res *res, bool is_archived)
 {
 	struct debate_list_in in;
 	struct store_debate *rows = NULL;
@@ -163,6 +163,7 @@ debate_list(struct req *req, struct res *res)
 	if (status != HTTP_OK)
 		return status;
 	struct store_debate_filter filter = debate_filter(req, &in);
+	filter.is_archived = is_archived;
 	enum err e = store_debate_list(
 	    req->app->store, req->arena, &filter, &rows, &n, &total);
 	if (e != ERR_OK)
@@ -175,6 +176,18 @@ debate_list(struct req *req, struct res *res)
 }
 
 enum http_status
+debate_list(struct req *req, struct res *res)
+{
+	return debate_list_of(req, res, false);
+}
+
+enum http_status
+debate_list_archived(struct req *req, struct res *res)
+{
+	return debate_list_of(req, res, true);
+}
+
+enum http_status
 debate_get(struct req *req, struct res *res)
 {
 	struct store_debate row;
@@ -184,6 +197,8 @@ debate_get(struct req *req, struct res *res)
 	enum http_status status = debate_out_fetch(req, res, &row);
 	if (status != HTTP_OK)
 		return status;
+	if (debate_out_is_known(req, res, &row))
+		return HTTP_NOT_MODIFIED;
 	enum err e = store_turn_list(
 	    req->app->store, req->arena, row.tenant, row.id, &turns, &n);
 	if (e != ERR_OK)

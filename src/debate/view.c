@@ -237,6 +237,15 @@ view_consensus_members(struct view *v)
 	}
 }
 
+/* As it is now, else as the debate was asked. */
+static const struct json *
+view_label(const struct view *v, const char *key)
+{
+	const struct json *label = json_get(v->labels, key);
+
+	return label != NULL ? label : json_get(v->config, key);
+}
+
 static const char *
 view_outcome(const struct store_debate *row)
 {
@@ -268,7 +277,7 @@ view_identity(struct view *v)
 	json_w_str(w, "task", row->task);
 	json_w_str(w, "topic", row->task);
 	json_w_str(w, "question", row->task);
-	json_w_str(w, "title", row->task);
+	json_w_str(w, "title", row->title != NULL ? row->title : row->task);
 	json_w_str(w, "status", store_status_name(row->status));
 	view_names(v, "agents");
 	view_names(v, "participants");
@@ -309,9 +318,12 @@ view_outcomes(struct view *v, int64_t now_us)
 	    json_get_str(v->result, "convergence_status", "unknown"));
 	json_w_num(w, "convergence_similarity",
 	    json_get_num(v->result, "convergence_similarity", 0));
-	json_w_json(w, "tags", json_get(v->config, "tags"));
+	json_w_json(w, "tags", view_label(v, "tags"));
 	json_w_str(w, "domain", json_get_str(v->config, "domain", "general"));
-	json_w_json(w, "metadata", json_get(v->config, "metadata"));
+	json_w_json(w, "metadata", view_label(v, "metadata"));
+	json_w_bool(w, "archived", row->archived_us > 0);
+	json_w_int(w, "revision", row->revision);
+	json_w_str(w, "parent_debate_id", row->parent);
 	json_w_time(w, "created_at", row->created_us);
 	json_w_time(w, "updated_at", row->updated_us);
 	json_w_time(w, "started_at", row->started_us);
@@ -332,6 +344,7 @@ view_of(struct json_w *w, struct arena *a, const struct store_debate *row,
 	    .turns = turns,
 	    .n = turns != NULL ? n : 0,
 	    .config = view_json(a, row->config),
+	    .labels = view_json(a, row->labels),
 	    .result = view_json(a, row->result)};
 }
 

@@ -13,6 +13,7 @@ struct view {
 	const struct store_turn *turns;
 	size_t n;
 	const struct json *config; /* NULL when unreadable */
+	const struct json *labels; /* NULL when there are none */
 	const struct json *result; /* NULL until finished */
 };
 

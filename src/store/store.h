@@ -167,6 +167,13 @@ struct store_debate {
 	int64_t lease_until_us;
 	const char *runner; /* id of the holder, NULL when none */
 	int64_t attempts;   /* claims so far */
+	/* what people changed of it later */
+	const char *title;    /* NULL = its task */
+	const char *labels;   /* JSON object: tags, metadata; NULL = as asked */
+	int64_t archived_us;  /* 0 = it is not */
+	int64_t revision;     /* of these */
+	const char *parent;   /* the debate it was forked from, or NULL */
+	int64_t branch_point; /* messages taken over from it */
 	/* Read by create: how many of this tenant may wait, 0 = no limit. */
 	int64_t max_tenant_queued;
 };
@@ -209,6 +216,7 @@ struct store_debate_filter {
 	int64_t min_rounds, max_rounds; /* 0 = open */
 	bool is_by_outcome;		/* only those with this outcome: */
 	bool is_reached;
+	bool is_archived; /* those, instead of the others */
 	enum store_order order;
 	bool is_ascending;
 	int64_t limit, offset;
@@ -219,6 +227,34 @@ struct store_debate_filter {
 enum err store_debate_list(struct store *store, struct arena *a,
     const struct store_debate_filter *f, struct store_debate **rows, size_t *n,
     int64_t *total) MUST_CHECK;
+
+/* The title, labels and archived_us (0 or not) of d over those of its revision.
+ * ERR_CONFLICT: somebody changed them since, or it is gone. */
+enum err store_debate_relabel(struct store *store, const struct store_debate *d)
+    MUST_CHECK;
+/* Those forked from it, oldest first. */
+enum err store_debate_forks(struct store *store, struct arena *a,
+    const char *tenant, const char *id, struct store_debate **rows, size_t *n)
+    MUST_CHECK;
+/* With all that belongs to it; what a runner still writes is refused. Ratings
+ * stay. ERR_NOT_FOUND. */
+enum err store_debate_delete(
+    struct store *store, const char *tenant, const char *id) MUST_CHECK;
+
+struct store_note {
+	const char *id;
+	const char *text;
+	int64_t created_us;
+};
+/* Of a debate that exists. */
+enum err store_note_add(struct store *store, const char *tenant,
+    const char *debate_id, const struct store_note *note) MUST_CHECK;
+enum err store_note_list(struct store *store, struct arena *a,
+    const char *tenant, const char *debate_id, struct store_note **rows,
+    size_t *n) MUST_CHECK;
+/* ERR_NOT_FOUND. */
+enum err store_note_delete(struct store *store, const char *tenant,
+    const char *debate_id, const char *id) MUST_CHECK;
 
 /* What a tenant's debates of one state and domain come to. */
 struct store_stat {

@@ -72,6 +72,12 @@ store_debate_from(
 	out->lease_until_us = db_int(r, row, c++);
 	out->runner = db_text(r, row, c++);
 	out->attempts = db_int(r, row, c++);
+	out->title = db_text(r, row, c++);
+	out->labels = db_text(r, row, c++);
+	out->archived_us = db_int(r, row, c++);
+	out->revision = db_int(r, row, c++);
+	out->parent = db_text(r, row, c++);
+	out->branch_point = db_int(r, row, c++);
 }
 
 /* ---- create ---- */
@@ -158,7 +164,8 @@ store_create_tx(struct db *db, void *arg)
 	return DB_QUEUE(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->tenant),
 	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
 	    DB_TEXT(d->config), DB_INT(d->total_rounds), DB_INT(d->priority),
-	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()));
+	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()),
+	    DB_TEXT(d->parent), DB_INT(d->branch_point));
 }
 
 enum err

@@ -63,7 +63,7 @@ store_list_is_wide(const struct store_debate_filter *f)
 {
 	return f->domain != NULL || f->tag != NULL || f->n_agents > 0 ||
 	    f->min_rounds > 0 || f->max_rounds > 0 || f->is_by_outcome ||
-	    f->order != STORE_BY_CREATED || f->is_ascending;
+	    f->is_archived || f->order != STORE_BY_CREATED || f->is_ascending;
 }
 
 static const char *
@@ -87,7 +87,7 @@ store_order_name(enum store_order order)
 static enum err
 store_list_tx(struct db *db, void *arg)
 {
-	enum { NARROW = 5, WIDE = 11 };
+	enum { NARROW = 5, WIDE = 12 };
 	struct store_list *l = arg;
 	const struct store_debate_filter *f = l->f;
 	bool is_wide = store_list_is_wide(f);
@@ -101,7 +101,8 @@ store_list_tx(struct db *db, void *arg)
 	    DB_TEXT(store_list_text(f->tag)),
 	    DB_TEXT(store_list_names(l->a, f)), DB_INT(f->min_rounds),
 	    DB_INT(f->max_rounds > 0 ? f->max_rounds : INT64_MAX),
-	    DB_INT(f->is_by_outcome ? f->is_reached : -1)};
+	    DB_INT(f->is_by_outcome ? f->is_reached : -1),
+	    DB_INT(f->is_archived)};
 	const struct db_value order[] = {DB_TEXT(store_order_name(f->order)),
 	    DB_DOUBLE(f->is_ascending ? 1 : -1), DB_INT(f->limit),
 	    DB_INT(f->offset)};

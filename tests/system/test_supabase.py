@@ -33,7 +33,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 	TO anon, authenticated, service_role;
 """
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
-          "debate_vectors", "rating_boards", "ratings", "matches",
+          "debate_vectors", "debate_notes", "rating_boards", "ratings", "matches",
           "match_players", "calibration", "schema_migrations")
 
 
