@@ -43,7 +43,7 @@ debate_stop(struct req *req, struct res *res)
 
 /* Debates start by themselves; clients ask for it all the same. */
 enum http_status
-debate_start(struct req *req, struct res *res)
+debate_begin(struct req *req, struct res *res)
 {
 	struct store_debate row;
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "debate/config.h"
-#include "fcgi/debate_new.h"
+#include "fcgi/debate_queue.h"
 #include "settings/settings.h"
 #include "store/store.h"
 
@@ -90,5 +90,5 @@ debate_create(struct req *req, struct res *res)
 	    .config = debate_config_write(req->arena, &config),
 	    .total_rounds = config.rounds,
 	    .priority = in.priority};
-	return debate_new(req, res, &row, key);
+	return debate_queue(req, res, &row, key);
 }

@@ -402,7 +402,7 @@ debate_archive(struct req *req, struct res *res)
 }
 
 enum http_status
-debate_restore(struct req *req, struct res *res)
+debate_unarchive(struct req *req, struct res *res)
 {
 	return edit_archive(req, res, false);
 }

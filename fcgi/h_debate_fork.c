@@ -9,7 +9,7 @@
 #include "base/id.h"
 #include "debate/config.h"
 #include "debate/view.h"
-#include "fcgi/debate_new.h"
+#include "fcgi/debate_queue.h"
 #include "fcgi/debate_out.h"
 #include "settings/settings.h"
 
@@ -116,7 +116,7 @@ fork_queue(struct req *req, struct res *res, const struct store_debate *from,
 	row->config = debate_config_write(req->arena, config);
 	row->total_rounds = config->rounds;
 	row->priority = from->priority;
-	return debate_new(req, res, row, NULL);
+	return debate_queue(req, res, row, NULL);
 }
 
 enum http_status

@@ -46,7 +46,7 @@ enum http_status debate_events(struct req *req, struct res *res);
 /* h_debate_cancel.c */
 enum http_status debate_cancel(struct req *req, struct res *res);
 enum http_status debate_stop(struct req *req, struct res *res);
-enum http_status debate_start(struct req *req, struct res *res);
+enum http_status debate_begin(struct req *req, struct res *res);
 /* h_export.c */
 extern const struct input_list debate_export_inputs;
 enum http_status debate_export(struct req *req, struct res *res);
@@ -97,7 +97,7 @@ enum http_status debate_tags_add(struct req *req, struct res *res);
 enum http_status debate_tags_remove(struct req *req, struct res *res);
 enum http_status debate_metadata_set(struct req *req, struct res *res);
 enum http_status debate_archive(struct req *req, struct res *res);
-enum http_status debate_restore(struct req *req, struct res *res);
+enum http_status debate_unarchive(struct req *req, struct res *res);
 enum http_status debate_archive_batch(struct req *req, struct res *res);
 enum http_status debate_notes_list(struct req *req, struct res *res);
 enum http_status debate_notes_add(struct req *req, struct res *res);

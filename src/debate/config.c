@@ -3,7 +3,7 @@
  * The configuration of a debate: checked against the settings on the way in,
  * written and read back as JSON.
  */
-#include "debate/config.h"
+#include "debate/config_impl.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,6 @@ debate_rule_name(enum debate_rule r)
 	return config_rule_names[r];
 }
 
-/* One reading of a request: where errors go, and what was asked. */
 #define CONFIG_EMBEDDER "embedder"
 
 /* How calls and events name it. */
@@ -52,19 +51,8 @@ config_embedder(struct arena *a, const struct llm_agent *agent)
 	return copy;
 }
 
-struct config_reader {
-	struct arena *a;
-	const struct settings *settings;
-	const struct json *body;
-	struct debate_config *out;
-	struct debate_config_error *errors;
-	size_t room;
-	size_t n_errors;
-	bool is_missing;
-};
-
-static void PRINTF(3, 4) config_error(
-    struct config_reader *r, const char *field, const char *fmt, ...)
+void
+config_error(struct config_reader *r, const char *field, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -77,8 +65,7 @@ static void PRINTF(3, 4) config_error(
 	va_end(ap);
 }
 
-/* protocol.<key>, else <key>; *field: which of them. */
-static const struct json *
+const struct json *
 config_get(struct config_reader *r, const char *key, const char **field)
 {
 	const struct json *inner = json_get(json_get(r->body, "protocol"), key);
@@ -154,8 +141,7 @@ config_read_context(struct config_reader *r)
 		    CONFIG_CONTEXT_MAX);
 }
 
-/* "demo", "demo" -> "demo", "demo_2": one name per seat. */
-static void
+void
 config_unique_name(struct config_reader *r, struct llm_agent *agent)
 {
 	const char *given = agent->name;
@@ -251,9 +237,17 @@ config_default_agents(struct config_reader *r)
 static void
 config_check_count(struct config_reader *r, size_t n)
 {
-	if (n < 2 || (int64_t)n > r->settings->max_agents_per_debate)
-		config_error(r, "agents", "must name 2 to %lld agents, not %zu",
+	const struct protocol_row *row = protocol_row(r->out->protocol);
+
+	if (n < row->min_agents ||
+	    (int64_t)n > r->settings->max_agents_per_debate)
+		config_error(r, "agents",
+		    "must name %zu to %lld agents, not %zu", row->min_agents,
 		    (long long)r->settings->max_agents_per_debate, n);
+	else if (row->n_agents > 1 && n != row->n_agents)
+		config_error(r, "agents",
+		    "must name %zu agents for %s, not %zu", row->n_agents,
+		    row->name, n);
 }
 
 static void
@@ -323,6 +317,8 @@ config_read_rounds(struct config_reader *r)
 		r->out->rounds = 1;
 	if (r->out->rounds > r->settings->max_rounds)
 		r->out->rounds = r->settings->max_rounds;
+	if (protocol_row(r->out->protocol)->has_one_round)
+		r->out->rounds = 1;
 }
 
 static bool
@@ -363,6 +359,14 @@ config_read_rule_name(struct config_reader *r)
 			r->out->rule = rule;
 		is_given = true;
 	}
+	const struct protocol_row *row = protocol_row(r->out->protocol);
+	if (row->has_rule && !is_given) {
+		r->out->rule = row->rule;
+		return;
+	}
+	if (row->is_rule_fixed && r->out->rule != row->rule)
+		config_error(r, "consensus", "cannot be chosen: %s has '%s'",
+		    row->name, debate_rule_name(row->rule));
 	if (!is_given &&
 	    !config_rule(r->settings->default_consensus, &r->out->rule))
 		config_error(r, "ARAGORA_DEFAULT_CONSENSUS",
@@ -479,7 +483,9 @@ debate_config_read(struct arena *a, const struct settings *settings,
 	*out = (struct debate_config){.task = ""};
 	config_read_task(&r);
 	config_read_context(&r);
+	config_read_protocol(&r);
 	config_read_agents(&r);
+	config_seat_protocol(&r);
 	config_read_rounds(&r);
 	config_read_rule(&r);
 	config_read_extras(&r);
@@ -513,6 +519,8 @@ debate_config_write(struct arena *a, const struct debate_config *c)
 	}
 	json_w_end_array(&w);
 	json_w_int(&w, "rounds", c->rounds);
+	json_w_str(&w, "protocol", debate_protocol_name(c->protocol));
+	json_w_str(&w, "topology", debate_topology_name(c->topology));
 	json_w_str(&w, "consensus", debate_rule_name(c->rule));
 	json_w_int(&w, "threshold_ppm", c->threshold_ppm);
 	json_w_bool(&w, "early_stopping", c->is_early_stopping);
@@ -591,6 +599,13 @@ debate_config_parse(struct arena *a, const char *text,
 		    info, ERR_INVALID, CONFIG_EMBEDDER, "unknown agent");
 	if (embedder != NULL)
 		out->embedder = config_embedder(a, &agent);
+	int protocol =
+	    config_protocol_find(json_get_str(j, "protocol", "debate"));
+	int topology = config_topology_find(json_get_str(j, "topology", "all"));
+	if (protocol < 0 || topology < 0)
+		return err_set(info, ERR_INVALID, "protocol", "unknown");
+	out->protocol = (enum debate_protocol)protocol;
+	out->topology = (enum debate_topology)topology;
 	if (!config_rule(json_get_str(j, "consensus", ""), &out->rule))
 		return err_set(info, ERR_INVALID, "consensus", "unknown rule");
 	return config_parse_agents(a, json_get(j, "agents"), out, info);

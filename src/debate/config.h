@@ -37,12 +37,43 @@ enum debate_rule {
 };
 const char *debate_rule_name(enum debate_rule r);
 
+#define DEBATE_PROTOCOL_LIST(X)                                                \
+	X(DEBATE_BY_DEBATE, "debate")                                          \
+	X(DEBATE_BY_SINGLE, "single")                                          \
+	X(DEBATE_BY_SELF_CONSISTENCY, "self_consistency")                      \
+	X(DEBATE_BY_COUNCIL, "council")                                        \
+	X(DEBATE_BY_MOA, "moa")                                                \
+	X(DEBATE_BY_JUDGE, "debate_judge")                                     \
+	X(DEBATE_BY_CASCADE, "cascade")
+enum debate_protocol {
+#define X(id, text) id,
+	DEBATE_PROTOCOL_LIST(X)
+#undef X
+	    DEBATE_PROTOCOL__COUNT
+};
+const char *debate_protocol_name(enum debate_protocol p);
+
+#define DEBATE_TOPOLOGY_LIST(X)                                                \
+	X(TOPOLOGY_ALL, "all")                                                 \
+	X(TOPOLOGY_RING, "ring")                                               \
+	X(TOPOLOGY_STAR, "star")                                               \
+	X(TOPOLOGY_SPARSE, "sparse")
+enum debate_topology {
+#define X(id, text) id,
+	DEBATE_TOPOLOGY_LIST(X)
+#undef X
+	    TOPOLOGY__COUNT
+};
+const char *debate_topology_name(enum debate_topology t);
+
 struct debate_config {
 	const char *task;
 	const char *context; /* "" = none */
 	struct llm_agent *agents;
 	size_t n_agents;
 	int64_t rounds;
+	enum debate_protocol protocol;
+	enum debate_topology topology;
 	enum debate_rule rule;
 	int64_t threshold_ppm; /* share needed, in millionths */
 	bool is_early_stopping;

@@ -44,6 +44,9 @@ static const struct field field_body[] = {
 };
 
 static const struct field field_protocol[] = {
+    {"preset", FIELD_ANY, 0, 0, NULL},
+    {"topology", FIELD_ANY, 0, 0, NULL},
+    {"samples", FIELD_ANY, 0, 0, NULL},
     {"rounds", FIELD_ANY, 0, 0, NULL},
     {"consensus", FIELD_ANY, 0, 0, NULL},
     {"consensus_mode", FIELD_ANY, 0, 0, NULL},

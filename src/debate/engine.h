@@ -50,6 +50,7 @@ struct debate {
 	const struct convergence *convergence; /* of its round; NULL = none */
 	/* set when the consensus is known */
 	struct consensus_outcome outcome;
+	bool is_by_positions; /* no ballots: each stands by its own */
 	const char *judge_answer;
 	double judge_confidence;
 	int judge; /* seat, -1 = none */

@@ -60,7 +60,7 @@ event_debate_start(struct debate *d, int64_t now_us)
 	event_agents(d, w);
 	json_w_int(w, "total_rounds", d->config.rounds);
 	json_w_int(w, "rounds", d->config.rounds);
-	json_w_str(w, "protocol", "debate");
+	json_w_str(w, "protocol", debate_protocol_name(d->config.protocol));
 	json_w_str(w, "consensus", debate_rule_name(d->config.rule));
 	json_w_str(w, "mode", "full");
 	json_w_str(w, "status", "in_progress");

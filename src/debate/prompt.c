@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "debate/convergence.h"
 #include "debate/engine.h"
+#include "debate/protocol.h"
 
 static const char prompt_frame[] =
     "You take part in a structured debate that looks for the best answer to a "
@@ -70,6 +71,22 @@ static const char prompt_ranking[] =
     "else: {\"ranking\": [all labels, the best first], \"choice\": \"the first "
     "of them\", \"confidence\": 0 to 1, \"reasoning\": \"one or two "
     "sentences\", \"continue_debate\": true or false}.";
+
+/* Of a revision without critiques: one layer of a mixture of agents. */
+static const char prompt_layer[] =
+    "Here are your position and what others answered to the same question. "
+    "Write the best answer you can: take up what is right in theirs, leave out "
+    "what is wrong, and say what they miss. Begin with a line 'CHANGED: yes - "
+    "why' or 'CHANGED: no - why', then give the whole position in under 300 "
+    "words, and end with a line 'CONFIDENCE: x', 0 to 1.";
+
+static const struct {
+	const char *role, *duty;
+} prompt_roles[] = {
+    {"affirmative", "make the strongest honest case for it"},
+    {"negative", "make the strongest honest case against it"},
+    {"judge", "you took no side"},
+};
 
 struct prompt_blocks {
 	struct llm_block *list;
@@ -133,8 +150,10 @@ prompt_add_positions(struct debate *d, struct prompt_blocks *b,
 	size_t n = debate_reading_order(d, t->agent, with_own, order);
 
 	for (size_t i = 0; i < n; i++)
-		prompt_add(b, debate_label(d->prompts, i),
-		    prompt_position(d, t, order[i]));
+		if (t->task != LLM_REVISE ||
+		    topology_reads(d, t->agent, order[i]))
+			prompt_add(b, debate_label(d->prompts, i),
+			    prompt_position(d, t, order[i]));
 }
 
 static void
@@ -222,7 +241,23 @@ prompt_system(struct debate *d, const struct turn *t)
 	if (!str_is_empty(agent->role) && !str_eq(agent->role, "proposer"))
 		text = arena_printf(
 		    d->prompts, "%s Your role: %s.", text, agent->role);
+	for (size_t i = 0; i < ARRAY_LEN(prompt_roles); i++)
+		if (d->config.protocol == DEBATE_BY_JUDGE &&
+		    str_eq(agent->role, prompt_roles[i].role))
+			text = arena_printf(d->prompts, "%s That is: %s.", text,
+			    prompt_roles[i].duty);
 	return text;
+}
+
+static const char *
+prompt_instruction(const struct debate *d, const struct turn *t)
+{
+	if (t->task == LLM_VOTE && consensus_is_ranked(d->config.rule))
+		return prompt_ranking;
+	if (t->task == LLM_REVISE &&
+	    !protocol_row(d->config.protocol)->has_critique)
+		return prompt_layer;
+	return prompt_tasks[t->task].instruction;
 }
 
 /* No words of ours: the texts alone. */
@@ -274,10 +309,7 @@ prompt_build(struct debate *d, struct turn *t)
 		.context = d->config.context,
 		.blocks = blocks.list,
 		.n_blocks = blocks.n,
-		.instruction =
-		    t->task == LLM_VOTE && consensus_is_ranked(d->config.rule)
-		    ? prompt_ranking
-		    : prompt_tasks[t->task].instruction,
+		.instruction = prompt_instruction(d, t),
 		.nonce = arena_printf(d->prompts, "%08x",
 		    (unsigned)(str_hash("nonce", 5, d->config.seed) >> 32)),
 		.wants_json = prompt_tasks[t->task].wants_json,

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "debate/convergence.h"
 #include "debate/engine.h"
+#include "debate/protocol.h"
 
 static const struct turn *
 result_synthesis(const struct debate *d)
@@ -64,6 +65,8 @@ debate_confidence(const struct debate *d)
 {
 	if (d->judge >= 0)
 		return d->judge_confidence;
+	if (protocol_is_solo(d))
+		return turn_confidence(turn_position(d, 0));
 	if (d->config.rule == DEBATE_NONE)
 		return turn_position(d, 0) != NULL ? 0.5 : 0;
 	return (double)d->outcome.share_ppm / CONSENSUS_PPM;
@@ -85,6 +88,8 @@ result_choice(const struct debate *d, int seat)
 {
 	const struct turn *t = result_ballot(d, seat);
 
+	if (d->is_by_positions)
+		return turn_position(d, seat) != NULL ? seat : -1;
 	return t != NULL
 	    ? debate_seat(d, json_get_str(t->parsed, "choice", NULL))
 	    : -1;
@@ -261,6 +266,8 @@ result_write(struct debate *d, int64_t now_us)
 			    (double)c->own_ppm[i] / CONSENSUS_PPM);
 	json_w_end(&w);
 	json_w_int(&w, "rounds_used", d->round);
+	if (d->config.protocol == DEBATE_BY_CASCADE)
+		json_w_int(&w, "stage", protocol_stage(d));
 	json_w_int(&w, "ended_us", now_us); /* for debate_replay */
 	json_w_end(&w);
 	const char *text = arena_strdup(d->scratch, buf_text(&b));

@@ -9,6 +9,7 @@
 #include "debate/convergence.h"
 #include "debate/consensus_impl.h"
 #include "debate/engine.h"
+#include "debate/protocol.h"
 #include "debate/replay.h"
 
 #define STEP_JUDGES_MAX 3
@@ -26,17 +27,29 @@ struct step {
 static void
 step_plan_propose(struct debate *d)
 {
-	for (size_t i = 0; i < d->config.n_agents; i++)
+	size_t n = protocol_debaters(d);
+
+	/* A cascade asks the others only when the first is not sure. */
+	if (d->config.protocol == DEBATE_BY_CASCADE) {
+		const struct turn *first =
+		    turn_get(d, DEBATE_PROPOSE, d->round, 0, -1, LLM_PROPOSE);
+		if (!first->is_finished || protocol_is_solo(d))
+			return;
+	}
+	for (size_t i = 0; i < n; i++)
 		turn_get(d, DEBATE_PROPOSE, d->round, (int)i, -1, LLM_PROPOSE);
 }
 
-/* Everybody criticises every position but their own. */
+/* Everybody criticises the positions that the topology lets them read. */
 static void
 step_plan_critique(struct debate *d)
 {
-	for (size_t i = 0; i < d->config.n_agents; i++)
-		for (size_t k = 0; k < d->config.n_agents; k++)
-			if (i != k && turn_position(d, (int)k) != NULL)
+	size_t n = protocol_debaters(d);
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (topology_reads(d, (int)i, (int)k) &&
+			    turn_position(d, (int)k) != NULL)
 				turn_get(d, DEBATE_CRITIQUE, d->round, (int)i,
 				    (int)k, LLM_CRITIQUE);
 }
@@ -85,6 +98,8 @@ static int
 step_judge_seat(const struct debate *d, size_t nth)
 {
 	size_t n = d->config.n_agents;
+	if (protocol_judge(d) >= 0)
+		return protocol_judge(d);
 	uint64_t first = str_hash("judge", 5, d->config.seed) >> 17;
 
 	return (int)((first + nth) % n);
@@ -93,6 +108,8 @@ step_judge_seat(const struct debate *d, size_t nth)
 static size_t
 step_judges(const struct debate *d)
 {
+	if (protocol_judge(d) >= 0)
+		return 1;
 	return d->config.n_agents < STEP_JUDGES_MAX ? d->config.n_agents
 						    : STEP_JUDGES_MAX;
 }
@@ -131,7 +148,8 @@ step_is_tied(const struct debate *d)
 static void
 step_plan_consensus(struct debate *d)
 {
-	if (!step_has_judge(d) && !step_is_tied(d))
+	if (protocol_stage(d) != PROTOCOL_DEBATED ||
+	    (!step_has_judge(d) && !step_is_tied(d)))
 		return;
 	for (size_t i = 0; i < step_judges(d); i++) {
 		struct turn *t = turn_get(d, DEBATE_CONSENSUS, d->round,
@@ -141,14 +159,20 @@ step_plan_consensus(struct debate *d)
 	}
 }
 
-/* The winner writes it, else the first with a position. */
+/* A chairman writes it, else the winner, else the first with a position. */
 static void
 step_plan_synthesis(struct debate *d)
 {
 	int author = d->outcome.winner;
 
-	if (d->judge_answer != NULL)
+	if (d->judge_answer != NULL ||
+	    !protocol_row(d->config.protocol)->has_synthesis ||
+	    protocol_stage(d) != PROTOCOL_DEBATED)
 		return;
+	for (size_t i = 0; i < d->config.n_agents; i++)
+		if (str_eq(d->config.agents[i].role, "chairman") &&
+		    turn_position(d, (int)i) != NULL)
+			author = (int)i;
 	for (size_t i = 0; author < 0 && i < d->config.n_agents; i++)
 		if (turn_position(d, (int)i) != NULL)
 			author = (int)i;
@@ -180,15 +204,37 @@ step_next_new(struct debate *d UNUSED)
 	return DEBATE_PROPOSE;
 }
 
+static void step_count_votes(struct debate *d, int judge);
+
+/* The rounds are over: ballots, or what is there is counted at once. */
+static enum debate_phase
+step_to_decision(struct debate *d)
+{
+	if (protocol_row(d->config.protocol)->vote == PROTOCOL_BALLOTS)
+		return DEBATE_VOTE;
+	step_count_votes(d, -1);
+	return DEBATE_CONSENSUS;
+}
+
 /* Fewer than max(2, half) proposals: no debate. */
 static enum debate_phase
 step_next_propose(struct debate *d)
 {
+	const struct protocol_row *row = protocol_row(d->config.protocol);
 	size_t need = (d->config.n_agents + 1) / 2;
 
 	if (need < 2)
-		need = 2;
-	return step_count_positions(d) >= need ? DEBATE_CRITIQUE : DEBATE_DONE;
+		need = protocol_is_solo(d) ? 1 : 2;
+	if (!protocol_is_solo(d) && step_count_positions(d) < need)
+		return DEBATE_DONE;
+	if (d->config.protocol == DEBATE_BY_CASCADE &&
+	    protocol_stage(d) != PROTOCOL_DEBATED) {
+		step_count_votes(d, -1);
+		return DEBATE_CONSENSUS;
+	}
+	if (row->has_critique)
+		return DEBATE_CRITIQUE;
+	return row->has_revision ? DEBATE_REVISE : step_to_decision(d);
 }
 
 static enum debate_phase
@@ -202,8 +248,9 @@ step_after_round(struct debate *d)
 {
 	if (d->round >= d->config.rounds ||
 	    (d->config.is_early_stopping && convergence_of(d)->is_settled))
-		return DEBATE_VOTE;
-	return DEBATE_CRITIQUE;
+		return step_to_decision(d);
+	return protocol_row(d->config.protocol)->has_critique ? DEBATE_CRITIQUE
+							      : DEBATE_REVISE;
 }
 
 static enum debate_phase
@@ -251,9 +298,11 @@ step_stand_ins(const struct debate *d, const struct convergence *c,
 			if (c->group[k] != c->group[i] || a == NULL ||
 			    b == NULL)
 				continue;
+			int order = strcmp(a->content, b->content);
+			if (order == 0) /* the same words: one of them */
+				order = (int)k - best;
 			if (weights[k] > weights[best] ||
-			    (weights[k] == weights[best] &&
-				strcmp(a->content, b->content) < 0))
+			    (weights[k] == weights[best] && order < 0))
 				best = (int)k;
 		}
 		stand_in[i] = best;
@@ -302,6 +351,44 @@ step_merge(struct debate *d, struct consensus_ballot *ballots, size_t n,
 	}
 }
 
+/* What a seat stands by without being asked. */
+static struct consensus_ballot
+step_own_ballot(const struct debate *d, int seat)
+{
+	const struct turn *t = turn_position(d, seat);
+	int64_t confidence =
+	    t == NULL ? 0 : (int64_t)(turn_confidence(t) * CONSENSUS_PPM + 0.5);
+
+	return (struct consensus_ballot){.choice = t != NULL ? seat : -1,
+	    .weight_ppm =
+		d->config.rule == DEBATE_WEIGHTED ? confidence : CONSENSUS_PPM,
+	    .confidence_ppm = confidence};
+}
+
+static size_t
+step_ballots(struct debate *d, struct consensus_ballot *ballots,
+    int rankings[][CONSENSUS_OPTIONS_MAX])
+{
+	size_t n = 0;
+
+	d->is_by_positions = protocol_counts_positions(d);
+	if (d->is_by_positions) {
+		while (n < protocol_debaters(d) && n < CONSENSUS_OPTIONS_MAX) {
+			ballots[n] = step_own_ballot(d, (int)n);
+			n++;
+		}
+		return n;
+	}
+	for (size_t i = 0; i < d->n_turns && n < CONSENSUS_OPTIONS_MAX; i++) {
+		const struct turn *t = d->turns[i];
+		if (t->phase != DEBATE_VOTE || !t->is_finished)
+			continue;
+		ballots[n] = step_ballot(d, t, rankings[n]);
+		n++;
+	}
+	return n;
+}
+
 /* judge: the seat it chose, -1 when there is none (yet). */
 static void
 step_count_votes(struct debate *d, int judge)
@@ -311,15 +398,17 @@ step_count_votes(struct debate *d, int judge)
 	    .judge = judge};
 	struct consensus_ballot ballots[CONSENSUS_OPTIONS_MAX];
 	int rankings[CONSENSUS_OPTIONS_MAX][CONSENSUS_OPTIONS_MAX];
-	size_t n = 0;
 
-	for (size_t i = 0; i < d->n_turns && n < ARRAY_LEN(ballots); i++) {
-		const struct turn *t = d->turns[i];
-		if (t->phase != DEBATE_VOTE || !t->is_finished)
-			continue;
-		ballots[n] = step_ballot(d, t, rankings[n]);
-		n++;
+	if (protocol_is_solo(d)) { /* nobody else was asked */
+		d->outcome = (struct consensus_outcome){.is_quorate = true,
+		    .is_reached = true,
+		    .share_ppm = CONSENSUS_PPM,
+		    .margin_ppm = CONSENSUS_PPM,
+		    .valid = 1,
+		    .distinct = 1};
+		return;
 	}
+	size_t n = step_ballots(d, ballots, rankings);
 	step_merge(d, ballots, n, rankings, &rule.judge);
 	consensus_count(&rule, ballots, n, d->config.n_agents, &d->outcome);
 }
@@ -338,7 +427,8 @@ step_take_judgement(struct debate *d)
 	bool is_tied = step_is_tied(d);
 
 	d->judge = -1;
-	if (!step_has_judge(d) && !is_tied)
+	if (protocol_stage(d) != PROTOCOL_DEBATED ||
+	    (!step_has_judge(d) && !is_tied))
 		return;
 	for (size_t i = 0; i < d->n_turns; i++) {
 		const struct turn *t = d->turns[i];
@@ -448,14 +538,15 @@ step_enter(struct debate *d, enum debate_phase next)
 	enum debate_phase from = d->phase;
 
 	bool ends_round = next != DEBATE_EMBED &&
-	    (from == DEBATE_REVISE || from == DEBATE_EMBED);
+	    (from == DEBATE_REVISE || from == DEBATE_EMBED ||
+		(from == DEBATE_PROPOSE && next > DEBATE_EMBED));
 
 	if (ends_round) {
 		if (d->round > 1 || convergence_of(d)->is_settled)
 			event_convergence(d);
 		event_round(d, false);
 	}
-	if (from == DEBATE_NEW || (ends_round && next < from)) {
+	if (from == DEBATE_NEW || (ends_round && next <= from)) {
 		d->round++;
 		event_round(d, true);
 	}

@@ -289,6 +289,10 @@ view_identity(struct view *v)
 	json_w_int(w, "rounds", row->total_rounds);
 	json_w_str(
 	    w, "consensus", json_get_str(v->config, "consensus", "judge"));
+	json_w_str(w, "preset", json_get_str(v->config, "protocol", "debate"));
+	json_w_str(w, "topology", json_get_str(v->config, "topology", "all"));
+	if (json_get(v->result, "stage") != NULL)
+		json_w_json(w, "stage", json_get(v->result, "stage"));
 	json_w_end(w);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fcgi/debate_new.h"
+#include "fcgi/debate_queue.h"
 
 #include "base/id.h"
 #include "base/log.h"
@@ -15,7 +15,7 @@
 #define DEBATE_FULL_RETRY_S 30 /* a queue place comes free in minutes */
 
 static enum err
-debate_new_insert(struct req *req, struct store_debate *row, const char *key,
+debate_queue_insert(struct req *req, struct store_debate *row, const char *key,
     const char **existing, struct err_info *info)
 {
 	char hash[ID_HASH_SIZE];
@@ -35,7 +35,7 @@ debate_new_insert(struct req *req, struct store_debate *row, const char *key,
 }
 
 static enum http_status
-debate_new_refuse(struct res *res, enum err e, struct err_info *info)
+debate_queue_refuse(struct res *res, enum err e, struct err_info *info)
 {
 	if (e == ERR_BUSY && str_eq(info->field, "queue"))
 		return res_wait(
@@ -48,7 +48,7 @@ debate_new_refuse(struct res *res, enum err e, struct err_info *info)
 
 /* The answer: the debate as it is now, and where to watch it. */
 static enum http_status
-debate_new_answer(struct req *req, struct res *res, const char *id)
+debate_queue_answer(struct req *req, struct res *res, const char *id)
 {
 	struct store *store = req->app->store;
 	struct store_debate row;
@@ -80,7 +80,7 @@ debate_new_answer(struct req *req, struct res *res, const char *id)
 }
 
 enum http_status
-debate_new(
+debate_queue(
     struct req *req, struct res *res, struct store_debate *row, const char *key)
 {
 	const struct settings *s = req->app->settings;
@@ -90,18 +90,18 @@ debate_new(
 	row->tenant = req->caller.tenant;
 	row->owner = req->caller.token_id;
 	row->max_tenant_queued = s->max_queued_debates_per_tenant;
-	enum err e = debate_new_insert(req, row, key, &existing, &info);
+	enum err e = debate_queue_insert(req, row, key, &existing, &info);
 	if (e != ERR_OK)
-		return debate_new_refuse(res, e, &info);
+		return debate_queue_refuse(res, e, &info);
 	if (existing != NULL) {
 		if (res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
 			return res_err(res, ERR_INTERNAL, NULL);
-		return debate_new_answer(req, res, existing);
+		return debate_queue_answer(req, res, existing);
 	}
 	e = bus_wake(req->app->bus);
 	if (e != ERR_OK) /* the runners look by themselves, a little later */
 		log_debug("debate.wake", "error=%s", err_text(e));
 	log_info("debate.accepted", "id=%s rounds=%lld", row->id,
 	    (long long)row->total_rounds);
-	return debate_new_answer(req, res, row->id);
+	return debate_queue_answer(req, res, row->id);
 }

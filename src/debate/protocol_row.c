@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include "debate/protocol_row.h"
+
+static const struct protocol_row protocol_rows[DEBATE_PROTOCOL__COUNT] = {
+    [DEBATE_BY_DEBATE] = {.name = "debate",
+	.min_agents = 2,
+	.has_critique = true,
+	.has_revision = true,
+	.has_synthesis = true,
+	.vote = PROTOCOL_BALLOTS},
+    [DEBATE_BY_SINGLE] = {.name = "single",
+	.min_agents = 1,
+	.n_agents = 1,
+	.has_one_round = true,
+	.vote = PROTOCOL_NO_VOTE,
+	.rule = DEBATE_NONE,
+	.has_rule = true,
+	.is_rule_fixed = true},
+    [DEBATE_BY_SELF_CONSISTENCY] = {.name = "self_consistency",
+	.min_agents = 1,
+	.has_one_round = true,
+	.vote = PROTOCOL_POSITIONS,
+	.rule = DEBATE_PLURALITY,
+	.has_rule = true},
+    [DEBATE_BY_COUNCIL] = {.name = "council",
+	.min_agents = 2,
+	.has_one_round = true,
+	.has_synthesis = true,
+	.vote = PROTOCOL_BALLOTS,
+	.rule = DEBATE_BORDA,
+	.has_rule = true},
+    [DEBATE_BY_MOA] = {.name = "moa",
+	.min_agents = 2,
+	.has_revision = true,
+	.has_synthesis = true,
+	.vote = PROTOCOL_NO_VOTE,
+	.rule = DEBATE_NONE,
+	.has_rule = true,
+	.is_rule_fixed = true},
+    [DEBATE_BY_JUDGE] = {.name = "debate_judge",
+	.min_agents = 3,
+	.n_agents = 3,
+	.debaters = 2,
+	.has_critique = true,
+	.has_revision = true,
+	.vote = PROTOCOL_NO_VOTE,
+	.rule = DEBATE_JUDGE,
+	.has_rule = true,
+	.is_rule_fixed = true},
+    [DEBATE_BY_CASCADE] = {.name = "cascade",
+	.min_agents = 2,
+	.has_critique = true,
+	.has_revision = true,
+	.has_synthesis = true,
+	.vote = PROTOCOL_BALLOTS},
+};
+
+const struct protocol_row *
+protocol_row(enum debate_protocol p)
+{
+	return &protocol_rows[p];
+}
