@@ -10,11 +10,13 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
 
 import httpx
+import psycopg2
 import websockets
 
 BUILD = os.path.abspath(os.environ.get("top_builddir", "build"))
@@ -388,6 +390,18 @@ class Stack:
                 return events
             events += page
             since = page[-1]["seq"]
+
+    def rows(self, sql):
+        """What the service's database answers."""
+        url = self.env.get("ARAGORA_DATABASE_URL")
+        if url is None:
+            with contextlib.closing(sqlite3.connect(
+                    os.path.join(self.data, "aragora.db"))) as c:
+                return c.execute(sql).fetchall()
+        with contextlib.closing(psycopg2.connect(url)) as c, \
+                c.cursor() as cur:
+            cur.execute(sql)
+            return cur.fetchall()
 
     def wait_end(self, debate_id):
         def ended():

@@ -3,11 +3,8 @@
 archive, forks, taking away. On both databases."""
 import asyncio
 import concurrent.futures
-import contextlib
-import sqlite3
 
 import httpx
-import psycopg2
 import pytest
 
 import stack as st
@@ -33,17 +30,6 @@ def call(stack, method, path, body=None, status=200, **kw):
                       trust_env=False, timeout=st.WAIT, **kw)
     assert r.status_code == status, (path, r.status_code, r.text)
     return r.json() if r.content else None
-
-
-def rows(stack, sql):
-    if stack.pg_url is None:
-        with contextlib.closing(
-                sqlite3.connect(f"{stack.data}/aragora.db")) as c:
-            return c.execute(sql).fetchall()
-    with contextlib.closing(psycopg2.connect(stack.pg_url)) as c, \
-            c.cursor() as cur:
-        cur.execute(sql)
-        return cur.fetchall()
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
@@ -238,12 +224,12 @@ def test_clone(stack, debate):
 def owners(stack):
     """Every table that holds something of a debate."""
     if stack.pg_url is None:
-        names = [r[0] for r in rows(
-            stack, "SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        names = [r[0] for r in stack.rows(
+            "SELECT name FROM sqlite_schema WHERE type = 'table'")]
         return [n for n in names if "debate_id" in [
-            r[1] for r in rows(stack, f"PRAGMA table_info({n})")]]
-    return [r[0] for r in rows(
-        stack, "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON "
+            r[1] for r in stack.rows(f"PRAGMA table_info({n})")]]
+    return [r[0] for r in stack.rows(
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON "
         "a.attrelid = c.oid WHERE c.relkind = 'r' AND a.attname = "
         "'debate_id' AND c.relnamespace = 'public'::regnamespace")]
 
@@ -253,13 +239,13 @@ def test_delete(stack, debate, path):
     call(stack, "POST", f"{debate}/notes", {"note": "x"}, status=201)
     fork = call(stack, "POST", f"{debate}/fork", status=201)["debate_id"]
     kept = {"matches", "match_players"}  # ratings come of them
-    held = [t for t in owners(stack) if rows(
-        stack, f"SELECT 1 FROM {t} WHERE debate_id = '{debate}'")]
+    held = [t for t in owners(stack) if stack.rows(
+        f"SELECT 1 FROM {t} WHERE debate_id = '{debate}'")]
     assert {"events", "turns", "debate_notes"} <= set(held)
     answer = call(stack, "DELETE", debate + path)
     assert answer["deleted"] and answer["id"] == debate
     for t in set(owners(stack)) - kept:
-        assert not rows(stack, f"SELECT 1 FROM {t} "
+        assert not stack.rows(f"SELECT 1 FROM {t} "
                                f"WHERE debate_id = '{debate}'"), t
     for part in ("", "/events", "/notes", "/receipt"):
         call(stack, "GET", debate + part, status=404)
@@ -280,5 +266,5 @@ def test_delete_while_it_runs(stack):
     call(stack, "GET", debate, status=404)
     assert stack.wait_end(stack.create(rounds=1))["status"] == "completed"
     for t in ("events", "turns", "receipts"):
-        assert not rows(stack, f"SELECT 1 FROM {t} "
+        assert not stack.rows(f"SELECT 1 FROM {t} "
                                f"WHERE debate_id = '{debate}'")

@@ -174,6 +174,28 @@ static const struct {
 	"protocol.consensus_mode"},
     {"{\"task\":\"t\",\"protocol\":{\"consensus_threshold\":0.4}}",
 	"protocol.consensus_threshold"},
+    {"{\"task\":\"t\",\"protocol\":{\"preset\":\"quarrel\"}}",
+	"protocol.preset"},
+    {"{\"task\":\"t\",\"protocol\":{\"preset\":3}}", "protocol.preset"},
+    {"{\"task\":\"t\",\"preset\":\"\"}", "preset"},
+    {"{\"task\":\"t\",\"topology\":\"tree\"}", "topology"},
+    {"{\"task\":\"t\",\"preset\":\"self_consistency\",\"samples\":1}",
+	"samples"},
+    {"{\"task\":\"t\",\"preset\":\"self_consistency\",\"samples\":11}",
+	"samples"},
+    {"{\"task\":\"t\",\"preset\":\"self_consistency\",\"samples\":\"3\"}",
+	"samples"},
+    {"{\"task\":\"t\",\"preset\":\"debate_judge\",\"agents\":"
+     "\"demo,demo\"}",
+	"agents"},
+    {"{\"task\":\"t\",\"preset\":\"debate_judge\",\"agents\":"
+     "\"demo,demo,demo,demo\"}",
+	"agents"},
+    {"{\"task\":\"t\",\"preset\":\"council\",\"agents\":\"demo\"}", "agents"},
+    {"{\"task\":\"t\",\"preset\":\"moa\",\"consensus\":\"majority\"}",
+	"consensus"},
+    {"{\"task\":\"t\",\"preset\":\"single\",\"consensus\":\"judge\"}",
+	"consensus"},
     {"{\"task\":\"t\",\"protocol\":{\"early_stopping\":0}}",
 	"protocol.early_stopping"},
     {"{\"task\":\"t\",\"protocol\":{\"convergence_threshold\":\"x\"}}",
@@ -202,6 +224,73 @@ START_TEST(test_bad)
 	ck_assert_str_eq(errors[0].field, bad[_i].field);
 	ck_assert(*errors[0].message != '\0');
 	ck_assert_int_eq(is_missing, _i < 2);
+}
+END_TEST
+
+/* What each protocol makes of a request that names nothing else. */
+static const struct {
+	const char *preset;
+	size_t seats;
+	int64_t rounds;
+	enum debate_rule rule;
+} presets[] = {
+    {"debate", 3, 3, DEBATE_JUDGE},
+    {"single", 1, 1, DEBATE_NONE},
+    {"self_consistency", 5, 1, DEBATE_PLURALITY},
+    {"council", 3, 1, DEBATE_BORDA},
+    {"moa", 3, 3, DEBATE_NONE},
+    {"debate_judge", 3, 3, DEBATE_JUDGE},
+    {"cascade", 3, 3, DEBATE_JUDGE},
+};
+
+START_TEST(test_presets)
+{
+	char body[160];
+	struct debate_config again;
+	struct arena *a = arena_new(0);
+
+	snprintf(body, sizeof(body),
+	    "{\"task\":\"t\",\"protocol\":{\"preset\":\"%s\",\"topology\":"
+	    "\"ring\"}}",
+	    presets[_i].preset);
+	ck_assert_int_eq(read_body(body), ERR_OK);
+	ck_assert_uint_eq(config.n_agents, presets[_i].seats);
+	ck_assert_int_eq(config.rounds, presets[_i].rounds);
+	ck_assert_int_eq(config.rule, presets[_i].rule);
+	for (size_t i = 0; i < config.n_agents; i++)
+		for (size_t k = 0; k < i; k++)
+			ck_assert_str_ne(
+			    config.agents[i].name, config.agents[k].name);
+	ck_assert_int_eq(debate_config_parse(
+			     a, debate_config_write(a, &config), &again, NULL),
+	    ERR_OK);
+	ck_assert_str_eq(
+	    debate_protocol_name(again.protocol), presets[_i].preset);
+	ck_assert_int_eq(again.topology, TOPOLOGY_RING);
+	arena_free(&a);
+}
+END_TEST
+
+START_TEST(test_preset_seats)
+{
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"preset\":\"self_consistency\","
+		      "\"samples\":4,\"agents\":\"demo\"}"),
+	    ERR_OK);
+	ck_assert_uint_eq(config.n_agents, 4);
+	ck_assert_str_eq(config.agents[3].name, "demo_4");
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"preset\":\"debate_judge\","
+		      "\"agents\":[\"demo\",\"demo||so|negative\",\"demo\"]}"),
+	    ERR_OK);
+	ck_assert_str_eq(config.agents[0].role, "affirmative");
+	ck_assert_str_eq(config.agents[1].role, "negative");
+	ck_assert_str_eq(config.agents[2].role, "judge");
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"preset\":\"single\",\"agents\":"
+		      "\"demo\"}"),
+	    ERR_OK);
+	ck_assert_uint_eq(config.n_agents, 1);
 }
 END_TEST
 
@@ -272,6 +361,8 @@ main(void)
 	tcase_add_test(c, test_keys);
 	tcase_add_test(c, test_values);
 	tcase_add_loop_test(c, test_bad, 0, (int)ARRAY_LEN(bad));
+	tcase_add_loop_test(c, test_presets, 0, ARRAY_LEN(presets));
+	tcase_add_test(c, test_preset_seats);
 	tcase_add_test(c, test_all_errors);
 	tcase_add_test(c, test_round_trip);
 	tcase_add_test(c, test_demo_mode);
