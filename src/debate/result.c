@@ -261,6 +261,7 @@ result_write(struct debate *d, int64_t now_us)
 			    (double)c->own_ppm[i] / CONSENSUS_PPM);
 	json_w_end(&w);
 	json_w_int(&w, "rounds_used", d->round);
+	afford_result(d, &w, "budget");
 	json_w_int(&w, "ended_us", now_us); /* for debate_replay */
 	json_w_end(&w);
 	const char *text = arena_strdup(d->scratch, buf_text(&b));
