@@ -12,7 +12,9 @@
 #include "base/str.h"
 #include "bus/bus.h"
 #include "debate/config.h"
+#include "debate/grant.h"
 #include "debate/view.h"
+#include "fcgi/budget_out.h"
 #include "fcgi/debate_out.h"
 #include "settings/settings.h"
 #include "store/store.h"
@@ -101,8 +103,11 @@ debate_insert(struct req *req, struct store_debate *row, const char *key,
 }
 
 static enum http_status
-debate_refuse(struct res *res, enum err e, struct err_info *info)
+debate_refuse(struct res *res, enum err e, struct err_info *info,
+    const struct store_budget_ask *ask)
 {
+	if (e == ERR_BUSY && str_eq(info->field, "budget"))
+		return budget_out_refuse(res, ask);
 	if (e == ERR_BUSY && str_eq(info->field, "queue"))
 		return res_wait(
 		    res, "the queue of debates is full", DEBATE_FULL_RETRY_S);
@@ -147,6 +152,7 @@ debate_create(struct req *req, struct res *res)
 	struct debate_config config;
 	const char *key, *existing = NULL;
 	struct err_info info = {0};
+	struct debate_grant grant;
 
 	enum http_status status =
 	    input_read_body(req, &debate_create_inputs, &in, res);
@@ -156,6 +162,7 @@ debate_create(struct req *req, struct res *res)
 		status = debate_read_config(req, res, &config);
 	if (status != HTTP_OK)
 		return status;
+	debate_grant_init(&grant, req->arena, req->app->settings, &config);
 	struct store_debate row = {.tenant = req->caller.tenant,
 	    .owner = req->caller.token_id,
 	    .task = config.task,
@@ -163,10 +170,11 @@ debate_create(struct req *req, struct res *res)
 	    .total_rounds = config.rounds,
 	    .priority = in.priority,
 	    .max_tenant_queued =
-		req->app->settings->max_queued_debates_per_tenant};
+		req->app->settings->max_queued_debates_per_tenant,
+	    .budget = &grant.ask};
 	enum err e = debate_insert(req, &row, key, &existing, &info);
 	if (e != ERR_OK)
-		return debate_refuse(res, e, &info);
+		return debate_refuse(res, e, &info, &grant.ask);
 	if (existing != NULL) {
 		if (res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
 			return res_err(res, ERR_INTERNAL, NULL);

@@ -141,6 +141,10 @@ output_end(struct debate *d)
 	t->debate_id = d->id;
 	t->phase = debate_phase_name(d->phase);
 	t->round = d->round;
+	t->is_granted = d->config.is_granted;
+	struct purse_amount taken = purse_taken(&d->purse);
+	t->taken = (struct store_amount){
+	    .udollar = taken.udollar, .tokens = taken.tokens};
 	d->out = NULL;
 }
 

@@ -33,6 +33,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 	TO anon, authenticated, service_role;
 """
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
+          "budget_limits", "budget_use", "budget_grants",
           "schema_migrations")
 
 
