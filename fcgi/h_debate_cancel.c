@@ -6,6 +6,7 @@
 #include "fcgi/handler.h"
 
 #include "base/log.h"
+#include "bus/bus.h"
 #include "bus/event.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
@@ -49,6 +50,9 @@ debate_cancel(struct req *req, struct res *res)
 		return debate_is_over(res, row.id);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
+	/* First: calls that nobody wants any more cost money. */
+	if (bus_wake_over(req->app->bus, row.id) != ERR_OK)
+		log_debug("debate.wake", "id=%s", row.id);
 	debate_out_publish(req, row.id, &event);
 	metric_add(METRIC_DEBATES_CANCELLED, 1);
 	log_info("debate.cancelled", "id=%s", row.id);

@@ -261,7 +261,7 @@ debate_cancel(struct debate_cmd *d)
 	    "interrupted", clock_wall_us());
 	if (store_debate_cancel(d->store, STORE_TENANT_DEFAULT, d->id, &end) ==
 	    ERR_OK)
-		(void)!bus_wake(d->bus);
+		(void)!bus_wake_over(d->bus, d->id);
 }
 
 /* Our own runner has ended, and the debate has not? */

@@ -4,6 +4,7 @@ cancelling, which closes what the providers send."""
 import json
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -178,6 +179,31 @@ def test_cancel_closes(redis):
         st.wait_for("closed connections",
                     lambda: s.stub_requests()["client_closed"] == 3)
         assert s.stub_requests()["total"] == 3
+
+
+def ring(s, text):
+    """A message of the local bus to all who listen, from nobody."""
+    folder = os.path.join(s.data, "bus")
+    for name in os.listdir(folder):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as c:
+            c.connect(os.path.join(folder, name))
+            c.send(text)
+
+
+def test_told_wrongly():
+    """Somebody says that a debate is over, and it is not: its calls are
+    dropped at once, without a look at the database, and made again."""
+    with st.Stack(stub=True) as s:
+        debate_id = s.create(agents=["openai-api|stub-slow@20"] * 3,
+                             rounds=1, consensus="majority")
+        st.wait_for("calls", lambda: s.stub_requests()["total"] == 3)
+        ring(s, b" 0\n" + debate_id.encode())
+        st.wait_for("closed connections",
+                    lambda: s.stub_requests()["client_closed"] == 3)
+        d = s.wait_end(debate_id)
+        assert d["status"] == "completed"
+        st.check_sequence(s.events(debate_id))
+        check_identical(s, debate_id)
 
 
 def test_command_keeps_budget():
