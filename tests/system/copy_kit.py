@@ -75,12 +75,6 @@ class Lite:
                 c.execute("INSERT INTO tokens (id, tenant, name, prefix, "
                           "hash, tier, created_us) VALUES ('tok_1', "
                           "'default', 'ci', 'ara_', 'h', 'free', 5)")
-                c.execute("INSERT INTO budget_limits VALUES "
-                          "('default', '', 'day', 5, -1)")
-                c.execute("INSERT INTO budget_use VALUES "
-                          "('default', '', 'day', 0, 1, 2, 3, 4)")
-                c.execute("INSERT INTO budget_grants VALUES ('adhoc_x', "
-                          "'default', '', 0, 0, 3, 4, 1, 2, 1)")
                 c.execute("INSERT INTO receipts SELECT id, tenant, "
                           "'{\"a\": 1}', NULL, '[\"m\"]', 7 FROM debates "
                           "ORDER BY id LIMIT 1")
