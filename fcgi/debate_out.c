@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "fcgi/debate_out.h"
 
+#include <string.h>
+
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "bus/bus.h"
 #include "bus/event.h"
+#include "debate/view.h"
+#include "metrics/metrics.h"
 #include "settings/settings.h"
 
 #define DEBATE_OUT_EVENT_BYTES ((size_t)16 << 20)
@@ -86,4 +90,71 @@ debate_out_publish(
 	if (err != ERR_OK)
 		log_debug("debate.publish", "error=%s", err_text(err));
 	buf_release(&text);
+}
+
+void
+debate_out_array(struct json_w *w, const char *key, struct req *req,
+    const struct store_debate *rows, size_t n)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < n; i++) {
+		json_w_begin(w, NULL);
+		debate_view_members(w, req->arena, &rows[i], NULL, 0,
+		    DEBATE_VIEW_LIST, req->now_us);
+		json_w_end(w);
+	}
+	json_w_end_array(w);
+}
+
+enum err
+debate_out_cancel(struct req *req, struct store_debate *row, const char *reason)
+{
+	struct store *store = req->app->store;
+	struct store_turn *turns = NULL;
+	size_t n = 0;
+
+	if (store_status_is_final(row->status))
+		return ERR_CONFLICT;
+	enum err e = store_turn_list(
+	    store, req->arena, row->tenant, row->id, &turns, &n);
+	if (e != ERR_OK)
+		return e;
+	row->status = STORE_CANCELLED;
+	row->completed_us = req->now_us;
+	struct store_event event = {.type = event_name(EVENT_DEBATE_END),
+	    .round = row->round,
+	    .data = debate_end_data(req->arena, row, turns, n,
+		store_status_name(STORE_CANCELLED), reason, req->now_us)};
+	e = store_debate_cancel(store, row->tenant, row->id, &event);
+	if (e != ERR_OK)
+		return e;
+	/* First: calls that nobody wants any more cost money. */
+	if (bus_wake_over(req->app->bus, row->id) != ERR_OK)
+		log_debug("debate.wake", "id=%s", row->id);
+	debate_out_publish(req, row->id, &event);
+	metric_add(METRIC_DEBATES_CANCELLED, 1);
+	log_info("debate.cancelled", "id=%s", row->id);
+	return ERR_OK;
+}
+
+/* Of a debate under way the times go on, so its tag is a weak one. */
+bool
+debate_out_is_known(
+    struct req *req, struct res *res, const struct store_debate *row)
+{
+	const char *known = req->env->value[ENV_IF_NONE_MATCH];
+	const char *tag = arena_printf(req->arena, "\"%lld-%llx\"",
+	    (long long)row->revision, (unsigned long long)row->updated_us);
+	bool is_final = store_status_is_final(row->status);
+
+	if (res_header(res, "ETag",
+		is_final ? tag : arena_printf(req->arena, "W/%s", tag)) !=
+	    ERR_OK)
+		return false;
+	res->has_etag = true;
+	if (known == NULL ||
+	    (!str_eq(known, "*") && strstr(known, tag) == NULL))
+		return false;
+	res->status = HTTP_NOT_MODIFIED;
+	return true;
 }

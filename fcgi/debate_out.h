@@ -18,6 +18,10 @@ enum http_status debate_out_fetch(
 void debate_out_links(
     struct json_w *w, const struct req *req, const char *debate_id);
 
+/* An array of debate objects without their long members. */
+void debate_out_array(struct json_w *w, const char *key, struct req *req,
+    const struct store_debate *rows, size_t n);
+
 /* total, count, limit, offset, has_more. */
 void debate_out_page(struct json_w *w, int64_t total, size_t count,
     int64_t limit, int64_t offset);
@@ -26,3 +30,14 @@ void debate_out_page(struct json_w *w, int64_t total, size_t count,
  * only: who misses it reads the table. */
 void debate_out_publish(
     struct req *req, const char *debate_id, const struct store_event *event);
+
+/* End a debate that is under way: row becomes what it is then. The store takes
+ * the lease over, so whatever the runner still writes is refused; the event
+ * goes out after the commit. ERR_CONFLICT: it has ended already. */
+enum err debate_out_cancel(
+    struct req *req, struct store_debate *row, const char *reason) MUST_CHECK;
+
+/* The ETag of a debate as it stands; true, and the answer is to be 304, when
+ * the caller has it. */
+bool debate_out_is_known(
+    struct req *req, struct res *res, const struct store_debate *row);

@@ -326,18 +326,20 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 {
 	buf_printf(out, "Status: %d %s\r\n", (int)res->status,
 	    http_status_text(res->status));
-	if (res->status != HTTP_NO_CONTENT) {
+	if (!http_status_is_bare(res->status)) {
 		buf_puts(out, "Content-Type: ");
 		buf_puts(out, res->content_type);
 		buf_puts(out, "\r\n");
 	}
-	if (res->status != HTTP_NO_CONTENT && res->next == NULL) {
+	if (!http_status_is_bare(res->status) && res->next == NULL) {
 		buf_printf(out, "Content-Length: %zu\r\n", res->body->len);
 	}
 	buf_puts(out, "X-Trace-Id: ");
 	buf_puts(out, req->trace_id);
+	buf_puts(out, "\r\nCache-Control: ");
+	buf_puts(out, res->has_etag ? "private, no-cache" : "no-store");
 	buf_puts(out,
-	    "\r\nCache-Control: no-store\r\n"
+	    "\r\n"
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "X-Frame-Options: DENY\r\n"
 	    "Referrer-Policy: strict-origin-when-cross-origin\r\n");
@@ -401,7 +403,7 @@ dispatch_run(struct app *app, struct dispatch_scratch *s,
 	if (is_closed)
 		return ERR_CLOSED;
 	dispatch_head(&s->head, &req, &res);
-	if (req.method == HTTP_HEAD || *status == HTTP_NO_CONTENT) {
+	if (req.method == HTTP_HEAD || http_status_is_bare(*status)) {
 		buf_clear(&s->body);
 		res.next = NULL;
 	}

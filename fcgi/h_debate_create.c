@@ -7,25 +7,14 @@
 
 #include <string.h>
 
-#include "base/id.h"
-#include "base/log.h"
-#include "base/str.h"
-#include "bus/bus.h"
 #include "debate/config.h"
-#include "debate/grant.h"
-#include "debate/view.h"
-#include "fcgi/budget_out.h"
-#include "fcgi/debate_out.h"
+#include "fcgi/debate_new.h"
 #include "settings/settings.h"
 #include "store/store.h"
 
 #define DEBATE_ERRORS_MAX   16
-#define DEBATE_ID_PREFIX    "adhoc_"
-#define DEBATE_ID_BYTES	    4
-#define DEBATE_ID_TRIES	    5 /* 32 random bits do meet, rarely */
 #define DEBATE_KEY_MAX	    255
 #define DEBATE_PRIORITY_MAX 10
-#define DEBATE_FULL_RETRY_S 30 /* a queue place comes free in minutes */
 
 struct debate_create_in {
 	int64_t priority;
@@ -82,77 +71,12 @@ debate_read_key(struct req *req, struct res *res, const char **key)
 	return is_bad ? res_invalid(res, "INVALID_VALUE", &field, 1) : HTTP_OK;
 }
 
-static enum err
-debate_insert(struct req *req, struct store_debate *row, const char *key,
-    const char **existing, struct err_info *info)
-{
-	char hash[ID_HASH_SIZE];
-	char id[ID_SIZE];
-	enum err e = ERR_EXISTS;
-
-	id_sha256(req->body_text, req->body_len, hash);
-	for (int i = 0; i < DEBATE_ID_TRIES && e == ERR_EXISTS; i++) {
-		id_make(id, DEBATE_ID_PREFIX, DEBATE_ID_BYTES);
-		row->id = arena_strdup(req->arena, id);
-		*existing = NULL;
-		e = store_debate_create(req->app->store, req->arena, row, key,
-		    hash, req->app->settings->max_queued_debates, existing,
-		    info);
-	}
-	return e;
-}
-
-static enum http_status
-debate_refuse(struct res *res, enum err e, struct err_info *info,
-    const struct store_budget_ask *ask)
-{
-	if (e == ERR_BUSY && str_eq(info->field, "budget"))
-		return budget_out_refuse(res, ask);
-	if (e == ERR_BUSY && str_eq(info->field, "queue"))
-		return res_wait(
-		    res, "the queue of debates is full", DEBATE_FULL_RETRY_S);
-	if (e == ERR_BUSY && str_eq(info->field, "tenant_queue"))
-		return res_wait(res, "too many of your debates are waiting",
-		    DEBATE_FULL_RETRY_S);
-	return res_err(res, e, info);
-}
-
-/* The answer: the debate as it is now, and where to watch it. */
-static enum http_status
-debate_answer(struct req *req, struct res *res, const char *id)
-{
-	struct store *store = req->app->store;
-	struct store_debate row;
-	struct store_wait wait = {.wait_us = -1};
-
-	enum err e =
-	    store_debate_get(store, req->arena, req->caller.tenant, id, &row);
-	if (e == ERR_OK && row.status == STORE_PENDING)
-		e = store_debate_wait(store, req->caller.tenant, row.id,
-		    req->app->settings->lease * INT64_C(1000000), &wait);
-	if (e != ERR_OK)
-		return res_err(res, e, NULL);
-	struct json_w *w = res_json(res);
-	json_w_bool(w, "success", true);
-	debate_view_members(
-	    w, req->arena, &row, NULL, 0, DEBATE_VIEW_FULL, req->now_us);
-	debate_out_links(w, req, row.id);
-	if (wait.position > 0)
-		json_w_int(w, "queue_position", wait.position);
-	if (wait.wait_us >= 0)
-		json_w_int(w, "estimated_wait_seconds",
-		    (wait.wait_us + 999999) / 1000000);
-	return res_json_end(res, HTTP_CREATED);
-}
-
 enum http_status
 debate_create(struct req *req, struct res *res)
 {
 	struct debate_create_in in;
 	struct debate_config config;
-	const char *key, *existing = NULL;
-	struct err_info info = {0};
-	struct debate_grant grant;
+	const char *key;
 
 	enum http_status status =
 	    input_read_body(req, &debate_create_inputs, &in, res);
@@ -162,28 +86,9 @@ debate_create(struct req *req, struct res *res)
 		status = debate_read_config(req, res, &config);
 	if (status != HTTP_OK)
 		return status;
-	debate_grant_init(&grant, req->arena, req->app->settings, &config);
-	struct store_debate row = {.tenant = req->caller.tenant,
-	    .owner = req->caller.token_id,
-	    .task = config.task,
+	struct store_debate row = {.task = config.task,
 	    .config = debate_config_write(req->arena, &config),
 	    .total_rounds = config.rounds,
-	    .priority = in.priority,
-	    .max_tenant_queued =
-		req->app->settings->max_queued_debates_per_tenant,
-	    .budget = &grant.ask};
-	enum err e = debate_insert(req, &row, key, &existing, &info);
-	if (e != ERR_OK)
-		return debate_refuse(res, e, &info, &grant.ask);
-	if (existing != NULL) {
-		if (res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
-			return res_err(res, ERR_INTERNAL, NULL);
-		return debate_answer(req, res, existing);
-	}
-	e = bus_wake(req->app->bus);
-	if (e != ERR_OK) /* the runners look by themselves, a little later */
-		log_debug("debate.wake", "error=%s", err_text(e));
-	log_info("debate.accepted", "id=%s agents=%zu rounds=%lld", row.id,
-	    config.n_agents, (long long)config.rounds);
-	return debate_answer(req, res, row.id);
+	    .priority = in.priority};
+	return debate_new_ask(req, res, &row, key);
 }

@@ -4,16 +4,24 @@
  */
 #include "fcgi/handler.h"
 
+#include <string.h>
+
+#include "base/str.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
 
-#define DEBATE_QUERY_MAX 500 /* longest text searched for */
+#define DEBATE_QUERY_MAX  500 /* longest text searched for */
+#define DEBATE_ROUNDS_MAX 1000
+#define DEBATE_SEATS_MAX  32 /* agents asked for at once */
 
 struct debate_list_in {
 	int64_t limit, offset;
 	int status;
 	const char *query;
 	int64_t since_us, until_us;
+	const char *agent, *agents, *domain, *tag;
+	int64_t min_rounds, max_rounds;
+	int is_reached, order, direction;
 };
 
 static const struct input debate_list_rows[] = {
@@ -45,26 +53,105 @@ static const struct input debate_list_rows[] = {
 	.kind = INPUT_TIME,
 	.offset = offsetof(struct debate_list_in, until_us),
 	.help = "Created before this time (ISO 8601)."},
+    {.key = "agent",
+	.kind = INPUT_TEXT,
+	.max = DEBATE_QUERY_MAX,
+	.offset = offsetof(struct debate_list_in, agent),
+	.help = "Only debates that this agent takes part in."},
+    {.key = "agents",
+	.kind = INPUT_TEXT,
+	.max = DEBATE_QUERY_MAX,
+	.offset = offsetof(struct debate_list_in, agents),
+	.help = "Only debates that all of these take part in, separated by "
+		"commas."},
+    {.key = "domain",
+	.kind = INPUT_TEXT,
+	.max = DEBATE_QUERY_MAX,
+	.offset = offsetof(struct debate_list_in, domain),
+	.help = "Only of this domain."},
+    {.key = "tag",
+	.kind = INPUT_TEXT,
+	.max = DEBATE_QUERY_MAX,
+	.offset = offsetof(struct debate_list_in, tag),
+	.help = "Only with this tag."},
+    {.key = "min_rounds",
+	.kind = INPUT_INT,
+	.max = DEBATE_ROUNDS_MAX,
+	.offset = offsetof(struct debate_list_in, min_rounds),
+	.help = "That came to this round or further."},
+    {.key = "max_rounds",
+	.kind = INPUT_INT,
+	.max = DEBATE_ROUNDS_MAX,
+	.offset = offsetof(struct debate_list_in, max_rounds),
+	.help = "That came no further than this round; 0 = any."},
+    {.key = "consensus_reached",
+	.kind = INPUT_BOOL,
+	.offset = offsetof(struct debate_list_in, is_reached),
+	.help = "Only with, or only without, a consensus."},
+    {.key = "order_by",
+	.kind = INPUT_CHOICE,
+#define X(id, text) text "|"
+	.choices = STORE_ORDER_LIST(X),
+#undef X
+	.offset = offsetof(struct debate_list_in, order),
+	.help = "What they are in order of; created_at if absent."},
+    {.key = "order_dir",
+	.kind = INPUT_CHOICE,
+	.choices = "desc|asc|",
+	.offset = offsetof(struct debate_list_in, direction),
+	.help = "The greatest first (desc, if absent) or last."},
 };
 const struct input_list debate_list_inputs = {
     debate_list_rows, ARRAY_LEN(debate_list_rows)};
 
-static void
-debate_array(struct json_w *w, const char *key, struct req *req,
-    const struct store_debate *rows, size_t n)
+/* Names separated by commas, white space around them dropped. */
+static size_t
+debate_split(struct arena *a, const char *list, const char **names)
 {
-	json_w_begin_array(w, key);
-	for (size_t i = 0; i < n; i++) {
-		json_w_begin(w, NULL);
-		debate_view_members(w, req->arena, &rows[i], NULL, 0,
-		    DEBATE_VIEW_LIST, req->now_us);
-		json_w_end(w);
+	size_t n = 0;
+
+	while (list != NULL && *list != '\0' && n < DEBATE_SEATS_MAX) {
+		size_t len = strcspn(list, ",");
+		const char *name = str_trim(a, arena_strndup(a, list, len));
+		if (*name != '\0')
+			names[n++] = name;
+		list += len + (list[len] == ',' ? 1 : 0);
 	}
-	json_w_end_array(w);
+	return n;
 }
 
-enum http_status
-debate_list(struct req *req, struct res *res)
+static struct store_debate_filter
+debate_filter(struct req *req, const struct debate_list_in *in)
+{
+	const char **names =
+	    ARENA_ARRAY(req->arena, DEBATE_SEATS_MAX + 1, const char *);
+	size_t n = debate_split(req->arena, in->agents, names);
+
+	if (in->agent != NULL)
+		names[n++] = in->agent;
+	return (struct store_debate_filter){.tenant = req->caller.tenant,
+	    .status = in->status,
+	    .query = in->query,
+	    .since_us = in->since_us,
+	    .until_us = in->until_us,
+	    .domain = in->domain,
+	    .tag = in->tag,
+	    .agents = names,
+	    .n_agents = n,
+	    .min_rounds = in->min_rounds,
+	    .max_rounds = in->max_rounds,
+	    .is_by_outcome = in->is_reached >= 0,
+	    .is_reached = in->is_reached > 0,
+	    .order =
+		in->order < 0 ? STORE_BY_CREATED : (enum store_order)in->order,
+	    .is_ascending = in->direction > 0,
+	    .limit = in->limit,
+	    .offset = in->offset,
+	    .read = req->read};
+}
+
+static enum http_status
+debate_list_of(struct req *req, struct res *res, bool is_archived)
 {
 	struct debate_list_in in;
 	struct store_debate *rows = NULL;
@@ -75,23 +162,29 @@ debate_list(struct req *req, struct res *res)
 	    input_read_query(req, &debate_list_inputs, &in, res);
 	if (status != HTTP_OK)
 		return status;
-	struct store_debate_filter filter = {.tenant = req->caller.tenant,
-	    .status = in.status,
-	    .query = in.query,
-	    .since_us = in.since_us,
-	    .until_us = in.until_us,
-	    .limit = in.limit,
-	    .offset = in.offset,
-	    .read = req->read};
+	struct store_debate_filter filter = debate_filter(req, &in);
+	filter.is_archived = is_archived;
 	enum err e = store_debate_list(
 	    req->app->store, req->arena, &filter, &rows, &n, &total);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);
-	debate_array(w, "debates", req, rows, n);
-	debate_array(w, "items", req, rows, n);
+	debate_out_array(w, "debates", req, rows, n);
+	debate_out_array(w, "items", req, rows, n);
 	debate_out_page(w, total, n, in.limit, in.offset);
 	return res_json_end(res, HTTP_OK);
+}
+
+enum http_status
+debate_list(struct req *req, struct res *res)
+{
+	return debate_list_of(req, res, false);
+}
+
+enum http_status
+debate_list_archived(struct req *req, struct res *res)
+{
+	return debate_list_of(req, res, true);
 }
 
 enum http_status
@@ -104,6 +197,8 @@ debate_get(struct req *req, struct res *res)
 	enum http_status status = debate_out_fetch(req, res, &row);
 	if (status != HTTP_OK)
 		return status;
+	if (debate_out_is_known(req, res, &row))
+		return HTTP_NOT_MODIFIED;
 	enum err e = store_turn_list(
 	    req->app->store, req->arena, row.tenant, row.id, &turns, &n);
 	if (e != ERR_OK)

@@ -36,6 +36,7 @@ enum http_status debate_create(struct req *req, struct res *res);
 /* h_debates.c */
 extern const struct input_list debate_list_inputs;
 enum http_status debate_list(struct req *req, struct res *res);
+enum http_status debate_list_archived(struct req *req, struct res *res);
 enum http_status debate_get(struct req *req, struct res *res);
 /* h_debate_feed.c */
 extern const struct input_list debate_messages_inputs;
@@ -44,6 +45,8 @@ enum http_status debate_messages(struct req *req, struct res *res);
 enum http_status debate_events(struct req *req, struct res *res);
 /* h_debate_cancel.c */
 enum http_status debate_cancel(struct req *req, struct res *res);
+enum http_status debate_stop(struct req *req, struct res *res);
+enum http_status debate_cancel_start(struct req *req, struct res *res);
 /* h_export.c */
 extern const struct input_list debate_export_inputs;
 enum http_status debate_export(struct req *req, struct res *res);
@@ -73,3 +76,38 @@ enum http_status rating_profile(struct req *req, struct res *res);
 enum http_status rating_history(struct req *req, struct res *res);
 enum http_status rating_versus(struct req *req, struct res *res);
 enum http_status rating_calibration(struct req *req, struct res *res);
+/* h_debate_parts.c */
+extern const struct input_list debate_timeline_inputs;
+enum http_status debate_rounds(struct req *req, struct res *res);
+enum http_status debate_agents(struct req *req, struct res *res);
+enum http_status debate_votes(struct req *req, struct res *res);
+enum http_status debate_critiques(struct req *req, struct res *res);
+enum http_status debate_consensus(struct req *req, struct res *res);
+enum http_status debate_positions(struct req *req, struct res *res);
+enum http_status debate_summary(struct req *req, struct res *res);
+enum http_status debate_impasse(struct req *req, struct res *res);
+enum http_status debate_timeline(struct req *req, struct res *res);
+/* h_search.c */
+extern const struct input_list search_inputs;
+extern const struct input_list stats_inputs;
+enum http_status search_get(struct req *req, struct res *res);
+enum http_status search_post(struct req *req, struct res *res);
+enum http_status debate_statistics(struct req *req, struct res *res);
+enum http_status debate_outcomes(struct req *req, struct res *res);
+enum http_status debate_dashboard(struct req *req, struct res *res);
+/* h_debate_edit.c */
+enum http_status debate_change(struct req *req, struct res *res);
+enum http_status debate_tags_add(struct req *req, struct res *res);
+enum http_status debate_tags_remove(struct req *req, struct res *res);
+enum http_status debate_metadata_set(struct req *req, struct res *res);
+enum http_status debate_archive(struct req *req, struct res *res);
+enum http_status debate_edit_restore(struct req *req, struct res *res);
+enum http_status debate_archive_batch(struct req *req, struct res *res);
+enum http_status debate_notes_list(struct req *req, struct res *res);
+enum http_status debate_notes_add(struct req *req, struct res *res);
+enum http_status debate_notes_remove(struct req *req, struct res *res);
+enum http_status debate_delete(struct req *req, struct res *res);
+/* h_debate_fork.c */
+enum http_status debate_fork(struct req *req, struct res *res);
+enum http_status debate_forks(struct req *req, struct res *res);
+enum http_status debate_clone(struct req *req, struct res *res);

@@ -33,6 +33,12 @@ http_method_is_unsafe(enum http_method m)
 	    m == HTTP_DELETE;
 }
 
+bool
+http_status_is_bare(enum http_status s)
+{
+	return s == HTTP_NO_CONTENT || s == HTTP_NOT_MODIFIED;
+}
+
 const char *
 http_status_text(enum http_status s)
 {

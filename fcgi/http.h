@@ -30,6 +30,7 @@ enum http_method {
 	X(HTTP_OK, 200, "OK")                                                  \
 	X(HTTP_CREATED, 201, "Created")                                        \
 	X(HTTP_NO_CONTENT, 204, "No Content")                                  \
+	X(HTTP_NOT_MODIFIED, 304, "Not Modified")                              \
 	X(HTTP_BAD_REQUEST, 400, "Bad Request")                                \
 	X(HTTP_UNAUTHORIZED, 401, "Unauthorized")                              \
 	X(HTTP_PAYMENT_REQUIRED, 402, "Payment Required")                      \
@@ -37,6 +38,7 @@ enum http_method {
 	X(HTTP_NOT_FOUND, 404, "Not Found")                                    \
 	X(HTTP_METHOD_NOT_ALLOWED, 405, "Method Not Allowed")                  \
 	X(HTTP_CONFLICT, 409, "Conflict")                                      \
+	X(HTTP_PRECONDITION, 412, "Precondition Failed")                       \
 	X(HTTP_TOO_LARGE, 413, "Content Too Large")                            \
 	X(HTTP_TOO_MANY, 429, "Too Many Requests")                             \
 	X(HTTP_INTERNAL_ERROR, 500, "Internal Server Error")                   \
@@ -55,6 +57,8 @@ enum err http_method_parse(const char *text, enum http_method *out) MUST_CHECK;
 bool http_method_is_unsafe(enum http_method m);
 
 const char *http_status_text(enum http_status s);
+/* An answer without a body (RFC 9110, 15.3.5 and 15.4.5). */
+bool http_status_is_bare(enum http_status s);
 
 /* What an error of the program looks like to a client. */
 struct http_error {

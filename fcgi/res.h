@@ -26,6 +26,7 @@ struct res {
 	res_next_fn next; /* NULL = body is all of it */
 	void *next_arg;
 	const char *trace_id; /* borrowed */
+	bool has_etag;	      /* may be kept and asked for again */
 };
 
 /* One wrong field. */

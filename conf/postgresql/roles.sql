@@ -67,6 +67,11 @@ BEGIN
 	IF to_regclass('public.debate_vectors') IS NOT NULL THEN
 		GRANT SELECT, INSERT ON debate_vectors TO aragora_app;
 	END IF;
+	IF to_regclass('public.debate_notes') IS NOT NULL THEN
+		GRANT SELECT, INSERT ON debate_notes TO aragora_app;
+		GRANT DELETE ON debates, events, turns, receipts,
+		    debate_vectors, debate_notes TO aragora_app;
+	END IF;
 	IF to_regclass('public.ratings') IS NOT NULL THEN
 		GRANT SELECT, INSERT, UPDATE ON rating_boards, ratings,
 		    matches, match_players, calibration TO aragora_app;

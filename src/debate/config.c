@@ -464,23 +464,30 @@ config_read_extras(struct config_reader *r)
 		config_error(r, "seed", "must be an integer of at least 0");
 }
 
+void
+debate_config_price(
+    struct debate_config *c, struct arena *a, const struct settings *settings)
+{
+	c->prices = ARENA_ARRAY(a, c->n_agents + 1, struct llm_price);
+	for (size_t i = 0; i < c->n_agents; i++)
+		c->prices[i] = llm_price_of_agent(&c->agents[i], settings);
+	if (c->embedder != NULL)
+		c->embedder_price = llm_price_of_agent(c->embedder, settings);
+}
+
 static void
 config_read_prices(struct config_reader *r)
 {
 	struct debate_config *c = r->out;
 
-	c->prices = ARENA_ARRAY(r->a, c->n_agents + 1, struct llm_price);
+	debate_config_price(c, r->a, r->settings);
 	for (size_t i = 0; i < c->n_agents; i++) {
-		c->prices[i] = llm_price_of_agent(&c->agents[i], r->settings);
 		if (c->budget.udollar >= 0 && !c->prices[i].is_known)
 			config_error(r, "budget_limit_usd",
 			    "cannot be kept: the price of agent '%s' is not "
 			    "known; ARAGORA_LLM_PRICES can name it",
 			    c->agents[i].name);
 	}
-	if (c->embedder != NULL)
-		c->embedder_price =
-		    llm_price_of_agent(c->embedder, r->settings);
 }
 
 static void

@@ -82,6 +82,9 @@ enum err debate_config_read(struct arena *a, const struct settings *settings,
     struct debate_config_error *errors, size_t *n_errors, bool *is_missing)
     MUST_CHECK;
 
+/* Today's prices of its seats, on the arena. */
+void debate_config_price(struct debate_config *config, struct arena *a,
+    const struct settings *settings);
 /* The least with which it can come to an answer. */
 struct purse_amount debate_budget_least(const struct debate_config *config);
 

@@ -44,6 +44,8 @@ void
 debate_grant_init(struct debate_grant *g, struct arena *a,
     const struct settings *settings, struct debate_config *config)
 {
+	debate_config_price(config, a, settings);
+	config->is_granted = false;
 	struct purse_amount least = debate_budget_least(config);
 	struct purse_amount most = grant_most(config, least);
 	const struct purse_amount *own = &config->budget;

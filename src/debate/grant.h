@@ -12,6 +12,7 @@ struct debate_grant {
 	struct debate_config *config;
 	struct store_budget_ask ask;
 };
-/* config is borrowed: what is granted becomes its budget. */
+/* config is borrowed: it gets the prices of today, and what is granted becomes
+ * its budget. */
 void debate_grant_init(struct debate_grant *g, struct arena *a,
     const struct settings *settings, struct debate_config *config);

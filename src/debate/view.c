@@ -3,24 +3,14 @@
  * The debate object of the contract (2.1): every field that any client reads,
  * with one meaning each.
  */
-#include "debate/view.h"
+#include "debate/view_impl.h"
 
 #include <string.h>
 
 #include "base/str.h"
 #include "debate/config.h"
 
-struct view {
-	struct json_w *w;
-	struct arena *a;
-	const struct store_debate *row;
-	const struct store_turn *turns;
-	size_t n;
-	const struct json *config; /* NULL when unreadable */
-	const struct json *result; /* NULL until finished */
-};
-
-static const struct json *
+const struct json *
 view_json(struct arena *a, const char *text)
 {
 	const struct json_limits limits = {
@@ -33,7 +23,7 @@ view_json(struct arena *a, const char *text)
 	return j;
 }
 
-static bool
+bool
 view_is_phase(const struct store_turn *t, const char *phase)
 {
 	return t->state == STORE_TURN_DONE && str_eq(t->phase, phase);
@@ -62,7 +52,7 @@ debate_view_message(
 	json_w_end(w);
 }
 
-static void
+void
 view_critique(struct view *v, const struct store_turn *t)
 {
 	const struct json *p = view_json(v->a, t->parsed);
@@ -85,7 +75,7 @@ view_critique(struct view *v, const struct store_turn *t)
 	json_w_end(w);
 }
 
-static void
+void
 view_vote(struct view *v, const struct store_turn *t)
 {
 	const struct json *p = view_json(v->a, t->parsed);
@@ -107,7 +97,7 @@ view_vote(struct view *v, const struct store_turn *t)
 }
 
 /* The turns of one kind as an array. */
-static void
+void
 view_turns(struct view *v, const char *key, const char *phase,
     void (*write)(struct view *v, const struct store_turn *t))
 {
@@ -157,7 +147,7 @@ debate_view_positions(
 	json_w_end(w);
 }
 
-static void
+void
 view_round(struct view *v, int64_t round)
 {
 	struct json_w *w = v->w;
@@ -219,18 +209,19 @@ view_names(struct view *v, const char *key)
 	json_w_end_array(v->w);
 }
 
-/* Always an object, even before there is any consensus. */
-static void
-view_consensus(struct view *v)
+void
+view_consensus_members(struct view *v)
 {
 	const struct json *c = json_get(v->result, "consensus");
 	struct json_w *w = v->w;
+	const struct json *value;
+	const char *key;
+	void *it = NULL;
 
-	if (c != NULL) {
-		json_w_json(w, "consensus", c);
+	while (json_next(c, &it, &key, &value))
+		json_w_json(w, key, value);
+	if (c != NULL)
 		return;
-	}
-	json_w_begin(w, "consensus");
 	json_w_bool(w, "reached", false);
 	json_w_num(w, "agreement", 0);
 	json_w_num(w, "confidence", 0);
@@ -244,7 +235,15 @@ view_consensus(struct view *v)
 		json_w_begin_array(w, lists[i]);
 		json_w_end_array(w);
 	}
-	json_w_end(w);
+}
+
+/* As it is now, else as the debate was asked. */
+static const struct json *
+view_label(const struct view *v, const char *key)
+{
+	const struct json *label = json_get(v->labels, key);
+
+	return label != NULL ? label : json_get(v->config, key);
 }
 
 static const char *
@@ -278,7 +277,7 @@ view_identity(struct view *v)
 	json_w_str(w, "task", row->task);
 	json_w_str(w, "topic", row->task);
 	json_w_str(w, "question", row->task);
-	json_w_str(w, "title", row->task);
+	json_w_str(w, "title", row->title != NULL ? row->title : row->task);
 	json_w_str(w, "status", store_status_name(row->status));
 	view_names(v, "agents");
 	view_names(v, "participants");
@@ -302,7 +301,10 @@ view_outcomes(struct view *v, int64_t now_us)
 	const char *answer = json_get_str(v->result, "final_answer", NULL);
 	int64_t end = row->completed_us > 0 ? row->completed_us : now_us;
 
-	view_consensus(v);
+	/* Always an object, even before there is any consensus. */
+	json_w_begin(w, "consensus");
+	view_consensus_members(v);
+	json_w_end(w);
 	json_w_bool(w, "consensus_reached", row->consensus_reached);
 	json_w_num(w, "confidence", row->confidence);
 	json_w_num(w, "agreement", json_get_num(c, "agreement", 0));
@@ -318,9 +320,12 @@ view_outcomes(struct view *v, int64_t now_us)
 	    json_get_num(v->result, "convergence_similarity", 0));
 	if (json_get(v->result, "budget") != NULL)
 		json_w_json(w, "budget", json_get(v->result, "budget"));
-	json_w_json(w, "tags", json_get(v->config, "tags"));
+	json_w_json(w, "tags", view_label(v, "tags"));
 	json_w_str(w, "domain", json_get_str(v->config, "domain", "general"));
-	json_w_json(w, "metadata", json_get(v->config, "metadata"));
+	json_w_json(w, "metadata", view_label(v, "metadata"));
+	json_w_bool(w, "archived", row->archived_us > 0);
+	json_w_int(w, "revision", row->revision);
+	json_w_str(w, "parent_debate_id", row->parent);
 	json_w_time(w, "created_at", row->created_us);
 	json_w_time(w, "updated_at", row->updated_us);
 	json_w_time(w, "started_at", row->started_us);
@@ -331,18 +336,26 @@ view_outcomes(struct view *v, int64_t now_us)
 	json_w_bool(w, "in_progress", !store_status_is_final(row->status));
 }
 
-void
-debate_view_members(struct json_w *w, struct arena *a,
-    const struct store_debate *row, const struct store_turn *turns, size_t n,
-    enum debate_view_detail detail, int64_t now_us)
+struct view
+view_of(struct json_w *w, struct arena *a, const struct store_debate *row,
+    const struct store_turn *turns, size_t n)
 {
-	struct view v = {.w = w,
+	return (struct view){.w = w,
 	    .a = a,
 	    .row = row,
 	    .turns = turns,
 	    .n = turns != NULL ? n : 0,
 	    .config = view_json(a, row->config),
+	    .labels = view_json(a, row->labels),
 	    .result = view_json(a, row->result)};
+}
+
+void
+debate_view_members(struct json_w *w, struct arena *a,
+    const struct store_debate *row, const struct store_turn *turns, size_t n,
+    enum debate_view_detail detail, int64_t now_us)
+{
+	struct view v = view_of(w, a, row, turns, n);
 
 	view_identity(&v);
 	view_outcomes(&v, now_us);

@@ -156,10 +156,12 @@ vector_hash(const char *text, int16_t *out)
 		square += (uint64_t)((int64_t)root * root);
 	}
 	int64_t length = (int64_t)vector_root(square);
-	for (size_t i = 0; i < VECTOR_HASH_DIMENSION; i++)
-		out[i] = length == 0
-		    ? 0
-		    : (int16_t)((int64_t)sums[i] * VECTOR_ONE / length);
+	for (size_t i = 0; i < VECTOR_HASH_DIMENSION; i++) {
+		out[i] = 0;
+		if (length > 0)
+			out[i] =
+			    (int16_t)((int64_t)sums[i] * VECTOR_ONE / length);
+	}
 }
 
 /* ---- base64 of float32 ---- */

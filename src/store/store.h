@@ -173,6 +173,13 @@ struct store_debate {
 	int64_t lease_until_us;
 	const char *runner; /* id of the holder, NULL when none */
 	int64_t attempts;   /* claims so far */
+	/* what people changed of it later */
+	const char *title;    /* NULL = its task */
+	const char *labels;   /* JSON object: tags, metadata; NULL = as asked */
+	int64_t archived_us;  /* 0 = it is not */
+	int64_t revision;     /* of these */
+	const char *parent;   /* the debate it was forked from, or NULL */
+	int64_t branch_point; /* messages taken over from it */
 	/* Read by create: how many of this tenant may wait, 0 = no limit. */
 	int64_t max_tenant_queued;
 	/* Read and answered by create: NULL = it asks for no grant. */
@@ -195,18 +202,79 @@ enum err store_debate_create(struct store *store, struct arena *a,
 enum err store_debate_get(struct store *store, struct arena *a,
     const char *tenant, const char *id, struct store_debate *out) MUST_CHECK;
 
+#define STORE_ORDER_LIST(X)                                                    \
+	X(STORE_BY_CREATED, "created_at")                                      \
+	X(STORE_BY_CONFIDENCE, "confidence")                                   \
+	X(STORE_BY_DURATION, "duration")
+enum store_order {
+#define X(id, text) id,
+	STORE_ORDER_LIST(X)
+#undef X
+	    STORE_ORDER__COUNT
+};
+
 struct store_debate_filter {
 	const char *tenant;
 	int status;		    /* -1 = any, else enum store_status */
 	const char *query;	    /* NULL or text within task, any case */
 	int64_t since_us, until_us; /* 0 = open; created_us */
+	const char *domain, *tag;   /* NULL = any */
+	const char *const *agents;  /* all of them take part */
+	size_t n_agents;
+	int64_t min_rounds, max_rounds; /* 0 = open */
+	bool is_by_outcome;		/* only those with this outcome: */
+	bool is_reached;
+	bool is_archived; /* those, instead of the others */
+	enum store_order order;
+	bool is_ascending;
 	int64_t limit, offset;
 	struct store_read read;
 };
-/* Newest first; *total counts without limit and offset. */
+/* Newest first unless the filter says another order; *total counts without
+ * limit and offset. */
 enum err store_debate_list(struct store *store, struct arena *a,
     const struct store_debate_filter *f, struct store_debate **rows, size_t *n,
     int64_t *total) MUST_CHECK;
+
+/* The title, labels and archived_us (0 or not) of d over those of its revision.
+ * ERR_CONFLICT: somebody changed them since, or it is gone. */
+enum err store_debate_relabel(struct store *store, const struct store_debate *d)
+    MUST_CHECK;
+/* Those forked from it, oldest first. */
+enum err store_debate_forks(struct store *store, struct arena *a,
+    const char *tenant, const char *id, struct store_debate **rows, size_t *n)
+    MUST_CHECK;
+/* With all that belongs to it; what a runner still writes is refused. Ratings
+ * stay. ERR_NOT_FOUND. */
+enum err store_debate_delete(
+    struct store *store, const char *tenant, const char *id) MUST_CHECK;
+
+struct store_note {
+	const char *id;
+	const char *text;
+	int64_t created_us;
+};
+/* Of a debate that exists. */
+enum err store_note_add(struct store *store, const char *tenant,
+    const char *debate_id, const struct store_note *note) MUST_CHECK;
+enum err store_note_list(struct store *store, struct arena *a,
+    const char *tenant, const char *debate_id, struct store_note **rows,
+    size_t *n) MUST_CHECK;
+/* ERR_NOT_FOUND. */
+enum err store_note_delete(struct store *store, const char *tenant,
+    const char *debate_id, const char *id) MUST_CHECK;
+
+/* What a tenant's debates of one state and domain come to. */
+struct store_stat {
+	enum store_status status;
+	const char *domain;
+	int64_t debates, reached, rounds;
+	int64_t spent_us; /* of those that ended */
+	double confidence;
+};
+enum err store_debate_stats(struct store *store, struct arena *a,
+    const char *tenant, int64_t since_us, const struct store_read *read,
+    struct store_stat **rows, size_t *n) MUST_CHECK;
 
 /* Place in the queue of a pending debate, 1 = next; 0 when not pending. */
 enum err store_debate_queue_position(struct store *store, const char *tenant,

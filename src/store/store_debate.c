@@ -73,6 +73,12 @@ store_debate_from(
 	out->lease_until_us = db_int(r, row, c++);
 	out->runner = db_text(r, row, c++);
 	out->attempts = db_int(r, row, c++);
+	out->title = db_text(r, row, c++);
+	out->labels = db_text(r, row, c++);
+	out->archived_us = db_int(r, row, c++);
+	out->revision = db_int(r, row, c++);
+	out->parent = db_text(r, row, c++);
+	out->branch_point = db_int(r, row, c++);
 }
 
 /* ---- create ---- */
@@ -165,7 +171,8 @@ store_create_tx(struct db *db, void *arg)
 	return DB_QUEUE(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->tenant),
 	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
 	    DB_TEXT(config), DB_INT(d->total_rounds), DB_INT(d->priority),
-	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()));
+	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()),
+	    DB_TEXT(d->parent), DB_INT(d->branch_point));
 }
 
 enum err
@@ -239,80 +246,6 @@ store_debate_get(struct store *store, struct arena *a, const char *tenant,
 		return e;
 	g.stmt = STMT_DEBATE_BY_SLUG;
 	return store_tx(store, DB_READ_ONE, store_get_tx, &g, NULL);
-}
-
-struct store_list {
-	struct arena *a;
-	const struct store_debate_filter *f;
-	struct store_debate *rows;
-	size_t n;
-	int64_t total;
-};
-
-/* "%text%" with LIKE's own characters escaped by '!'. */
-static const char *
-store_like(struct arena *a, const char *text)
-{
-	struct buf b;
-
-	if (str_is_empty(text))
-		return "";
-	buf_init(&b, strlen(text) * 2 + 2);
-	buf_putc(&b, '%');
-	for (; *text != '\0'; text++) {
-		if (strchr("%_!", *text) != NULL)
-			buf_putc(&b, '!');
-		buf_putc(&b, *text);
-	}
-	buf_putc(&b, '%');
-	char *like = arena_strdup(a, buf_text(&b));
-	buf_release(&b);
-	return like;
-}
-
-static enum err
-store_list_tx(struct db *db, void *arg)
-{
-	struct store_list *l = arg;
-	const struct store_debate_filter *f = l->f;
-	const char *status = f->status < 0
-	    ? ""
-	    : store_status_name((enum store_status)f->status);
-	const char *like = store_like(l->a, f->query);
-	int64_t until = f->until_us > 0 ? f->until_us : INT64_MAX;
-	struct db_result count, r;
-
-	enum err e = DB_QUEUE(db, STMT_DEBATE_COUNT, l->a, &count,
-	    DB_TEXT(f->tenant), DB_TEXT(status), DB_TEXT(like),
-	    DB_INT(f->since_us), DB_INT(until));
-	if (e != ERR_OK)
-		return e;
-	e = DB_RUN(db, STMT_DEBATE_LIST, l->a, &r, DB_TEXT(f->tenant),
-	    DB_TEXT(status), DB_TEXT(like), DB_INT(f->since_us), DB_INT(until),
-	    DB_INT(f->limit), DB_INT(f->offset));
-	if (e != ERR_OK)
-		return e;
-	l->total = db_int(&count, 0, 0);
-	l->n = r.rows;
-	l->rows = ARENA_ARRAY(l->a, r.rows + 1, struct store_debate);
-	for (size_t i = 0; i < r.rows; i++)
-		store_debate_from(&r, i, &l->rows[i]);
-	return ERR_OK;
-}
-
-enum err
-store_debate_list(struct store *store, struct arena *a,
-    const struct store_debate_filter *f, struct store_debate **rows, size_t *n,
-    int64_t *total)
-{
-	struct store_list l = {.a = a, .f = f};
-	enum err e =
-	    store_tx_analytic(store, f->tenant, &f->read, store_list_tx, &l);
-
-	*rows = l.rows;
-	*n = e == ERR_OK ? l.n : 0;
-	*total = l.total;
-	return e;
 }
 
 /* ---- queue figures ---- */

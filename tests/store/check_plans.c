@@ -15,7 +15,7 @@
 #include "tests/store/store_kit.h"
 
 #define PLAN_MAX	65536
-#define PLAN_PARAMS_MAX 8
+#define PLAN_PARAMS_MAX 16
 
 /* Those that may: a count of all tokens, the list of runners (one row each)
  * and what the migrations ask. */

@@ -125,6 +125,66 @@ list_total(const struct store_debate_filter *f)
 	return total;
 }
 
+/* The wide filter gives what the narrow one gives, and what it leaves out. */
+START_TEST(test_list_wide)
+{
+	struct store_debate *rows;
+	struct store_stat *stats;
+	size_t n, n_stats;
+	int64_t total;
+	const char *const names[] = {"a", "b \"c\""};
+	const char *id = kit_create("wide", 0);
+	struct store_debate other = {.id = "wide2",
+	    .tenant = STORE_TENANT_DEFAULT,
+	    .task = "wide too",
+	    .config = "{\"domain\":\"law\",\"tags\":[\"x\",\"y\"],"
+		      "\"agents\":[{\"name\":\"a\"},"
+		      "{\"name\":\"b \\\"c\\\"\"}]}"};
+	const char *existing = NULL;
+	struct store_debate_filter f = {.tenant = STORE_TENANT_DEFAULT,
+	    .status = -1,
+	    .is_ascending = true,
+	    .limit = 9};
+
+	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &other, NULL,
+			     NULL, 9, &existing, NULL),
+	    ERR_OK);
+	ck_assert_int_eq(
+	    store_debate_list(kit.store, kit.arena, &f, &rows, &n, &total),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_str_eq(rows[0].id, id);
+	f.agents = names;
+	f.n_agents = ARRAY_LEN(names);
+	f.domain = "law";
+	f.tag = "y";
+	ck_assert_int_eq(
+	    store_debate_list(kit.store, kit.arena, &f, &rows, &n, &total),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_int_eq(total, 1);
+	ck_assert_str_eq(rows[0].id, "wide2");
+	f.min_rounds = 1;
+	ck_assert_int_eq(
+	    store_debate_list(kit.store, kit.arena, &f, &rows, &n, &total),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(
+	    store_debate_stats(kit.store, kit.arena, STORE_TENANT_DEFAULT, 0,
+		&f.read, &stats, &n_stats),
+	    ERR_OK);
+	ck_assert_uint_eq(n_stats, 2);
+	ck_assert_str_eq(stats[0].domain, "");
+	ck_assert_str_eq(stats[1].domain, "law");
+	ck_assert_int_eq(stats[1].status, STORE_PENDING);
+	ck_assert_int_eq(stats[1].debates, 1);
+	ck_assert_int_eq(store_debate_stats(kit.store, kit.arena, "other", 0,
+			     &f.read, &stats, &n_stats),
+	    ERR_OK);
+	ck_assert_uint_eq(n_stats, 0);
+}
+END_TEST
+
 START_TEST(test_list_window)
 {
 	struct store_debate *rows;
@@ -670,6 +730,7 @@ add_verbs(TCase *t)
 	tcase_add_test(t, test_create_get);
 	tcase_add_test(t, test_create_refused);
 	tcase_add_test(t, test_list);
+	tcase_add_test(t, test_list_wide);
 	tcase_add_test(t, test_list_window);
 	tcase_add_test(t, test_counts);
 	tcase_add_test(t, test_claim_age);

@@ -45,6 +45,33 @@ INSERT INTO turns (debate_id, step_key, tenant, round, phase, agent, role,
 """
 
 
+# A row in each of the other tables.
+FILL_ONE_ROW = (
+    "INSERT INTO runners VALUES ('runner1', 'host', 1, 2, 0, 3)",
+    "INSERT INTO tokens (id, tenant, name, prefix, hash, tier, created_us) "
+    "VALUES ('tok_1', 'default', 'ci', 'ara_', 'h', 'free', 5)",
+    "INSERT INTO receipts SELECT id, tenant, '{\"a\": 1}', NULL, '[\"m\"]', 7 "
+    "FROM debates ORDER BY id LIMIT 1",
+    "INSERT INTO debate_vectors SELECT id, tenant, 'model', 2, "
+    "'AACAPwAAAAA=', 7 FROM debates ORDER BY id LIMIT 1",
+    "INSERT INTO debate_notes SELECT 'note_1', id, tenant, 'a note', 7 FROM "
+    "debates ORDER BY id LIMIT 1",
+    "INSERT INTO rating_boards VALUES ('default', 1)",
+    "INSERT INTO ratings VALUES ('default', '', 'demo', 1500000, 1, 1, 0, 1, "
+    "7)",
+    "INSERT INTO matches VALUES ('adhoc_1', 'default', '', 'demo', 'votes', "
+    "500000, '[]', 7)",
+    "INSERT INTO match_players VALUES ('adhoc_1', 'demo', 'default', '', "
+    "1, 1500000, -16000, 7)",
+    "INSERT INTO budget_limits VALUES ('default', '', 'day', 5, -1)",
+    "INSERT INTO budget_use VALUES ('default', '', 'day', 0, 1, 2, 3, 4)",
+    "INSERT INTO budget_grants VALUES ('adhoc_1', 'default', '', 0, 0, 3, 4, "
+    "1, 2, 1)",
+    "INSERT INTO calibration VALUES ('default', '', 'demo', 9, 1, 1, "
+    "950000, 2500)",
+)
+
+
 class Lite:
     """A migrated SQLite database."""
 
@@ -70,14 +97,8 @@ class Lite:
                 turns="'" + json.dumps(list(range(1, turns + 1))) + "'") +
                 "COMMIT;")
             if first == 0:
-                c.execute("INSERT INTO runners VALUES "
-                          "('runner1', 'host', 1, 2, 0, 3)")
-                c.execute("INSERT INTO tokens (id, tenant, name, prefix, "
-                          "hash, tier, created_us) VALUES ('tok_1', "
-                          "'default', 'ci', 'ara_', 'h', 'free', 5)")
-                c.execute("INSERT INTO receipts SELECT id, tenant, "
-                          "'{\"a\": 1}', NULL, '[\"m\"]', 7 FROM debates "
-                          "ORDER BY id LIMIT 1")
+                for statement in FILL_ONE_ROW:
+                    c.execute(statement)
 
     def tables(self):
         return [r[0] for r in self.run(
@@ -134,6 +155,12 @@ def migrate(url):
 def command(source, target, *args):
     return [st.Stack.program("aragora"), "copy", "--from", source.url, "--to",
             target.url, *args]
+
+
+def empty(db):
+    """Every row goes; what refers to debates before these."""
+    for name in (*(set(ours(db)) - {"debates"}), "debates"):
+        db.run(f"DELETE FROM {name}")
 
 
 def copy(source, target, *args, status=0):

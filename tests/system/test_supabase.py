@@ -33,8 +33,9 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 	TO anon, authenticated, service_role;
 """
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
-          "budget_limits", "budget_use", "budget_grants",
-          "schema_migrations")
+          "debate_vectors", "debate_notes", "rating_boards", "ratings", "matches",
+          "match_players", "calibration", "budget_limits", "budget_use",
+          "budget_grants", "schema_migrations")
 
 
 class Project:

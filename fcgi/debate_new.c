@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "fcgi/debate_new.h"
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "bus/bus.h"
+#include "debate/grant.h"
+#include "debate/view.h"
+#include "fcgi/budget_out.h"
+#include "fcgi/debate_out.h"
+#include "settings/settings.h"
+
+#define DEBATE_ID_PREFIX    "adhoc_"
+#define DEBATE_ID_BYTES	    4
+#define DEBATE_ID_TRIES	    5  /* 32 random bits do meet, rarely */
+#define DEBATE_FULL_RETRY_S 30 /* a queue place comes free in minutes */
+
+static enum err
+debate_new_insert(struct req *req, struct store_debate *row, const char *key,
+    const char **existing, struct err_info *info)
+{
+	char hash[ID_HASH_SIZE];
+	char id[ID_SIZE];
+	enum err e = ERR_EXISTS;
+
+	id_sha256(req->body_text, req->body_len, hash);
+	for (int i = 0; i < DEBATE_ID_TRIES && e == ERR_EXISTS; i++) {
+		id_make(id, DEBATE_ID_PREFIX, DEBATE_ID_BYTES);
+		row->id = arena_strdup(req->arena, id);
+		*existing = NULL;
+		e = store_debate_create(req->app->store, req->arena, row, key,
+		    hash, req->app->settings->max_queued_debates, existing,
+		    info);
+	}
+	return e;
+}
+
+static enum http_status
+debate_new_refuse(struct res *res, enum err e, struct err_info *info,
+    const struct store_budget_ask *ask)
+{
+	if (e == ERR_BUSY && str_eq(info->field, "budget"))
+		return budget_out_refuse(res, ask);
+	if (e == ERR_BUSY && str_eq(info->field, "queue"))
+		return res_wait(
+		    res, "the queue of debates is full", DEBATE_FULL_RETRY_S);
+	if (e == ERR_BUSY && str_eq(info->field, "tenant_queue"))
+		return res_wait(res, "too many of your debates are waiting",
+		    DEBATE_FULL_RETRY_S);
+	return res_err(res, e, info);
+}
+
+/* The answer: the debate as it is now, and where to watch it. */
+static enum http_status
+debate_new_answer(struct req *req, struct res *res, const char *id)
+{
+	struct store *store = req->app->store;
+	struct store_debate row;
+	struct store_wait wait = {.wait_us = -1};
+
+	enum err e =
+	    store_debate_get(store, req->arena, req->caller.tenant, id, &row);
+	if (e == ERR_OK && row.status == STORE_PENDING)
+		e = store_debate_wait(store, req->caller.tenant, row.id,
+		    req->app->settings->lease * INT64_C(1000000), &wait);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	struct json_w *w = res_json(res);
+	json_w_bool(w, "success", true);
+	debate_view_members(
+	    w, req->arena, &row, NULL, 0, DEBATE_VIEW_FULL, req->now_us);
+	debate_out_links(w, req, row.id);
+	if (row.parent != NULL) {
+		json_w_str(w, "branch_id", row.id);
+		json_w_int(w, "branch_point", row.branch_point);
+		json_w_int(w, "messages_inherited", row.branch_point);
+	}
+	if (wait.position > 0)
+		json_w_int(w, "queue_position", wait.position);
+	if (wait.wait_us >= 0)
+		json_w_int(w, "estimated_wait_seconds",
+		    (wait.wait_us + 999999) / 1000000);
+	return res_json_end(res, HTTP_CREATED);
+}
+
+enum http_status
+debate_new_ask(
+    struct req *req, struct res *res, struct store_debate *row, const char *key)
+{
+	const struct settings *s = req->app->settings;
+	const char *existing = NULL;
+	struct err_info info = {0};
+	struct debate_config config;
+	struct debate_grant grant;
+
+	row->tenant = req->caller.tenant;
+	row->owner = req->caller.token_id;
+	row->max_tenant_queued = s->max_queued_debates_per_tenant;
+	/* The copy of another debate asks for a part of its own. */
+	enum err e =
+	    debate_config_parse(req->arena, row->config, &config, &info);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	debate_grant_init(&grant, req->arena, s, &config);
+	row->config = debate_config_write(req->arena, &config);
+	row->budget = &grant.ask;
+	e = debate_new_insert(req, row, key, &existing, &info);
+	if (e != ERR_OK)
+		return debate_new_refuse(res, e, &info, &grant.ask);
+	if (existing != NULL) {
+		if (res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
+			return res_err(res, ERR_INTERNAL, NULL);
+		return debate_new_answer(req, res, existing);
+	}
+	e = bus_wake(req->app->bus);
+	if (e != ERR_OK) /* the runners look by themselves, a little later */
+		log_debug("debate.wake", "error=%s", err_text(e));
+	log_info("debate.accepted", "id=%s rounds=%lld", row->id,
+	    (long long)row->total_rounds);
+	return debate_new_answer(req, res, row->id);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One side of a debate: its rounds, ballots, outcome, summary, timeline.
+ */
+#include "fcgi/handler.h"
+
+#include "base/str.h"
+#include "bus/event.h"
+#include "debate/view.h"
+#include "fcgi/debate_out.h"
+
+#define DEBATE_TIMELINE_PAGE 100
+#define DEBATE_TIMELINE_MAX  500
+
+static enum http_status
+debate_part(struct req *req, struct res *res, enum debate_view_part part)
+{
+	struct store_debate row;
+	struct store_turn *turns = NULL;
+	size_t n = 0;
+
+	enum http_status status = debate_out_fetch(req, res, &row);
+	if (status != HTTP_OK)
+		return status;
+	enum err e = store_turn_list(
+	    req->app->store, req->arena, row.tenant, row.id, &turns, &n);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	debate_view_part(
+	    res_json(res), req->arena, part, &row, turns, n, req->now_us);
+	return res_json_end(res, HTTP_OK);
+}
+
+enum http_status
+debate_rounds(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_ROUNDS);
+}
+
+enum http_status
+debate_agents(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_AGENTS);
+}
+
+enum http_status
+debate_votes(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_VOTES);
+}
+
+enum http_status
+debate_critiques(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_CRITIQUES);
+}
+
+enum http_status
+debate_consensus(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_CONSENSUS);
+}
+
+enum http_status
+debate_positions(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_POSITIONS);
+}
+
+enum http_status
+debate_summary(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_SUMMARY);
+}
+
+enum http_status
+debate_impasse(struct req *req, struct res *res)
+{
+	return debate_part(req, res, DEBATE_PART_IMPASSE);
+}
+
+/* ---- timeline ---- */
+
+struct debate_timeline_in {
+	int64_t since, limit;
+};
+
+static const struct input debate_timeline_rows[] = {
+    {.key = "since",
+	.kind = INPUT_INT,
+	.min = 0,
+	.max = INT64_MAX,
+	.offset = offsetof(struct debate_timeline_in, since),
+	.help = "Sequence number of the last entry the caller has."},
+    {.key = "limit",
+	.kind = INPUT_PAGE,
+	.fallback = DEBATE_TIMELINE_PAGE,
+	.max = DEBATE_TIMELINE_MAX,
+	.offset = offsetof(struct debate_timeline_in, limit),
+	.help = "Entries in one answer."},
+};
+const struct input_list debate_timeline_inputs = {
+    debate_timeline_rows, ARRAY_LEN(debate_timeline_rows)};
+
+static const char *
+debate_event_meaning(const char *name)
+{
+	for (int i = 0; i < EVENT__COUNT; i++)
+		if (str_eq(event_name((enum event_type)i), name))
+			return event_row((enum event_type)i)->help;
+	return name; /* of a newer program */
+}
+
+static void
+debate_timeline_entry(struct json_w *w, const struct store_event *event)
+{
+	json_w_begin(w, NULL);
+	json_w_int(w, "seq", event->seq);
+	json_w_time(w, "timestamp", event->created_us);
+	json_w_str(w, "type", event->type);
+	json_w_str(w, "agent", event->agent);
+	json_w_int(w, "round", event->round);
+	json_w_str(w, "description", debate_event_meaning(event->type));
+	json_w_end(w);
+}
+
+enum http_status
+debate_timeline(struct req *req, struct res *res)
+{
+	struct debate_timeline_in in;
+	struct store_debate row;
+	struct store_event *events = NULL;
+	size_t n = 0;
+
+	enum http_status status =
+	    input_read_query(req, &debate_timeline_inputs, &in, res);
+	if (status == HTTP_OK)
+		status = debate_out_fetch(req, res, &row);
+	if (status != HTTP_OK)
+		return status;
+	enum err e = store_event_list(req->app->store, req->arena, row.tenant,
+	    row.id, in.since, in.limit, &events, &n);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	int64_t last = n == 0 ? in.since : events[n - 1].seq;
+	struct json_w *w = res_json(res);
+	json_w_str(w, "debate_id", row.id);
+	json_w_begin_array(w, "timeline");
+	for (size_t i = 0; i < n; i++)
+		debate_timeline_entry(w, &events[i]);
+	json_w_end_array(w);
+	json_w_int(w, "count", (int64_t)n);
+	json_w_int(w, "next_seq", last);
+	json_w_bool(w, "has_more", row.last_seq > last);
+	return res_json_end(res, HTTP_OK);
+}
