@@ -53,6 +53,10 @@ enum http_status debate_export(struct req *req, struct res *res);
 enum http_status debate_receipt(struct req *req, struct res *res);
 enum http_status receipt_list_keys(struct req *req, struct res *res);
 enum http_status receipt_verify(struct req *req, struct res *res);
+/* h_budget.c */
+enum http_status tenant_usage(struct req *req, struct res *res);
+enum http_status debate_costs(struct req *req, struct res *res);
+
 /* h_debate_pause.c */
 enum http_status debate_pause(struct req *req, struct res *res);
 enum http_status debate_resume(struct req *req, struct res *res);

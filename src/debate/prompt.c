@@ -313,7 +313,7 @@ prompt_build(struct debate *d, struct turn *t)
 		.nonce = arena_printf(d->prompts, "%08x",
 		    (unsigned)(str_hash("nonce", 5, d->config.seed) >> 32)),
 		.wants_json = prompt_tasks[t->task].wants_json,
-		.max_tokens = d->config.max_tokens,
+		.max_tokens = t->cap > 0 ? t->cap : d->config.max_tokens,
 		.temperature =
 		    t->task == LLM_VOTE || t->task == LLM_JUDGE ? 0.2 : 0.7,
 		.seed = seed & INT32_MAX}};

@@ -122,7 +122,9 @@ replay_turns(struct replay *r, struct err_info *info)
 
 	for (size_t i = 0; i < r->n_turns && r->out->seq == 0; i++) {
 		const struct store_turn *t = &r->turns[i];
-		if (t->state == STORE_TURN_STARTED)
+		/* Refusals are the engine's own. */
+		if (t->state == STORE_TURN_STARTED ||
+		    afford_is_refusal(t->error))
 			continue;
 		enum err e = r->d != NULL
 		    ? debate_replay_turn(r->d, t, &out, info)

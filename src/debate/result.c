@@ -268,6 +268,7 @@ result_write(struct debate *d, int64_t now_us)
 	json_w_int(&w, "rounds_used", d->round);
 	if (d->config.protocol == DEBATE_BY_CASCADE)
 		json_w_int(&w, "stage", protocol_stage(d));
+	afford_result(d, &w, "budget");
 	json_w_int(&w, "ended_us", now_us); /* for debate_replay */
 	json_w_end(&w);
 	const char *text = arena_strdup(d->scratch, buf_text(&b));

@@ -238,15 +238,15 @@ step_next_propose(struct debate *d)
 }
 
 static enum debate_phase
-step_next_critique(struct debate *d UNUSED)
+step_next_critique(struct debate *d)
 {
-	return DEBATE_REVISE;
+	return d->stopped_by != NULL ? step_to_decision(d) : DEBATE_REVISE;
 }
 
 static enum debate_phase
 step_after_round(struct debate *d)
 {
-	if (d->round >= d->config.rounds ||
+	if (d->round >= d->config.rounds || d->stopped_by != NULL ||
 	    (d->config.is_early_stopping && convergence_of(d)->is_settled))
 		return step_to_decision(d);
 	return protocol_row(d->config.protocol)->has_critique ? DEBATE_CRITIQUE
@@ -539,10 +539,12 @@ step_enter(struct debate *d, enum debate_phase next)
 
 	bool ends_round = next != DEBATE_EMBED &&
 	    (from == DEBATE_REVISE || from == DEBATE_EMBED ||
-		(from == DEBATE_PROPOSE && next > DEBATE_EMBED));
+		(from == DEBATE_PROPOSE && next > DEBATE_EMBED) ||
+		(from == DEBATE_CRITIQUE && next > DEBATE_EMBED));
 
 	if (ends_round) {
-		if (d->round > 1 || convergence_of(d)->is_settled)
+		if (from != DEBATE_CRITIQUE &&
+		    (d->round > 1 || convergence_of(d)->is_settled))
 			event_convergence(d);
 		event_round(d, false);
 	}
@@ -556,8 +558,9 @@ step_enter(struct debate *d, enum debate_phase next)
 	event_phase(d, from);
 }
 
-void
-step_finish(struct debate *d, int64_t now_us)
+/* From one complete phase to the next, up to one with turns to make. */
+static void
+step_advance(struct debate *d, int64_t now_us)
 {
 	while (step_is_complete(d)) {
 		/* The judge before did not rule: the next one. */
@@ -567,7 +570,10 @@ step_finish(struct debate *d, int64_t now_us)
 		enum debate_phase from = d->phase;
 		enum debate_phase next = steps[from].next(d);
 		if (from == DEBATE_PROPOSE && next == DEBATE_DONE) {
-			step_end(d, STORE_FAILED, "insufficient_participation",
+			step_end(d, STORE_FAILED,
+			    d->stopped_by != NULL
+				? d->stopped_by
+				: "insufficient_participation",
 			    now_us);
 			return;
 		}
@@ -580,7 +586,16 @@ step_finish(struct debate *d, int64_t now_us)
 		step_enter(d, next);
 		step_plan(d);
 	}
-	step_call(d, now_us);
+}
+
+void
+step_finish(struct debate *d, int64_t now_us)
+{
+	do
+		step_advance(d, now_us);
+	while (!d->out->is_done && !afford_step(d, now_us));
+	if (!d->out->is_done)
+		step_call(d, now_us);
 }
 
 void

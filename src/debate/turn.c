@@ -312,7 +312,8 @@ turn_take_embeddings(struct turn *t, const char *text, struct json_w *w)
 /* What was read, and the answer itself: the record that debate_replay reads
  * again. It is stored, but not kept here. */
 static const char *
-turn_with_raw(struct debate *d, const char *parsed, const char *text)
+turn_with_raw(struct debate *d, const char *parsed, const char *text,
+    int64_t cost_udollar)
 {
 	size_t len = strlen(parsed) - 1; /* without the last brace */
 	struct buf b;
@@ -321,6 +322,8 @@ turn_with_raw(struct debate *d, const char *parsed, const char *text)
 	buf_init(&b, 64u << 20);
 	json_w_init(&w, &b);
 	json_w_begin(&w, NULL);
+	if (cost_udollar > 0)
+		json_w_int(&w, TURN_COST, cost_udollar);
 	json_w_str(&w, "raw", text);
 	json_w_end(&w);
 	const char *all = arena_printf(d->scratch, "%.*s%s%s", (int)len, parsed,
@@ -362,6 +365,6 @@ turn_take(struct debate *d, struct turn *t, const char *text)
 	if (json_parse(t->arena, buf_text(&b), b.len, &limits, &t->parsed,
 		NULL) != ERR_OK)
 		abort(); /* we wrote it */
-	t->parsed_text = turn_with_raw(d, buf_text(&b), text);
+	t->parsed_text = turn_with_raw(d, buf_text(&b), text, t->cost_udollar);
 	buf_release(&b);
 }

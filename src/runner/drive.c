@@ -668,6 +668,23 @@ drive_poke(struct drive *d)
 }
 
 void
+drive_over(struct drive *d, const char *debate_id)
+{
+	list_for_each (it, &d->runs) {
+		struct run *r = LIST_ENTRY(it, struct run, link);
+		if (!str_eq(r->id, debate_id) || r->is_dead || r->is_ended)
+			continue;
+		log_info("debate.lost", "id=%s epoch=%lld calls=%d", r->id,
+		    (long long)r->epoch, r->n_calling);
+		metric_add(METRIC_RUNNER_FENCED, 1);
+		writer_release(d->writer, r->tenant, r->id, r->epoch);
+		run_drop(r);
+		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
+	}
+	drive_maybe_stop(d);
+}
+
+void
 drive_deliver(struct drive *d)
 {
 	writer_deliver(d->writer);

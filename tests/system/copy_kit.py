@@ -63,6 +63,10 @@ FILL_ONE_ROW = (
     "500000, '[]', 7)",
     "INSERT INTO match_players VALUES ('adhoc_1', 'demo', 'default', '', "
     "1, 1500000, -16000, 7)",
+    "INSERT INTO budget_limits VALUES ('default', '', 'day', 5, -1)",
+    "INSERT INTO budget_use VALUES ('default', '', 'day', 0, 1, 2, 3, 4)",
+    "INSERT INTO budget_grants VALUES ('adhoc_1', 'default', '', 0, 0, 3, 4, "
+    "1, 2, 1)",
     "INSERT INTO calibration VALUES ('default', '', 'demo', 9, 1, 1, "
     "950000, 2500)",
 )

@@ -38,6 +38,7 @@ struct stub_mark {
 enum stub_end { STUB_KEEP, STUB_FIN, STUB_RESET, STUB_STALL };
 
 struct stub_reply {
+	int64_t tokens_in, tokens_out; /* of an answer in words */
 	struct buf bytes;
 	struct stub_mark *marks;
 	size_t n_marks;

@@ -562,6 +562,8 @@ stub_say(struct stub_reply *r, const struct stub_dialect *d,
 		    json_get_bool(json_get(j, "stream_options"),
 			"include_usage", false))};
 
+	r->tokens_in = st.tokens_in;
+	r->tokens_out = st.tokens_out;
 	if (!is_stream) {
 		stub_whole(&st, text, stub_finish_of(kind));
 		return;
