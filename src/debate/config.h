@@ -53,6 +53,8 @@ struct debate_config {
 	const struct llm_agent *embedder; /* NULL = texts are hashed here */
 	uint64_t seed;			  /* of shuffles and demo agents */
 	int64_t max_tokens;
+	/* Of all weight, what people may have at most; 0 = nobody is heard. */
+	int64_t audience_share_ppm;
 	const char *metadata; /* JSON object, "{}" */
 	const char *tags;     /* JSON array of strings, "[]" */
 	const char *domain;   /* "general" */

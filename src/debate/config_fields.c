@@ -40,6 +40,7 @@ static const struct field field_body[] = {
     {"documents", FIELD_ARRAY, 0, FIELD_DOCUMENTS_MAX, NULL},
     {"budget_limit_usd", FIELD_NUMBER, 0, 100, NULL},
     {"convergence_threshold", FIELD_NUMBER, 0, 1, NULL},
+    {"audience_share", FIELD_NUMBER, 0, 0.5, NULL},
     {"protocol", FIELD_OBJECT, 0, 0, NULL},
 };
 
@@ -50,6 +51,7 @@ static const struct field field_protocol[] = {
     {"consensus_threshold", FIELD_ANY, 0, 0, NULL},
     {"early_stopping", FIELD_ANY, 0, 0, NULL},
     {"convergence_threshold", FIELD_NUMBER, 0, 1, NULL},
+    {"audience_share", FIELD_NUMBER, 0, 0.5, NULL},
 };
 
 static const struct field field_agent[] = {

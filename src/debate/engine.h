@@ -50,6 +50,9 @@ struct debate {
 	const struct convergence *convergence; /* of its round; NULL = none */
 	/* set when the consensus is known */
 	struct consensus_outcome outcome;
+	/* Beside the ballots: people who voted, and their weight as it was
+	 * counted. */
+	int64_t audience, audience_ppm;
 	const char *judge_answer;
 	double judge_confidence;
 	int judge; /* seat, -1 = none */

@@ -33,7 +33,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 	TO anon, authenticated, service_role;
 """
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
-          "schema_migrations")
+          "human_inputs", "schema_migrations")
 
 
 class Project:
