@@ -298,6 +298,9 @@ consensus_strength(const struct consensus_outcome *o)
 		return "none";
 	if (o->distinct == 1)
 		return "unanimous";
+	/* Whatever share the last round of a run-off gave it. */
+	if (o->is_tie || o->settled_by != CONSENSUS_BREAK_NONE)
+		return "weak";
 	if (o->share_ppm >= 8 * CONSENSUS_PPM / 10)
 		return "strong";
 	return o->share_ppm >= 6 * CONSENSUS_PPM / 10 ? "medium" : "weak";

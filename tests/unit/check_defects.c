@@ -11,12 +11,13 @@
 #include "debate/consensus.h"
 #include "debate/debate.h"
 #include "debate/stance.h"
+#include "llm/llm_policy.h"
 #include "llm/llm_provider.h"
 #include "receipt/chain.h"
 
-#define NOW	INT64_C(1767225600000000)
-#define FULL	CONSENSUS_PPM
-#define ROOM	512
+#define NOW  INT64_C(1767225600000000)
+#define FULL CONSENSUS_PPM
+#define ROOM 512
 
 /* ---- ballots: one digit a voter, '-' did not vote ---- */
 
@@ -73,8 +74,8 @@ supermajority_takes_2_of_3(const char *name)
 	static const int64_t thresholds[] = {600000, 666667, 667000, 670000};
 
 	for (size_t i = 0; i < ARRAY_LEN(thresholds); i++)
-		ck_assert_msg(
-		    count(DEBATE_SUPERMAJORITY, thresholds[i], "001").is_reached,
+		ck_assert_msg(count(DEBATE_SUPERMAJORITY, thresholds[i], "001")
+				  .is_reached,
 		    "%s: %lld", name, (long long)thresholds[i]);
 	ck_assert(!count(DEBATE_SUPERMAJORITY, 667000, "00011").is_reached);
 }
@@ -125,8 +126,8 @@ struct talk {
 	size_t n_agents;
 	const char *(*say)(struct talk *t, const struct debate_call *call,
 	    size_t seat, int64_t round);
-	void (*look)(struct talk *t, const struct debate_call *call,
-	    size_t seat);
+	void (*look)(
+	    struct talk *t, const struct debate_call *call, size_t seat);
 	int64_t rounds; /* it took */
 	size_t looked;
 };
@@ -197,7 +198,8 @@ static const char talk_critique[] = "{\"issues\":[\"none\"],\"severity\":1}";
 static const char talk_ballot[] =
     "{\"choice\":\"Proposal A\",\"confidence\":0.5}";
 
-/* All are for A, then for C, then for A again. */
+/* All are for it, then against it, then for it again, and say that they have
+ * not changed. */
 static const char *
 say_moving(struct talk *t UNUSED, const struct debate_call *call,
     size_t seat UNUSED, int64_t round)
@@ -207,8 +209,10 @@ say_moving(struct talk *t UNUSED, const struct debate_call *call,
 	if (call->request.task == LLM_VOTE)
 		return talk_ballot;
 	return call->request.task == LLM_PROPOSE || round % 2 == 0
-	    ? "We should adopt database A for the new service this year."
-	    : "We should not adopt database A for the new service this year.";
+	    ? "CHANGED: no\nWe should adopt database A for the new service "
+	      "this year."
+	    : "CHANGED: no\nWe should not adopt database A for the new service "
+	      "this year.";
 }
 
 static const char *
@@ -219,14 +223,14 @@ say_still(struct talk *t UNUSED, const struct debate_call *call,
 		return talk_critique;
 	if (call->request.task == LLM_VOTE)
 		return talk_ballot;
-	return "We should adopt database A for the new service this year.";
+	return "CHANGED: no\nWe should adopt database A for the new service "
+	       "this year.";
 }
 
 static void
 all_moving_together_is_not_stable(const char *name)
 {
-	struct talk t = {
-	    .a = arena_new(0), .n_agents = 3, .say = say_moving};
+	struct talk t = {.a = arena_new(0), .n_agents = 3, .say = say_moving};
 
 	talk_run(&t, "true");
 	ck_assert_msg(t.rounds == 4, "%s: stopped in round %lld", name,
@@ -252,7 +256,8 @@ say_names(struct talk *t, const struct debate_call *call, size_t seat,
 		    seat % 2 == 0 ? "first" : "second", seat);
 	for (size_t i = 0; i < call->request.n_blocks; i++)
 		if (str_starts(call->request.blocks[i].label, "Proposal"))
-			about = strstr(call->request.blocks[i].text, "marked M");
+			about =
+			    strstr(call->request.blocks[i].text, "marked M");
 	return arena_printf(t->a,
 	    "{\"issues\":[\"weak: %.9s\"],\"suggestions\":[],"
 	    "\"severity\":4,\"quote\":\"q\"}",
@@ -260,8 +265,7 @@ say_names(struct talk *t, const struct debate_call *call, size_t seat,
 }
 
 static void
-look_for_critiques(
-    struct talk *t, const struct debate_call *call, size_t seat)
+look_for_critiques(struct talk *t, const struct debate_call *call, size_t seat)
 {
 	const char *mine = arena_printf(t->a, "marked M%zu", seat);
 	size_t found = 0;
@@ -298,8 +302,8 @@ critiques_go_to_whom_they_concern(const char *name)
 static void
 defect_head(const char *const *data, char *hex)
 {
-	static const char *const types[] = {"agent_message", "vote",
-	    "consensus", "synthesis", "debate_end"};
+	static const char *const types[] = {
+	    "agent_message", "vote", "consensus", "synthesis", "debate_end"};
 	struct chain c;
 
 	chain_start(&c, "adhoc_1", "{}");
@@ -342,6 +346,14 @@ receipt_covers_answer_votes_and_dissent(const char *name)
 /* ---- providers and money ---- */
 
 static void
+defect_read(struct llm_failure *f, long status, const char *body)
+{
+	struct llm_refused learnt = {0};
+
+	llm_error_read(f, status, body, strlen(body), &learnt);
+}
+
+static void
 too_long_a_prompt_is_no_lack_of_money(const char *name)
 {
 	static const char *const bodies[] = {
@@ -355,14 +367,15 @@ too_long_a_prompt_is_no_lack_of_money(const char *name)
 	struct llm_failure f;
 
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
-		DEFECT_READ(&f, 400, bodies[i]);
+		defect_read(&f, 400, bodies[i]);
 		ck_assert_msg(f.error == LLM_ERR_BAD_REQUEST, "%s: %s is %s",
 		    name, bodies[i], llm_error_name(f.error));
 		ck_assert(!llm_may_retry(f.error));
 	}
-	DEFECT_READ(&f, 429,
+	defect_read(&f, 429,
 	    "{\"error\":{\"message\":\"You exceeded your current quota\","
-	    "\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}}");
+	    "\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}"
+	    "}");
 	ck_assert_int_eq(f.error, LLM_ERR_MONEY);
 }
 
@@ -372,8 +385,8 @@ cost_is_price_times_tokens(const char *name)
 	const struct llm_price price = {true, 3000000, 15000000};
 	const struct llm_price none = {.is_known = false};
 
-	ck_assert_msg(llm_price_cost(&price, 1000, 500) == 3000 + 7500, "%s",
-	    name);
+	ck_assert_msg(
+	    llm_price_cost(&price, 1000, 500) == 3000 + 7500, "%s", name);
 	ck_assert_int_eq(llm_price_cost(&price, 0, 0), 0);
 	ck_assert_int_eq(llm_price_cost(&price, 2000, 500), 6000 + 7500);
 	ck_assert_int_eq(llm_price_cost(&price, 1, 0), 3);
@@ -399,7 +412,7 @@ negation_is_seen_where_similarity_is_not(const char *name)
 
 #define DEFECT(fn)                                                             \
 	{                                                                      \
-		#fn, fn                                                        \
+#fn, fn                                                        \
 	}
 static const struct {
 	const char *name;
