@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """People vote and suggest while a debate runs: a vote tips a tie, a suggestion
 is read in the next round, and a runner that dies between loses nothing."""
+import asyncio
 import contextlib
 import http.server
 import json
@@ -11,8 +12,10 @@ import threading
 
 import httpx
 import pytest
+import websockets
 
 import stack as st
+from test_jwt import SECRET, bearer, user
 from test_receipt import fixture_key, get, verify  # noqa: F401
 from test_replay import check_identical, replay
 
@@ -229,6 +232,71 @@ def test_refusals(stack, recorder):
     assert r.status_code == 400 and "audience_share" in r.text
 
 
+async def talk(s, debate_id, names):
+    """What a client of the bridge is told when it votes and suggests."""
+    async with websockets.connect(
+            f"ws://127.0.0.1:{s.port}/ws?debate_id={debate_id}") as ws:
+        async def until(*types):
+            """One of each, within a time for all of them."""
+            seen, heard = {}, []
+            try:
+                async with asyncio.timeout(st.WAIT):
+                    while set(seen) < set(types):
+                        m = json.loads(await ws.recv())
+                        heard.append(m["type"])
+                        if m["type"] in types:
+                            seen[m["type"]] = m
+            except TimeoutError as e:
+                raise AssertionError((types, heard)) from e
+            return seen
+
+        # How votes stand is not stored: no part of a replay.
+        await until("replay_end")
+        await ws.send(json.dumps({
+            "type": "user_vote", "debate_id": debate_id,
+            "payload": {"choice": names[1], "intensity": 9,
+                        "user_id": "ann"}}))
+        seen = await until("ack", "user_vote", "audience_metrics")
+        assert seen["ack"]["data"]["msg_type"] == "user_vote"
+        assert seen["user_vote"]["data"]["choice"] == names[1]
+        assert seen["user_vote"]["data"]["weight"] == 0.9
+        assert seen["user_vote"]["seq"] > 0
+        assert "seq" not in seen["audience_metrics"]
+        assert seen["audience_metrics"]["data"]["choices"] == {names[1]: 1}
+        await ws.send(json.dumps({
+            "type": "user_suggestion", "loop_id": debate_id,
+            "data": {"suggestion": MARK}}))
+        seen = await until("ack", "audience_suggestion")
+        assert seen["audience_suggestion"]["data"]["text"] == MARK
+        for fields, code in (({"choice": "nobody"}, "invalid_value"),
+                             ({"choice": names[0], "intensity": 99},
+                              "invalid_value"),
+                             ({"debate_id": "adhoc_none", "choice": "x"},
+                              "not_found")):
+            await ws.send(json.dumps({"type": "user_vote",
+                                      "debate_id": debate_id, **fields}))
+            seen = await until("warning")
+            assert seen["warning"]["data"]["code"] == code
+        # Five at once; the sixth is one too many.
+        await ws.send(json.dumps({"type": "user_vote", "choice": names[0],
+                                  "debate_id": debate_id}))
+        seen = await until("warning")
+        assert seen["warning"]["data"]["code"] == "rate_limited"
+
+
+def test_over_the_bridge(stack, recorder):
+    debate_id = held_debate(stack, recorder, rounds=1, consensus="majority")
+    names = stack.get(f"/api/debates/{debate_id}")["agents"]
+    asyncio.run(talk(stack, debate_id, names))
+    recorder.is_free.set()
+    d = stack.wait_end(debate_id)
+    assert d["consensus"]["audience"]["voters"] == 1
+    assert len(of_type(stack, debate_id, "user_vote")) == 1
+    assert len(of_type(stack, debate_id, "audience_suggestion")) == 1
+    st.check_sequence(stack.events(debate_id))
+    check_identical(stack, debate_id)
+
+
 def test_receipt_covers_them(key, tmp_path):
     with st.Stack(ARAGORA_RECEIPT_KEY_FILE=key[0]) as s:
         debate_id = s.create(agents=["demo"] * 3, rounds=2)
@@ -246,30 +314,23 @@ def test_receipt_covers_them(key, tmp_path):
 
 def test_two_tenants():
     """One tenant's people are not heard in another's debates."""
-    with st.Stack(ARAGORA_AUTH_REQUIRED="1") as s:
-        head = {}
-        for tenant in ("one", "two"):
-            r = subprocess.run(
-                [s.program("aragora"), "token", "create", tenant, "--tenant",
-                 tenant], env=s.env, capture_output=True, text=True,
-                check=True)
-            token = next(w for w in r.stdout.split() if w.startswith("ara"))
-            head[tenant] = {"Authorization": f"Bearer {token}"}
+    with st.Stack(ARAGORA_SUPABASE_JWT_SECRET=SECRET,
+                  ARAGORA_JWT_ISSUER="https://p.example/auth/v1") as s:
+        head = {tenant: bearer(user(sub=tenant)) for tenant in ("one", "two")}
         r = s.post("/api/debates", {"task": "Tea?", "rounds": 3,
-                                    "agents": ["demo"] * 3},
-                   headers=head["one"])
+                                    "agents": ["demo"] * 3}, **head["one"])
         assert r.status_code == 201, r.text
-        path = f"/api/debates/{r.json()['debate_id']}"
+        debate_id = r.json()["debate_id"]
+        path = f"/api/debates/{debate_id}/user-input"
         body = {"type": "vote", "input": "demo"}
-        assert s.post(f"{path}/user-input", body).status_code == 401
-        assert s.post(f"{path}/user-input", body,
-                      headers=head["two"]).status_code == 404
-        assert s.post(f"{path}/user-input", body,
-                      headers=head["one"]).status_code == 200
+        assert s.post(path, body).status_code == 401
+        assert s.post(path, body, **head["two"]).status_code == 404
+        assert s.post(path, body, **head["one"]).status_code == 200
         st.wait_for("end", lambda: not s.get(
-            path, headers=head["one"])["in_progress"])
+            f"/api/debates/{debate_id}", **head["one"])["in_progress"])
         with contextlib.closing(sqlite3.connect(
                 f"{s.data}/aragora.db")) as db:
-            assert db.execute("SELECT tenant, kind, choice FROM "
-                              "human_inputs").fetchall() == [
-                                  ("one", 0, "demo")]
+            rows = db.execute("SELECT tenant, kind, who, choice FROM "
+                              "human_inputs").fetchall()
+        assert [r[1:] for r in rows] == [(0, "one", "demo")]
+        assert rows[0][0] != "default"
