@@ -60,6 +60,8 @@ enum http_status debate_costs(struct req *req, struct res *res);
 /* h_debate_pause.c */
 enum http_status debate_pause(struct req *req, struct res *res);
 enum http_status debate_resume(struct req *req, struct res *res);
+/* h_human.c */
+enum http_status debate_input(struct req *req, struct res *res);
 /* h_debate_similar.c */
 extern const struct input_list debate_similar_inputs;
 enum http_status debate_convergence(struct req *req, struct res *res);

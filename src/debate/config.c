@@ -394,6 +394,17 @@ config_read_similarity(struct config_reader *r)
 		r->out->embedder = config_embedder(r->a, &embedder);
 }
 
+/* Of 0 to a half, which is checked where the fields are. */
+static void
+config_read_audience(struct config_reader *r)
+{
+	double share = r->settings->audience_share;
+	const char *field;
+
+	json_num(config_get(r, "audience_share", &field), &share);
+	r->out->audience_share_ppm = (int64_t)(share * CONFIG_PPM + 0.5);
+}
+
 static void
 config_read_rule(struct config_reader *r)
 {
@@ -408,6 +419,7 @@ config_read_rule(struct config_reader *r)
 		config_error(r, field, "must be a number from 0.5 to 1");
 	r->out->threshold_ppm = (int64_t)(threshold * CONFIG_PPM + 0.5);
 	config_read_similarity(r);
+	config_read_audience(r);
 	r->out->is_early_stopping = true;
 	value = config_get(r, "early_stopping", &field);
 	if (json_kind(value) != JSON_NULL &&
@@ -627,6 +639,8 @@ debate_config_write(struct arena *a, const struct debate_config *c)
 	json_w_int(&w, "seed", (int64_t)c->seed);
 	json_w_int(&w, "max_tokens", c->max_tokens);
 	config_write_budget(&w, c);
+	if (c->audience_share_ppm > 0)
+		json_w_int(&w, "audience_share_ppm", c->audience_share_ppm);
 	json_w_raw(&w, "metadata", c->metadata);
 	json_w_raw(&w, "tags", c->tags);
 	json_w_str(&w, "domain", c->domain);
@@ -706,6 +720,7 @@ debate_config_parse(struct arena *a, const char *text,
 	    .early_exit_ppm = json_get_int(j, "early_exit_ppm", 950000),
 	    .seed = (uint64_t)json_get_int(j, "seed", 0),
 	    .max_tokens = json_get_int(j, "max_tokens", 1024),
+	    .audience_share_ppm = json_get_int(j, "audience_share_ppm", 0),
 	    .metadata = json_text(a, json_get(j, "metadata")),
 	    .tags = json_text(a, json_get(j, "tags")),
 	    .domain = json_get_str(j, "domain", "general")};

@@ -93,6 +93,8 @@ struct debate_config {
 	bool is_granted; /* out of a tenant's or user's budget */
 	struct llm_price *prices;
 	struct llm_price embedder_price;
+	/* Of all weight, what people may have at most; 0 = nobody is heard. */
+	int64_t audience_share_ppm;
 	const char *metadata; /* JSON object, "{}" */
 	const char *tags;     /* JSON array of strings, "[]" */
 	const char *domain;   /* "general" */

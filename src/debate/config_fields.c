@@ -42,6 +42,7 @@ static const struct field field_body[] = {
     {"budget_limit_tokens", FIELD_NUMBER, 1, 1000000000, NULL},
     {"budget_limit_seconds", FIELD_NUMBER, 1, 86400, NULL},
     {"convergence_threshold", FIELD_NUMBER, 0, 1, NULL},
+    {"audience_share", FIELD_NUMBER, 0, 0.5, NULL},
     {"protocol", FIELD_OBJECT, 0, 0, NULL},
 };
 
@@ -55,6 +56,7 @@ static const struct field field_protocol[] = {
     {"consensus_threshold", FIELD_ANY, 0, 0, NULL},
     {"early_stopping", FIELD_ANY, 0, 0, NULL},
     {"convergence_threshold", FIELD_NUMBER, 0, 1, NULL},
+    {"audience_share", FIELD_NUMBER, 0, 0.5, NULL},
 };
 
 static const struct field field_agent[] = {

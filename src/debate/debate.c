@@ -70,7 +70,8 @@ output_role(enum llm_task task)
 	    [LLM_VOTE] = "voter",
 	    [LLM_JUDGE] = "judge",
 	    [LLM_SYNTHESIS] = "synthesizer",
-	    [LLM_EMBED] = "embedder"};
+	    [LLM_EMBED] = "embedder",
+	    [LLM_AUDIENCE] = "audience"};
 
 	return roles[task];
 }
@@ -212,7 +213,7 @@ debate_restore_turn(
 	t->error = arena_strdup(t->arena, row->error);
 	t->tokens_in = row->tokens_in;
 	t->tokens_out = row->tokens_out;
-	const struct json_limits limits = {.max_bytes = 64u << 20};
+	const struct json_limits limits = {.max_bytes = 1u << 30};
 	enum err e = ERR_OK;
 	if (row->parsed != NULL)
 		e = json_parse(t->arena, row->parsed, strlen(row->parsed),
@@ -325,7 +326,7 @@ debate_replay_turn(struct debate *d, const struct store_turn *row,
     struct debate_output *out, struct err_info *info)
 {
 	struct turn *t = turn_find(d, row->step_key);
-	const struct json_limits limits = {.max_bytes = 64u << 20};
+	const struct json_limits limits = {.max_bytes = 1u << 30};
 	const struct json *parsed = NULL;
 	const char *raw = NULL;
 	enum err e = ERR_OK;

@@ -61,6 +61,9 @@ struct debate {
 	/* set when the consensus is known */
 	struct consensus_outcome outcome;
 	bool is_by_positions; /* no ballots: each stands by its own */
+	/* Beside the ballots: people who voted, and their weight as it was
+	 * counted. */
+	int64_t audience, audience_ppm;
 	const char *judge_answer;
 	double judge_confidence;
 	int judge; /* seat, -1 = none */

@@ -228,6 +228,13 @@ result_consensus(
 	json_w_str(w, "tie_settled_by", result_settled_by(d));
 	json_w_int(w, "ballots", d->outcome.valid);
 	json_w_int(w, "abstentions", d->outcome.abstained);
+	if (d->audience > 0) {
+		json_w_begin(w, "audience");
+		json_w_int(w, "voters", d->audience);
+		json_w_num(
+		    w, "weight", (double)d->audience_ppm / CONSENSUS_PPM);
+		json_w_end(w);
+	}
 	result_names(d, w, "supporting_agents", RESULT_SUPPORT);
 	result_names(d, w, "dissenting_agents", RESULT_DISSENT);
 	result_names(d, w, "abstaining_agents", RESULT_ABSTENTION);
