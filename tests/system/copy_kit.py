@@ -78,6 +78,9 @@ class Lite:
                 c.execute("INSERT INTO receipts SELECT id, tenant, "
                           "'{\"a\": 1}', NULL, '[\"m\"]', 7 FROM debates "
                           "ORDER BY id LIMIT 1")
+                c.execute("INSERT INTO human_inputs SELECT id, 4, tenant, 0, "
+                          "'ann', 'demo', NULL, 5, 9 FROM debates "
+                          "ORDER BY id LIMIT 1")
 
     def tables(self):
         return [r[0] for r in self.run(
