@@ -67,7 +67,8 @@ human_refuse(struct res *res, enum err e, const struct err_info *info)
 
 	if (e == ERR_INVALID)
 		return res_invalid(res, "INVALID_VALUE", &field, 1);
-	if (e == ERR_CONFLICT || e == ERR_DENIED || e == ERR_FULL)
+	if (*info->text != '\0' &&
+	    (e == ERR_CONFLICT || e == ERR_DENIED || e == ERR_TOO_LARGE))
 		return res_fail(
 		    res, HTTP_CONFLICT, "CONFLICT", "%s", info->text);
 	return res_err(res, e, NULL);

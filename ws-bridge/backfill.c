@@ -179,7 +179,7 @@ static bool
 backfill_is_answer(enum err e)
 {
 	return e == ERR_INVALID || e == ERR_NOT_FOUND || e == ERR_CONFLICT ||
-	    e == ERR_DENIED || e == ERR_FULL;
+	    e == ERR_DENIED || e == ERR_TOO_LARGE;
 }
 
 static enum err
@@ -258,7 +258,7 @@ backfill_said_code(enum err e)
 	case ERR_CONFLICT:
 	case ERR_DENIED:
 		return "closed";
-	case ERR_FULL:
+	case ERR_TOO_LARGE:
 		return "limit_reached";
 	}
 	return "store_unavailable";

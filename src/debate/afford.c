@@ -213,7 +213,8 @@ afford_step(struct debate *d, int64_t now_us)
 	bool is_begun = false; /* before we were interrupted */
 	size_t n = 0;
 
-	if (!afford_is_limited(d))
+	/* What people say costs nothing. */
+	if (!afford_is_limited(d) || step_task(d->phase) == LLM_AUDIENCE)
 		return true;
 	for (size_t i = 0; i < d->n_turns; i++) {
 		struct turn *t = d->turns[i];

@@ -54,8 +54,8 @@ audience_take(struct store *store, const struct settings *settings,
 	    settings->audience_inputs, &status);
 	if (e == ERR_CONFLICT)
 		return audience_closed(row.id, status, info);
-	if (e == ERR_FULL)
-		return err_set(info, ERR_FULL, "debate_id",
+	if (e == ERR_TOO_LARGE)
+		return err_set(info, ERR_TOO_LARGE, "debate_id",
 		    "debate '%s' holds %lld votes and suggestions, as many as "
 		    "it may",
 		    row.id, (long long)settings->audience_inputs);

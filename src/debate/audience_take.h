@@ -11,7 +11,7 @@ struct settings;
 /* Checks the input against the debate, stores it with its event (type and data
  * on the arena). person: the authenticated caller, NULL = nobody; user_id (may
  * be NULL): who of those behind that credential. ERR_INVALID with the field;
- * ERR_NOT_FOUND; ERR_CONFLICT, ERR_DENIED, ERR_FULL with a text. */
+ * ERR_NOT_FOUND; ERR_CONFLICT, ERR_DENIED, ERR_TOO_LARGE with a text. */
 enum err audience_take(struct store *store, const struct settings *settings,
     struct arena *a, const char *tenant, const char *debate_id,
     const char *person, const char *user_id, struct store_human *in,

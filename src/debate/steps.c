@@ -250,10 +250,8 @@ step_next_propose(struct debate *d)
 	if (!protocol_is_solo(d) && step_count_positions(d) < need)
 		return DEBATE_DONE;
 	if (d->config.protocol == DEBATE_BY_CASCADE &&
-	    protocol_stage(d) != PROTOCOL_DEBATED) {
-		step_count_votes(d, -1);
-		return DEBATE_CONSENSUS;
-	}
+	    protocol_stage(d) != PROTOCOL_DEBATED)
+		return step_next_vote(d);
 	if (row->has_critique)
 		return DEBATE_CRITIQUE;
 	return row->has_revision ? DEBATE_REVISE : step_to_decision(d);

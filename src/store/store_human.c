@@ -74,7 +74,7 @@ store_human_add_tx(struct db *db, void *arg)
 	if (e != ERR_OK)
 		return e;
 	if (db_int(&r, 0, 0) >= c->max)
-		return ERR_FULL;
+		return ERR_TOO_LARGE;
 	return store_human_put(db, c);
 }
 

@@ -25,7 +25,7 @@ struct store_human {
 
 /* Stores the input and its event, whose seq, round and time are set, in one
  * transaction. ERR_NOT_FOUND; ERR_CONFLICT: its votes are closed, *status says
- * whether it is over; ERR_FULL: it holds max inputs. */
+ * whether it is over; ERR_TOO_LARGE: it holds max inputs. */
 enum err store_human_add(struct store *store, const char *tenant,
     const char *debate_id, struct store_human *in, struct store_event *event,
     int64_t max, enum store_status *status) MUST_CHECK;

@@ -153,7 +153,7 @@ START_TEST(test_full)
 		ck_assert_int_eq(
 		    human_vote(STORE_TENANT_DEFAULT, id, HUMAN_MAX), ERR_OK);
 	ck_assert_int_eq(
-	    human_vote(STORE_TENANT_DEFAULT, id, HUMAN_MAX), ERR_FULL);
+	    human_vote(STORE_TENANT_DEFAULT, id, HUMAN_MAX), ERR_TOO_LARGE);
 	kit_check_events(id, HUMAN_MAX);
 }
 END_TEST

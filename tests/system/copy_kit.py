@@ -56,6 +56,8 @@ FILL_ONE_ROW = (
     "'AACAPwAAAAA=', 7 FROM debates ORDER BY id LIMIT 1",
     "INSERT INTO debate_notes SELECT 'note_1', id, tenant, 'a note', 7 FROM "
     "debates ORDER BY id LIMIT 1",
+    "INSERT INTO human_inputs SELECT id, 4, tenant, 0, 'ann', 'demo', NULL, "
+    "5, 9 FROM debates ORDER BY id LIMIT 1",
     "INSERT INTO rating_boards VALUES ('default', 1)",
     "INSERT INTO ratings VALUES ('default', '', 'demo', 1500000, 1, 1, 0, 1, "
     "7)",

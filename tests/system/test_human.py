@@ -232,6 +232,18 @@ def test_refusals(stack, recorder):
     assert r.status_code == 400 and "audience_share" in r.text
 
 
+def test_as_many_as_it_may():
+    """A limit of ours is no full disk."""
+    with st.Stack(ARAGORA_AUDIENCE_MAX_INPUTS="2", runners=0) as s:
+        debate_id = s.create(agents=["demo"] * 2)
+        for _ in range(2):
+            assert say(s, debate_id, input=MARK).status_code == 200
+        r = say(s, debate_id, input=MARK)
+        assert r.status_code == 409 and "as many as it may" in r.text
+        assert "store.full" not in "".join(s.logs().values())
+        assert len(of_type(s, debate_id, "audience_suggestion")) == 2
+
+
 async def talk(s, debate_id, names):
     """What a client of the bridge is told when it votes and suggests."""
     async with websockets.connect(
