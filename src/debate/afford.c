@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "debate/engine.h"
+#include "debate/protocol.h"
 
 /* Answers shorter than this say nothing. */
 #define AFFORD_FLOOR 96
@@ -90,6 +91,15 @@ afford_synthesis(const struct debate *d)
 	if (is_writing)
 		c.grows_by = AFFORD_QUOTED * (int64_t)d->config.n_agents;
 	return c;
+}
+
+/* Is there a call after the rounds that makes the answer? */
+static bool
+afford_has_last(const struct debate_config *config)
+{
+	const struct protocol_row *row = protocol_row(config->protocol);
+
+	return row->has_synthesis || row->debaters > 0;
 }
 
 static struct purse_call
@@ -230,7 +240,7 @@ afford_step(struct debate *d, int64_t now_us)
 		return false;
 	}
 	size_t n_all = n;
-	if (!afford_is_last(d))
+	if (!afford_is_last(d) && afford_has_last(&d->config))
 		calls[n_all++] = afford_synthesis(d);
 	int64_t cap = purse_fit(&d->purse, calls, n_all, floor, most);
 	if (cap == 0 && !is_begun) {
@@ -303,9 +313,12 @@ debate_budget_least(const struct debate_config *config)
 		sum.udollar += a.udollar;
 		sum.tokens += a.tokens;
 	}
-	const struct purse_call last = afford_synthesis(d);
-	struct purse_amount a = purse_worst(&last, cap);
+	if (afford_has_last(config)) {
+		const struct purse_call last = afford_synthesis(d);
+		struct purse_amount a = purse_worst(&last, cap);
+		sum.udollar += a.udollar;
+		sum.tokens += a.tokens;
+	}
 	debate_free(&d);
-	return (struct purse_amount){.udollar = sum.udollar + a.udollar,
-	    .tokens = sum.tokens + a.tokens};
+	return sum;
 }
