@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Agents: the registry of llm/, and the figures of an agent without matches.
+ * Agents: the registry of llm/, with their ratings.
  */
 #include "fcgi/handler.h"
 
+#include "base/str.h"
 #include "fcgi/debate_out.h"
-#include "llm/llm.h"
+#include "fcgi/rating_out.h"
 #include "settings/settings.h"
 
 /* The registry is short, so a caller without a limit gets all of it. */
@@ -34,64 +35,16 @@ static const struct input agent_list_rows[] = {
 const struct input_list agent_list_inputs = {
     agent_list_rows, ARRAY_LEN(agent_list_rows)};
 
-/* Rating and record, which are numbers even before the first match. */
 static void
-agent_figures(struct json_w *w, const struct settings *s)
-{
-	static const char *const ratings[] = {"elo", "elo_rating", "rating"};
-	static const char *const counts[] = {"rank", "matches", "games",
-	    "total_debates", "wins", "losses", "draws", "streak"};
-	static const char *const ratios[] = {"win_rate", "consistency",
-	    "calibration_score", "reputation", "elo_change_24h"};
-	static const char *const lists[] = {
-	    "capabilities", "specialties", "domains"};
-
-	for (size_t i = 0; i < ARRAY_LEN(ratings); i++)
-		json_w_int(w, ratings[i], s->elo_initial);
-	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
-		json_w_int(w, counts[i], 0);
-	for (size_t i = 0; i < ARRAY_LEN(ratios); i++)
-		json_w_num(w, ratios[i], 0);
-	json_w_str(w, "consistency_class", "low");
-	json_w_str(w, "streak_type", "none");
-	json_w_str(w, "trend", "stable");
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		json_w_begin_array(w, lists[i]);
-		json_w_end_array(w);
-	}
-}
-
-static void
-agent_members(
-    struct json_w *w, const struct llm_agent_row *row, const struct settings *s)
-{
-	static const char *const names[] = {
-	    "name", "agent_name", "agent", "id", "type"};
-	struct err_info why = {0};
-	bool is_available = llm_agent_is_available(row, s, &why);
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		json_w_str(w, names[i], row->name);
-	json_w_str(w, "provider", row->provider);
-	json_w_str(w, "model", row->model);
-	json_w_str(w, "description", row->help);
-	json_w_str(w, "status", is_available ? "available" : "unavailable");
-	json_w_bool(w, "available", is_available);
-	if (!is_available)
-		json_w_str(w, "reason", why.text);
-	agent_figures(w, s);
-	json_w_null(w, "persona");
-	json_w_null(w, "last_active");
-}
-
-static void
-agent_array(struct json_w *w, const char *key, size_t from, size_t to,
-    const struct settings *s)
+agent_array(struct json_w *w, const char *key, const struct req *req,
+    const struct store_board *b, size_t from, size_t to)
 {
 	json_w_begin_array(w, key);
 	for (size_t i = from; i < to; i++) {
+		struct store_board_row row =
+		    rating_out_row(req, b, llm_agent_at(i)->name);
 		json_w_begin(w, NULL);
-		agent_members(w, llm_agent_at(i), s);
+		rating_out_agent(w, req, &row, NULL, 0);
 		json_w_end(w);
 	}
 	json_w_end_array(w);
@@ -100,20 +53,23 @@ agent_array(struct json_w *w, const char *key, size_t from, size_t to,
 enum http_status
 agent_list(struct req *req, struct res *res)
 {
-	const struct settings *s = req->app->settings;
 	struct agent_list_in in;
+	struct store_board b = {0};
 	size_t total = llm_agent_count();
 
 	enum http_status status =
 	    input_read_query(req, &agent_list_inputs, &in, res);
 	if (status != HTTP_OK)
 		return status;
+	enum err e = rating_out_board(req, &b);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
 	size_t from = (uint64_t)in.offset < total ? (size_t)in.offset : total;
 	size_t to =
 	    (size_t)in.limit < total - from ? from + (size_t)in.limit : total;
 	struct json_w *w = res_json(res);
-	agent_array(w, "agents", from, to, s);
-	agent_array(w, "items", from, to, s);
+	agent_array(w, "agents", req, &b, from, to);
+	agent_array(w, "items", req, &b, from, to);
 	debate_out_page(w, (int64_t)total, to - from, in.limit, in.offset);
 	return res_json_end(res, HTTP_OK);
 }
@@ -121,13 +77,113 @@ agent_list(struct req *req, struct res *res)
 enum http_status
 agent_get(struct req *req, struct res *res)
 {
-	const char *name = req->match.params[0];
-	const struct llm_agent_row *row = llm_agent_find(name);
+	const char *agent = rating_out_param(req, res, 0);
+	struct store_board b = {0};
 
-	if (row == NULL)
-		return res_fail(res, HTTP_NOT_FOUND, "NOT_FOUND",
-		    "there is no agent '%s'", name);
+	if (agent == NULL)
+		return res->status;
+	enum err e = rating_out_board(req, &b);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	struct store_board_row row = rating_out_row(req, &b, agent);
 	struct json_w *w = res_json(res);
-	agent_members(w, row, req->app->settings);
+	rating_out_agent(w, req, &row, NULL, 0);
+	return res_json_end(res, HTTP_OK);
+}
+
+static bool
+agent_is_available(const struct req *req, size_t i, struct err_info *why)
+{
+	return llm_agent_is_available(llm_agent_at(i), req->app->settings, why);
+}
+
+enum http_status
+agent_stats(struct req *req, struct res *res)
+{
+	size_t n = llm_agent_count();
+	int64_t available = 0;
+
+	struct json_w *w = res_json(res);
+	json_w_begin(w, "by_provider");
+	for (size_t i = 0; i < n; i++) {
+		const char *provider = llm_agent_at(i)->provider;
+		bool is_first = true;
+		int64_t same = 0;
+		for (size_t k = 0; k < n; k++) {
+			bool is_same =
+			    str_eq(llm_agent_at(k)->provider, provider);
+			is_first = is_first && !(is_same && k < i);
+			same += is_same;
+		}
+		if (is_first)
+			json_w_int(w, provider, same);
+		available += agent_is_available(req, i, NULL);
+	}
+	json_w_end(w);
+	json_w_int(w, "total_agents", (int64_t)n);
+	json_w_int(w, "total", (int64_t)n);
+	json_w_int(w, "available", available);
+	json_w_int(w, "unavailable", (int64_t)n - available);
+	return res_json_end(res, HTTP_OK);
+}
+
+static void
+agent_names(
+    struct json_w *w, const char *key, const struct req *req, bool is_available)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < llm_agent_count(); i++)
+		if (agent_is_available(req, i, NULL) == is_available)
+			json_w_str(w, NULL, llm_agent_at(i)->name);
+	json_w_end_array(w);
+}
+
+enum http_status
+agent_availability(struct req *req, struct res *res)
+{
+	const struct llm_agent_row *detour = llm_agent_find("openrouter");
+
+	struct json_w *w = res_json(res);
+	agent_names(w, "available", req, true);
+	agent_names(w, "missing", req, false);
+	json_w_begin(w, "agents");
+	for (size_t i = 0; i < llm_agent_count(); i++) {
+		const struct llm_agent_row *row = llm_agent_at(i);
+		bool is_available = agent_is_available(req, i, NULL);
+		json_w_begin(w, row->name);
+		json_w_bool(w, "available", is_available);
+		json_w_begin_array(w, "missing_env_vars");
+		if (!is_available && *row->key_env != '\0')
+			json_w_str(w, NULL, row->key_env);
+		json_w_end_array(w);
+		json_w_end(w);
+	}
+	json_w_end(w);
+	json_w_bool(w, "openrouter_available",
+	    llm_agent_is_available(detour, req->app->settings, NULL));
+	return res_json_end(res, HTTP_OK);
+}
+
+/* Agents whose models run where the operator put them. */
+enum http_status
+agent_local(struct req *req, struct res *res)
+{
+	static const char *const local[] = {
+	    "ollama", "lm-studio", "vllm", "llamacpp"};
+	struct store_board b = {0};
+
+	enum err e = rating_out_board(req, &b);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	struct json_w *w = res_json(res);
+	json_w_begin_array(w, "agents");
+	for (size_t i = 0; i < ARRAY_LEN(local); i++) {
+		struct store_board_row row = rating_out_row(req, &b, local[i]);
+		json_w_begin(w, NULL);
+		rating_out_agent(w, req, &row, NULL, 0);
+		json_w_end(w);
+	}
+	json_w_end_array(w);
+	json_w_int(w, "total", (int64_t)ARRAY_LEN(local));
 	return res_json_end(res, HTTP_OK);
 }

@@ -70,14 +70,56 @@ enum http_status debate_similar(struct req *req, struct res *res);
 extern const struct input_list agent_list_inputs;
 enum http_status agent_list(struct req *req, struct res *res);
 enum http_status agent_get(struct req *req, struct res *res);
+enum http_status agent_stats(struct req *req, struct res *res);
+enum http_status agent_availability(struct req *req, struct res *res);
+enum http_status agent_local(struct req *req, struct res *res);
+/* h_agent_ratings.c */
+extern const struct input_list agent_inputs;
+enum http_status agent_profile(struct req *req, struct res *res);
+enum http_status agent_history(struct req *req, struct res *res);
+enum http_status agent_performance(struct req *req, struct res *res);
+enum http_status agent_calibration(struct req *req, struct res *res);
+enum http_status agent_calibration_summary(struct req *req, struct res *res);
+enum http_status agent_calibration_curve(struct req *req, struct res *res);
+enum http_status agent_consistency(struct req *req, struct res *res);
+enum http_status agent_flips(struct req *req, struct res *res);
+enum http_status agent_positions(struct req *req, struct res *res);
+enum http_status agent_moments(struct req *req, struct res *res);
+enum http_status agent_domains(struct req *req, struct res *res);
+enum http_status agent_reputation(struct req *req, struct res *res);
+enum http_status agent_introspect(struct req *req, struct res *res);
+enum http_status agent_persona(struct req *req, struct res *res);
+enum http_status agent_metadata(struct req *req, struct res *res);
+/* h_agent_compare.c */
+extern const struct input_list compare_inputs;
+extern const struct input_list relation_inputs;
+enum http_status agent_versus(struct req *req, struct res *res);
+enum http_status agent_briefing(struct req *req, struct res *res);
+enum http_status agent_allies(struct req *req, struct res *res);
+enum http_status agent_rivals(struct req *req, struct res *res);
+enum http_status agent_network(struct req *req, struct res *res);
+enum http_status agent_compare(struct req *req, struct res *res);
+enum http_status rating_compare(struct req *req, struct res *res);
 /* h_ratings.c */
 extern const struct input_list rating_inputs;
+extern const struct input_list rating_view_inputs;
+extern const struct input_list rating_mover_inputs;
+extern const struct input_list flip_inputs; /* of an agent's too */
 enum http_status rating_list(struct req *req, struct res *res);
-enum http_status rating_matches(struct req *req, struct res *res);
-enum http_status rating_profile(struct req *req, struct res *res);
-enum http_status rating_history(struct req *req, struct res *res);
-enum http_status rating_versus(struct req *req, struct res *res);
-enum http_status rating_calibration(struct req *req, struct res *res);
+enum http_status rating_domain(struct req *req, struct res *res);
+enum http_status rating_domains(struct req *req, struct res *res);
+enum http_status rating_movers(struct req *req, struct res *res);
+enum http_status rating_calibrated(struct req *req, struct res *res);
+enum http_status flip_summary(struct req *req, struct res *res);
+enum http_status flip_recent(struct req *req, struct res *res);
+/* h_rating_stats.c */
+enum http_status rating_view(struct req *req, struct res *res);
+enum http_status rating_stats(struct req *req, struct res *res);
+/* h_matches.c */
+extern const struct input_list match_inputs;
+enum http_status match_list(struct req *req, struct res *res);
+enum http_status match_get(struct req *req, struct res *res);
+enum http_status match_stats(struct req *req, struct res *res);
 /* h_debate_parts.c */
 extern const struct input_list debate_timeline_inputs;
 enum http_status debate_rounds(struct req *req, struct res *res);

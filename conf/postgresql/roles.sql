@@ -77,6 +77,9 @@ BEGIN
 		GRANT SELECT, INSERT, UPDATE ON rating_boards, ratings,
 		    matches, match_players, calibration TO aragora_app;
 	END IF;
+	IF to_regclass('public.source_ratings') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON source_ratings TO aragora_app;
+	END IF;
 	IF to_regclass('public.budget_use') IS NOT NULL THEN
 		GRANT SELECT, INSERT, UPDATE ON budget_limits, budget_use,
 		    budget_grants TO aragora_app;

@@ -167,4 +167,4 @@ bool debate_is_reached(const struct debate *d);
 
 /* ---- rating (rating.c) ---- */
 /* On the scratch; NULL when nobody won or only one model played. */
-const struct store_match *rating_match(struct debate *d);
+const struct store_match *rating_match(struct debate *d, int64_t now_us);

@@ -683,7 +683,7 @@ step_end(struct debate *d, enum store_status status, const char *error,
 		convergence_vector(d, &t->vector);
 	t->status = status;
 	if (status == STORE_COMPLETED)
-		t->match = rating_match(d);
+		t->match = rating_match(d, now_us);
 	event_end(d, status, error, now_us);
 	d->out->is_done = true;
 }

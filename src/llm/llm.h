@@ -42,6 +42,9 @@ struct llm_agent {
 	const char *persona; /* "" = none */
 	const char *role;    /* "" = proposer */
 };
+/* The model behind a seat, the same whichever way it is reached; on the arena
+ * or longer. */
+const char *llm_agent_identity(struct arena *a, const struct llm_agent *agent);
 /* "provider|model|persona|role" or "provider:persona"; name = the given
  * provider part. ERR_INVALID with field "agents" for an unknown one. */
 enum err llm_agent_parse(struct arena *a, const char *spec,

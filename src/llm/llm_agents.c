@@ -209,6 +209,23 @@ llm_agent_fallback(struct arena *a, const struct llm_agent *agent,
 	return false;
 }
 
+const char *
+llm_agent_identity(struct arena *a, const struct llm_agent *agent)
+{
+	const struct llm_agent_row *row = agent->row;
+	const char *model = llm_agent_model(agent);
+
+	if (llm_agent_dialect(row) == LLM_OPENROUTER)
+		return model;
+	for (size_t i = 0; i < ARRAY_LEN(llm_fallbacks); i++)
+		if (str_eq(llm_fallbacks[i].name, row->name))
+			return str_eq(model, row->model)
+			    ? llm_fallbacks[i].model
+			    : arena_printf(
+				  a, "%s/%s", llm_fallbacks[i].vendor, model);
+	return arena_printf(a, "%s:%s", row->provider, model);
+}
+
 bool
 llm_agent_is_available(const struct llm_agent_row *row,
     const struct settings *settings, struct err_info *why)

@@ -172,7 +172,8 @@ writer_copy_match(
 	m->domain = arena_strdup(a, from->domain);
 	m->players = ARENA_ARRAY(a, m->n_players + 1, struct store_player);
 	m->votes = ARENA_ARRAY(a, m->n_votes + 1, struct store_vote);
-	/* The names are the registry's and live as long as the program. */
+	/* The names of agents are the registry's and live as long as the
+	 * program, and so do those of sources. */
 	for (size_t i = 0; i < m->n_players; i++)
 		m->players[i] = from->players[i];
 	for (size_t i = 0; i < m->n_votes; i++)

@@ -6,6 +6,9 @@
 
 #define ELO_SCALE	   400.0
 #define ELO_CONFIDENCE_MIN 100000
+#define ELO_K_PPM_MIN	   700000
+#define ELO_K_PPM_MAX	   1500000
+#define ELO_K_PER_ECE	   2
 
 static int64_t
 elo_clamp(int64_t v, int64_t min, int64_t max)
@@ -27,6 +30,20 @@ elo_divide(int64_t a, int64_t b)
 	return (a + (a < 0 ? -b : b) / 2) / b;
 }
 
+/* What a pair counts, of 1500000 at most. */
+static int64_t
+elo_weight_ppm(const struct elo_player *a, const struct elo_player *b,
+    int64_t confidence_ppm)
+{
+	int64_t halves =
+	    (a->games < ELO_PROVISIONAL) == (b->games < ELO_PROVISIONAL) ? 2
+									 : 1;
+
+	/* At most 10^6 * 2 * 3 * 10^6. */
+	return elo_divide(
+	    confidence_ppm * halves * (a->k_ppm + b->k_ppm), 4 * ELO_PPM);
+}
+
 /* What the second loses to the first. */
 static int64_t
 elo_pair(const struct elo_player *a, const struct elo_player *b, size_t n,
@@ -36,13 +53,11 @@ elo_pair(const struct elo_player *a, const struct elo_player *b, size_t n,
 	int64_t actual =
 	    sum == 0 ? ELO_PPM / 2 : elo_divide(a->score * ELO_PPM, sum);
 	int64_t more = actual - elo_expected_ppm(a->rating, b->rating);
-	int64_t halves =
-	    (a->games < ELO_PROVISIONAL) == (b->games < ELO_PROVISIONAL) ? 2
-									 : 1;
-	/* At most 10^5 * 2 * 10^6 * 10^6. */
-	int64_t moved = k * ELO_UNIT * halves * confidence_ppm * more;
+	/* At most 10^5 * 1.5 * 10^6 * 10^6. */
+	int64_t moved =
+	    k * ELO_UNIT * elo_weight_ppm(a, b, confidence_ppm) * more;
 
-	return elo_divide(moved, 2 * (int64_t)(n - 1) * ELO_PPM * ELO_PPM);
+	return elo_divide(moved, (int64_t)(n - 1) * ELO_PPM * ELO_PPM);
 }
 
 void
@@ -106,4 +121,13 @@ elo_ece_ppm(const struct elo_votes *buckets)
 	for (size_t i = 0; i < ELO_BUCKETS; i++)
 		sum += llabs(buckets[i].hits * ELO_PPM - buckets[i].confidence);
 	return n > 0 ? elo_divide(sum, n) : 0;
+}
+
+int64_t
+elo_k_ppm(const struct elo_votes *buckets)
+{
+	if (elo_votes_of(buckets) < ELO_VOTES_MIN)
+		return ELO_PPM;
+	return elo_clamp(ELO_K_PPM_MIN + ELO_K_PER_ECE * elo_ece_ppm(buckets),
+	    ELO_K_PPM_MIN, ELO_K_PPM_MAX);
 }

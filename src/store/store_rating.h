@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ratings, matches and calibration. A match is rated in the transaction of
- * its debate's last transition, once per debate. Ratings are thousandths of a
- * point, shares and confidences millionths; domain "" = all domains.
+ * A match is rated in the transaction of its debate's last transition, once
+ * per debate, on four boards: of all domains and of its own, each over all
+ * sources and over its own. Ratings are thousandths of a point, shares and
+ * confidences millionths; domain "" = all domains. Reading: store_board.h.
  */
 #pragma once
 
@@ -11,9 +12,15 @@
 
 struct db;
 
+/* What the winner was found with. */
+#define STORE_SOURCE_VOTES "votes" /* ballots of the agents */
+#define STORE_SOURCE_HUMAN "human" /* ballots of the agents and of people */
+#define STORE_SOURCE_JUDGE "judge"
+
 struct store_player {
-	const char *agent; /* of the registry, each once in a match */
-	int64_t score;	   /* elo.h */
+	const char *agent;  /* of the registry, each once in a match */
+	int64_t score;	    /* elo.h */
+	const char *choice; /* whose answer it voted for; NULL = no ballot */
 };
 struct store_vote {
 	const char *agent;
@@ -21,10 +28,11 @@ struct store_vote {
 	bool is_hit;
 };
 struct store_match {
-	const char *domain;
+	const char *domain; /* "" = none: only the boards of all domains */
 	const char *winner; /* agent of the registry */
-	const char *source; /* "votes" or "judge" */
+	const char *source; /* STORE_SOURCE_... */
 	int64_t confidence_ppm;
+	int64_t rounds, duration_us;
 	struct store_player *players;
 	size_t n_players; /* at least 2 */
 	struct store_vote *votes;
@@ -40,39 +48,8 @@ enum err store_match_put(struct db *db, struct arena *a, const char *tenant,
 
 struct store_rating {
 	const char *agent;
-	int64_t elo, games, wins, losses;
-	int64_t streak; /* of wins, or of losses when negative */
+	int64_t elo, games, wins, losses; /* the others are draws */
+	int64_t streak;	       /* of wins, or of losses when negative */
+	int64_t ballots, kept; /* kept: for its own answer */
 	int64_t updated_us;
 };
-/* Highest first; *total counts without limit and offset. */
-enum err store_rating_list(struct store *store, struct arena *a,
-    const char *tenant, const char *domain, int64_t limit, int64_t offset,
-    struct store_rating **rows, size_t *n, int64_t *total) MUST_CHECK;
-
-struct store_match_row {
-	const char *debate_id, *domain, *winner, *source;
-	int64_t confidence_ppm;
-	/* [{"agent", "score", "change", "elo"}, ...] */
-	const char *players;
-	int64_t created_us;
-	int64_t elo; /* the agent's after it, when asked for an agent */
-};
-/* Newest first, of a domain or of an agent (NULL = of all). */
-enum err store_match_list(struct store *store, struct arena *a,
-    const char *tenant, const char *domain, const char *agent, int64_t limit,
-    int64_t offset, struct store_match_row **rows, size_t *n, int64_t *total)
-    MUST_CHECK;
-
-/* What one agent did against another, per domain. */
-struct store_between {
-	const char *domain;
-	int64_t wins, losses, matches;
-};
-enum err store_match_between(struct store *store, struct arena *a,
-    const char *tenant, const char *agent, const char *other,
-    struct store_between **rows, size_t *n) MUST_CHECK;
-
-/* All ELO_BUCKETS of one agent. */
-enum err store_calibration(struct store *store, const char *tenant,
-    const char *domain, const char *agent, struct elo_votes *buckets)
-    MUST_CHECK;

@@ -60,11 +60,13 @@ FILL_ONE_ROW = (
     "5, 9 FROM debates ORDER BY id LIMIT 1",
     "INSERT INTO rating_boards VALUES ('default', 1)",
     "INSERT INTO ratings VALUES ('default', '', 'demo', 1500000, 1, 1, 0, 1, "
-    "7)",
+    "7, 3, 2)",
+    "INSERT INTO source_ratings VALUES ('default', 'votes', '', 'demo', "
+    "1500000, 1, 1, 0, 1, 7)",
     "INSERT INTO matches VALUES ('adhoc_1', 'default', '', 'demo', 'votes', "
-    "500000, '[]', 7)",
+    "500000, '[]', 7, 2, 8)",
     "INSERT INTO match_players VALUES ('adhoc_1', 'demo', 'default', '', "
-    "1, 1500000, -16000, 7)",
+    "1, 1500000, -16000, 7, 1484000, -16000, 'demo')",
     "INSERT INTO budget_limits VALUES ('default', '', 'day', 5, -1)",
     "INSERT INTO budget_use VALUES ('default', '', 'day', 0, 1, 2, 3, 4)",
     "INSERT INTO budget_grants VALUES ('adhoc_1', 'default', '', 0, 0, 3, 4, "
