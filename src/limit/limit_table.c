@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -73,7 +74,7 @@ table_make(struct limit_shared *s, const char *boot, bool is_shared)
 	for (size_t i = 0; i < TABLE_LOCKS; i++)
 		pthread_mutex_init(&s->locks[i], &a);
 	pthread_mutexattr_destroy(&a);
-	memcpy(s->boot, boot, strnlen(boot, TABLE_BOOT)); /* rest is 0 */
+	snprintf(s->boot, sizeof(s->boot), "%s", boot);
 }
 
 static struct limit_shared *

@@ -584,8 +584,10 @@ replayed(struct world *w, enum debate_rule rule, struct debate_recount *other)
 	ck_assert_int_eq(debate_replay(w->a, &w->row, w->turns, w->n_turns,
 			     w->events, w->n_events, &f, &d, NULL),
 	    ERR_OK);
-	if (other != NULL)
+	if (other != NULL) {
 		debate_recount(d, rule, 600000, other);
+		other->winner = arena_strdup(w->a, other->winner);
+	}
 	debate_free(&d);
 	return f;
 }

@@ -495,6 +495,7 @@ main(void)
 	TCase *tc = tcase_create("all");
 	SRunner *sr = srunner_create(s);
 
+	tcase_set_timeout(tc, 0);
 	tcase_add_loop_test(
 	    tc, test_cut_anywhere, 0, DEBATE_PROTOCOL__COUNT * TOPOLOGY__COUNT);
 	tcase_add_loop_test(tc, test_calls, 0, ARRAY_LEN(calls));
