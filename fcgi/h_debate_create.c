@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "bus/bus.h"
 #include "debate/config.h"
+#include "debate/recall.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
 #include "settings/settings.h"
@@ -156,6 +157,10 @@ debate_create(struct req *req, struct res *res)
 		status = debate_read_config(req, res, &config);
 	if (status != HTTP_OK)
 		return status;
+	enum err e = recall_find(req->app->store, req->arena,
+	    req->caller.tenant, &config, req->now_us);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
 	struct store_debate row = {.tenant = req->caller.tenant,
 	    .owner = req->caller.token_id,
 	    .task = config.task,
@@ -164,7 +169,7 @@ debate_create(struct req *req, struct res *res)
 	    .priority = in.priority,
 	    .max_tenant_queued =
 		req->app->settings->max_queued_debates_per_tenant};
-	enum err e = debate_insert(req, &row, key, &existing, &info);
+	e = debate_insert(req, &row, key, &existing, &info);
 	if (e != ERR_OK)
 		return debate_refuse(res, e, &info);
 	if (existing != NULL) {

@@ -28,7 +28,8 @@
 
 struct settings;
 struct store;
-struct store_match; /* store_rating.h */
+struct store_match;  /* store_rating.h */
+struct store_memory; /* store_memory.h */
 
 #define STORE_TENANT_DEFAULT "default"
 
@@ -337,6 +338,8 @@ struct store_transition {
 	struct store_vector vector; /* inserted, unless there is one */
 	/* Rated in the same transaction, once per debate; NULL = none. */
 	const struct store_match *match;
+	/* Remembered in the same transaction; NULL = nothing. */
+	struct store_memory *memory;
 	bool is_release; /* give the lease back in the same transaction */
 	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
 	 * (the answer to COMMIT was lost). The last is an input as well. */

@@ -76,3 +76,4 @@ void add_vectors(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);
 void add_ratings(TCase *t);
+void add_memory(TCase *t);
