@@ -498,8 +498,11 @@ store_memory_sweep(
 	*work = (struct store_memory_work){0};
 	for (size_t i = 0; e == ERR_OK && i < c.rows.rows; i++) {
 		struct store_memory_work one;
-		e = store_memory_consolidate(
-		    store, db_text(&c.rows, i, 0), now, &one);
+		const char *tenant = db_text(&c.rows, i, 0);
+		/* Several of a tenant's entries may be due. */
+		if (i > 0 && str_eq(tenant, db_text(&c.rows, i - 1, 0)))
+			continue;
+		e = store_memory_consolidate(store, tenant, now, &one);
 		if (e != ERR_OK)
 			break;
 		work->processed += one.processed;

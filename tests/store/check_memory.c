@@ -162,16 +162,17 @@ START_TEST(test_consolidate)
 
 	ck_assert_int_eq(put(t, "gone", "x", 1, MEMORY_FAST, NOW), ERR_OK);
 	ck_assert_int_eq(put(t, "old", "x", 1, MEMORY_GLACIAL, NOW), ERR_OK);
+	ck_assert_int_eq(store_memory_sweep(kit.store, NOW + 61, &w), ERR_OK);
+	ck_assert_int_eq(w.processed, 0);
 	for (int i = 0; i <= MEMORY_UPDATES_MIN; i++)
 		ck_assert_int_eq(put(OTHER, "often", "x", 1, MEMORY_MEDIUM,
 				     NOW + DAY_US + i),
 		    ERR_OK);
-	ck_assert_int_eq(store_memory_sweep(kit.store, NOW + 61, &w), ERR_OK);
-	ck_assert_int_eq(w.promoted + w.expired, 0);
 	ck_assert_int_eq(
 	    store_memory_sweep(kit.store, NOW + DAY_US + 99, &w), ERR_OK);
 	ck_assert_int_eq(w.expired, 1);
 	ck_assert_int_eq(w.promoted, 1);
+	ck_assert_int_eq(w.demoted, 1);
 	struct store_memory m = get("old", NOW + DAY_US + 99);
 	ck_assert_int_eq(m.tier, MEMORY_SLOW);
 	ck_assert_int_eq(m.expires_us, NOW + DAY_US + 99 + DAY_US);

@@ -32,7 +32,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON TABLES
 ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 	TO anon, authenticated, service_role;
 """
-TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners", "memory_boards", "memories",
+TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
+          "memory_boards", "memories",
           "schema_migrations")
 
 

@@ -42,9 +42,8 @@ CREATE INDEX memories_tenant_due ON memories (tenant, due_us);
 CREATE FUNCTION aragora_memory_due(BIGINT, BIGINT)
 	RETURNS TABLE (tenant TEXT)
 	LANGUAGE sql STABLE SECURITY DEFINER AS $$
-	SELECT DISTINCT q.tenant FROM (
-		SELECT m.tenant FROM memories m WHERE m.due_us <= $1
-		ORDER BY m.due_us LIMIT $2) AS q $$;
+	SELECT m.tenant FROM memories m WHERE m.due_us <= $1
+	ORDER BY m.due_us LIMIT $2 $$;
 REVOKE ALL ON FUNCTION aragora_memory_due(BIGINT, BIGINT) FROM PUBLIC;
 
 DO $$
