@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "debate/engine.h"
+#include "llm/vector.h"
 
 #define RECALL_MEMBERS "recalled"
 
@@ -18,15 +19,29 @@ recall_cut(struct arena *a, const char *text, size_t max)
 			: arena_printf(a, "%.*s", (int)n, text);
 }
 
+/* By their words, 0 to a million. */
+static int64_t
+recall_likeness(const int16_t *task, const char *text)
+{
+	int16_t v[VECTOR_HASH_DIMENSION];
+
+	vector_hash(text, v);
+	int64_t ppm = vector_similarity_ppm(task, v, VECTOR_HASH_DIMENSION);
+	return ppm > 0 ? ppm : 0;
+}
+
 void
 recall_pick(struct arena *a, struct debate_config *config,
     const struct store_memory *rows, size_t n, int64_t now)
 {
 	struct memory_hit *hits = ARENA_ARRAY(a, n + 1, struct memory_hit);
 	size_t n_hits = 0;
+	int16_t task[VECTOR_HASH_DIMENSION];
+
+	vector_hash(config->task, task);
 
 	for (size_t i = 0; i < n; i++) {
-		int64_t like = memory_likeness(config->task, rows[i].content);
+		int64_t like = recall_likeness(task, rows[i].content);
 		int64_t score = memory_score(rows[i].importance_ppm,
 		    now - rows[i].updated_us, rows[i].tier);
 		if (like >= RECALL_LIKENESS_MIN && rows[i].expires_us > now)

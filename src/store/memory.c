@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "llm/vector.h"
 
 const struct memory_tier_row memory_tiers[MEMORY_TIER__COUNT] = {
 #define X(id, name, ttl, kib, items, half_life, promote, demote)               \
@@ -97,17 +96,6 @@ memory_score(int64_t importance_ppm, int64_t age_us, enum memory_tier tier)
 	/* At most 2^52; after 20 halvings a million is less than one. */
 	return (int64_t)(((uint64_t)importance_ppm * part) >>
 	    (32 + (unsigned)halvings));
-}
-
-int64_t
-memory_likeness(const char *a, const char *b)
-{
-	int16_t x[VECTOR_HASH_DIMENSION], y[VECTOR_HASH_DIMENSION];
-
-	vector_hash(a, x);
-	vector_hash(b, y);
-	int64_t ppm = vector_similarity_ppm(x, y, VECTOR_HASH_DIMENSION);
-	return ppm > 0 ? ppm : 0;
 }
 
 static int

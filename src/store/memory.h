@@ -56,8 +56,6 @@ int64_t memory_due(const struct memory_state *m);
 /* ppm * 2^(-age / half-life) of the tier; an age below 0 is 0. */
 int64_t memory_score(
     int64_t importance_ppm, int64_t age_us, enum memory_tier tier);
-/* How alike two texts are by their words, 0 to a million. */
-int64_t memory_likeness(const char *a, const char *b);
 
 /* Which entries answer a question: by score times likeness, ties by id. */
 struct memory_hit {

@@ -29,8 +29,8 @@ LEVEL = {
 # Further headers: the pure parts of the domain for the two front programs,
 # the list of routes and the metrics that the store's pool and the bus count.
 ALSO = {
-    "fcgi": {"debate/config.h", "debate/similar.h", "debate/view.h",
-             "debate/result.h"},
+    "fcgi": {"debate/config.h", "debate/recall.h", "debate/similar.h",
+             "debate/view.h", "debate/result.h"},
     "ws-bridge": {"debate/config.h", "debate/view.h", "debate/result.h"},
     "src/cli": {"fcgi/routes.h"},
     "src/store": {"metrics/metrics.h"},
