@@ -29,6 +29,7 @@
 struct settings;
 struct store;
 struct store_match;	 /* store_rating.h */
+struct store_memory;	 /* store_memory.h */
 struct store_budget_ask; /* store_budget.h */
 
 /* Money in millionths of a dollar, and tokens; as a limit -1 = none. */
@@ -416,6 +417,8 @@ struct store_transition {
 	/* It has a grant (store_budget.h), of which it has taken so much. */
 	bool is_granted;
 	struct store_amount taken;
+	/* Remembered in the same transaction; NULL = nothing. */
+	struct store_memory *memory;
 	bool is_release; /* give the lease back in the same transaction */
 	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
 	 * (the answer to COMMIT was lost). The last is an input as well. */
