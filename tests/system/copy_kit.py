@@ -58,6 +58,9 @@ FILL_ONE_ROW = (
     "debates ORDER BY id LIMIT 1",
     "INSERT INTO human_inputs SELECT id, 4, tenant, 0, 'ann', 'demo', NULL, "
     "5, 9 FROM debates ORDER BY id LIMIT 1",
+    "INSERT INTO attempts SELECT id, '1/propose/demo/', 1, tenant, 1, 1, "
+    "'first', 1, 'hash', 'demo', 'm', 3, 4, 0, -1, 200, NULL, 7, 8 FROM "
+    "debates ORDER BY id LIMIT 1",
     "INSERT INTO rating_boards VALUES ('default', 1)",
     "INSERT INTO ratings VALUES ('default', '', 'demo', 1500000, 1, 1, 0, 1, "
     "7)",
