@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "debate/config.h"
+#include "debate/recall.h"
 #include "fcgi/debate_queue.h"
 #include "settings/settings.h"
 #include "store/store.h"
@@ -86,6 +87,10 @@ debate_create(struct req *req, struct res *res)
 		status = debate_read_config(req, res, &config);
 	if (status != HTTP_OK)
 		return status;
+	enum err e = recall_find(req->app->store, req->arena,
+	    req->caller.tenant, &config, req->now_us);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
 	struct store_debate row = {.task = config.task,
 	    .config = debate_config_write(req->arena, &config),
 	    .total_rounds = config.rounds,

@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "debate/config_fields.h"
+#include "debate/recall.h"
 #include "llm/llm_embed.h"
 #include "settings/settings.h"
 
@@ -469,6 +470,7 @@ config_read_extras(struct config_reader *r)
 	if (strlen(r->out->metadata) > CONFIG_EXTRA_MAX)
 		config_error(
 		    r, "metadata", "is longer than %u bytes", CONFIG_EXTRA_MAX);
+	r->out->is_recalling = json_get_bool(r->body, "use_memory", false);
 	r->out->domain =
 	    arena_strdup(r->a, json_get_str(r->body, "domain", "general"));
 	r->out->max_tokens = r->settings->llm_max_tokens;
@@ -644,6 +646,7 @@ debate_config_write(struct arena *a, const struct debate_config *c)
 	json_w_raw(&w, "metadata", c->metadata);
 	json_w_raw(&w, "tags", c->tags);
 	json_w_str(&w, "domain", c->domain);
+	recall_write(&w, c);
 	json_w_end(&w);
 	const char *text = arena_strdup(a, buf_text(&b));
 	buf_release(&b);
@@ -724,6 +727,7 @@ debate_config_parse(struct arena *a, const char *text,
 	    .metadata = json_text(a, json_get(j, "metadata")),
 	    .tags = json_text(a, json_get(j, "tags")),
 	    .domain = json_get_str(j, "domain", "general")};
+	recall_parse(a, j, out);
 	const struct json *embedder = json_get(j, CONFIG_EMBEDDER);
 	const struct llm_agent agent = {
 	    .row = llm_agent_find(json_get_str(embedder, "type", "")),

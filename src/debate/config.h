@@ -67,6 +67,14 @@ enum debate_topology {
 };
 const char *debate_topology_name(enum debate_topology t);
 
+/* An entry of memory that the debate was given (debate/recall.h). */
+struct debate_recalled {
+	const char *id;
+	const char *source_debate_id; /* "" = none */
+	const char *content;
+	int64_t score_ppm;
+};
+
 struct debate_config {
 	const char *task;
 	const char *context; /* "" = none */
@@ -98,6 +106,9 @@ struct debate_config {
 	const char *metadata; /* JSON object, "{}" */
 	const char *tags;     /* JSON array of strings, "[]" */
 	const char *domain;   /* "general" */
+	bool is_recalling;    /* "use_memory" */
+	struct debate_recalled *recalled;
+	size_t n_recalled;
 };
 
 /* One wrong field of a request. */

@@ -33,6 +33,7 @@ static const struct field field_body[] = {
     {"debate_format", FIELD_WORD, 0, 0, "full, light"},
     {"auto_select", FIELD_BOOL, 0, 0, NULL},
     {"auto_select_config", FIELD_OBJECT, 0, 0, NULL},
+    {"use_memory", FIELD_BOOL, 0, 0, NULL},
     {"use_trending", FIELD_BOOL, 0, 0, NULL},
     {"trending_category", FIELD_TEXT, 0, FIELD_TEXT_MAX, NULL},
     {"mode", FIELD_TEXT, 0, FIELD_TEXT_MAX, NULL},

@@ -276,8 +276,11 @@ void
 debate_start(struct debate *d, int64_t now_us, struct debate_output *out)
 {
 	output_begin(d, out);
-	if (d->phase == DEBATE_NEW)
+	if (d->phase == DEBATE_NEW) {
 		event_debate_start(d, now_us);
+		if (d->config.is_recalling)
+			event_recall(d);
+	}
 	step_plan(d);
 	step_finish(d, now_us);
 	output_end(d);

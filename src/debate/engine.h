@@ -142,6 +142,8 @@ enum llm_task step_task(enum debate_phase p);
 
 /* ---- events (events.c): append to the output ---- */
 void event_debate_start(struct debate *d, int64_t now_us);
+/* What it was given of the memory. */
+void event_recall(struct debate *d);
 void event_round(struct debate *d, bool is_start);
 void event_phase(struct debate *d, enum debate_phase from);
 /* The event that tells of a finished turn; links the turn's row to it. */

@@ -70,6 +70,27 @@ event_debate_start(struct debate *d, int64_t now_us)
 }
 
 void
+event_recall(struct debate *d)
+{
+	struct event_data e;
+	struct json_w *w = event_data_begin(&e);
+
+	json_w_int(w, "count", (int64_t)d->config.n_recalled);
+	json_w_begin_array(w, "entries");
+	for (size_t i = 0; i < d->config.n_recalled; i++) {
+		const struct debate_recalled *r = &d->config.recalled[i];
+		json_w_begin(w, NULL);
+		json_w_str(w, "id", r->id);
+		json_w_str(w, "source_debate_id", r->source_debate_id);
+		json_w_str(w, "content", r->content);
+		json_w_num(w, "score", (double)r->score_ppm / CONSENSUS_PPM);
+		json_w_end(w);
+	}
+	json_w_end_array(w);
+	event_data_end(d, &e, EVENT_MEMORY_RECALL, NULL);
+}
+
+void
 event_round(struct debate *d, bool is_start)
 {
 	struct event_data e;

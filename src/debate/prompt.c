@@ -212,12 +212,26 @@ prompt_add_suggestions(struct debate *d, struct prompt_blocks *b,
 		    texts[i]);
 }
 
+/* What earlier debates concluded, by source. */
+static void
+prompt_add_recalled(struct debate *d, struct prompt_blocks *b)
+{
+	for (size_t i = 0; i < d->config.n_recalled; i++) {
+		const struct debate_recalled *r = &d->config.recalled[i];
+		prompt_add(b,
+		    arena_printf(d->prompts, "Earlier conclusion %zu (%s)",
+			i + 1, r->id),
+		    r->content);
+	}
+}
+
 static void
 prompt_add_blocks(
     struct debate *d, const struct turn *t, struct prompt_blocks *b)
 {
 	switch (t->task) {
 	case LLM_PROPOSE:
+		prompt_add_recalled(d, b);
 		break;
 	case LLM_CRITIQUE:
 		prompt_add_own(d, b, t);
@@ -337,7 +351,8 @@ prompt_build(struct debate *d, struct turn *t)
 
 	struct prompt_blocks blocks = {
 	    .list = ARENA_ARRAY(d->prompts,
-		3 * d->config.n_agents + 4 + AUDIENCE_PROMPT_MAX,
+		3 * d->config.n_agents + d->config.n_recalled + 4 +
+		    AUDIENCE_PROMPT_MAX,
 		struct llm_block)};
 	uint64_t seed =
 	    str_hash(t->step_key, strlen(t->step_key), d->config.seed);

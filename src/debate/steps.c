@@ -11,6 +11,7 @@
 #include "debate/consensus_impl.h"
 #include "debate/engine.h"
 #include "debate/protocol.h"
+#include "debate/recall.h"
 #include "debate/replay.h"
 
 #define STEP_JUDGES_MAX 3
@@ -684,6 +685,8 @@ step_end(struct debate *d, enum store_status status, const char *error,
 	t->status = status;
 	if (status == STORE_COMPLETED)
 		t->match = rating_match(d);
+	if (status == STORE_COMPLETED)
+		t->memory = recall_entry(d);
 	event_end(d, status, error, now_us);
 	d->out->is_done = true;
 }

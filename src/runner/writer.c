@@ -24,9 +24,11 @@
 #include "runner/teller.h"
 #include "settings/settings.h"
 #include "store/store_attempt.h"
+#include "store/store_memory.h"
 #include "store/store_rating.h"
 
 #define WRITER_GROUP_MAX   256
+#define WRITER_SWEEP_MS	   10000
 #define WRITER_RETRY_MS	   200
 #define WRITER_GIVE_UP_MS  5000 /* when stopping */
 #define WRITER_PAYLOAD_MAX (16u << 20)
@@ -92,7 +94,8 @@ struct writer {
 	bool is_stopping;
 	bool is_joined; /* loop thread only */
 	int64_t stop_ms;
-	bool is_down; /* the database, as last seen */
+	int64_t swept_ms; /* writer's thread only; 0 = never */
+	bool is_down;	  /* the database, as last seen */
 };
 
 static struct writer_job *
@@ -199,6 +202,23 @@ writer_copy_match(
 	return m;
 }
 
+static struct store_memory *
+writer_copy_memory(struct arena *a, const struct store_memory *from)
+{
+	struct store_memory *m;
+
+	if (from == NULL)
+		return NULL;
+	m = ARENA_NEW(a, struct store_memory);
+	*m = *from;
+	m->key = arena_strdup(a, from->key);
+	m->domain = arena_strdup(a, from->domain);
+	m->content = arena_strdup(a, from->content);
+	m->body = arena_strdup(a, from->body);
+	m->debate_id = arena_strdup(a, from->debate_id);
+	return m;
+}
+
 static void
 writer_push_commit(struct writer *w, const struct store_transition *t,
     const char *tenant, int64_t epoch, void *tag, bool is_last_word)
@@ -218,6 +238,7 @@ writer_push_commit(struct writer *w, const struct store_transition *t,
 	writer_copy_attempts(j->arena, &j->transition);
 	j->transition.match =
 	    writer_copy_match(j->arena, t->match, w->settings);
+	j->transition.memory = writer_copy_memory(j->arena, t->memory);
 	j->tag = tag;
 	j->is_last_word = is_last_word;
 	writer_push(w, j);
@@ -652,6 +673,27 @@ writer_do_claim(struct writer *w, struct writer_job *j)
 	}
 }
 
+/* At a heartbeat's pace, and no faster however often the runner is poked.
+ * What fails is still due the next time. */
+static void
+writer_sweep(struct writer *w)
+{
+	struct store_memory_work work;
+	int64_t now = clock_mono_ms();
+
+	if (w->swept_ms != 0 && now - w->swept_ms < WRITER_SWEEP_MS)
+		return;
+	w->swept_ms = now;
+	enum err e = store_memory_sweep(w->store, clock_wall_us(), &work);
+	if (e != ERR_OK)
+		log_debug("memory.sweep", "reason=%s", err_text(e));
+	else if (work.processed > 0)
+		log_info("memory.sweep",
+		    "processed=%lld expired=%lld promoted=%lld demoted=%lld",
+		    (long long)work.processed, (long long)work.expired,
+		    (long long)work.promoted, (long long)work.demoted);
+}
+
 static void
 writer_do_heartbeat(struct writer *w, struct writer_job *j)
 {
@@ -665,6 +707,8 @@ writer_do_heartbeat(struct writer *w, struct writer_job *j)
 	else if (store_pausing(w->store, j->ids, j->epochs, j->n, j->pausing) !=
 	    ERR_OK)
 		memset(j->pausing, 0, j->n * sizeof(bool));
+	if (e == ERR_OK)
+		writer_sweep(w);
 	w->self.active = j->active;
 	if (e == ERR_OK)
 		e = store_runner_seen(w->store, &w->self);

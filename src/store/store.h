@@ -29,6 +29,7 @@
 struct settings;
 struct store;
 struct store_match;	 /* store_rating.h */
+struct store_memory;	 /* store_memory.h */
 struct store_budget_ask; /* store_budget.h */
 struct store_attempt;	 /* store_attempt.h */
 
@@ -425,6 +426,8 @@ struct store_transition {
 	/* The first since the debate was claimed: what an earlier runner had
 	 * asked and not heard is lost. */
 	bool is_takeover;
+	/* Remembered in the same transaction; NULL = nothing. */
+	struct store_memory *memory;
 	bool is_release; /* give the lease back in the same transaction */
 	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
 	 * (the answer to COMMIT was lost). The last is an input as well. */

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "store/store_budget.h"
 #include "store/store_commit.h"
+#include "store/store_memory.h"
 #include "store/store_rating.h"
 
 #define STORE_COMMIT_TRIES 3
@@ -158,6 +159,41 @@ store_commit_matches(struct db *db, struct arena *a,
 	return e;
 }
 
+/* As the matches, and after all of them: the order of locks is the same in
+ * every transaction. */
+static enum err
+store_commit_memories(struct db *db, struct arena *a,
+    const struct store_step *steps, size_t n, int64_t now)
+{
+	const char *last = "";
+	enum err e = ERR_OK;
+
+	while (e == ERR_OK) {
+		const char *next = NULL;
+		for (size_t i = 0; i < n; i++) {
+			const struct store_transition *t = steps[i].t;
+			if (steps[i].is_written && t->memory != NULL &&
+			    strcmp(t->tenant, last) > 0 &&
+			    (next == NULL || strcmp(t->tenant, next) < 0))
+				next = t->tenant;
+		}
+		if (next == NULL)
+			break;
+		for (size_t i = 0; e == ERR_OK && i < n; i++) {
+			const struct store_transition *t = steps[i].t;
+			struct store_memory m;
+			if (!steps[i].is_written || t->memory == NULL ||
+			    !str_eq(t->tenant, next))
+				continue;
+			m = *t->memory;
+			e = store_memory_put_tx(
+			    db, a, t->tenant, &m, now, NULL);
+		}
+		last = next;
+	}
+	return e;
+}
+
 /* ---- a transaction ---- */
 
 /* A debate's later transitions have the later numbers: its last one is what
@@ -210,7 +246,9 @@ store_commit_tx(struct db *db, void *arg)
 		e = store_attempt_commit(db, c->a, steps, c->n, now);
 	if (e == ERR_OK)
 		e = store_budget_commit(db, c->a, steps, c->n);
-	return e == ERR_OK ? store_commit_matches(db, c->a, steps, c->n, now)
+	if (e == ERR_OK)
+		e = store_commit_matches(db, c->a, steps, c->n, now);
+	return e == ERR_OK ? store_commit_memories(db, c->a, steps, c->n, now)
 			   : e;
 }
 

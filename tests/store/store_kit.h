@@ -78,3 +78,4 @@ void add_relay(TCase *t);
 void add_human(TCase *t);
 void add_ratings(TCase *t);
 void add_budgets(TCase *t);
+void add_memory(TCase *t);

@@ -35,7 +35,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
           "debate_vectors", "debate_notes", "rating_boards", "ratings", "matches",
           "match_players", "calibration", "budget_limits", "budget_use",
-          "budget_grants", "human_inputs", "attempts", "schema_migrations")
+          "budget_grants", "human_inputs", "attempts", "memories",
+          "memory_boards", "schema_migrations")
 
 
 class Project:
