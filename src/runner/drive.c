@@ -296,10 +296,8 @@ run_on_done(void *arg, const struct llm_result *result)
 	debate_result(r->debate, step_key, result, clock_wall_us(), &out);
 	run_apply_attempts(r, &out, rows, n, NULL, 0);
 	arena_free(&a);
-	if (!r->is_dead) {
-		run_start_calls(r);
+	if (!r->is_dead)
 		run_try_park(r);
-	}
 }
 
 static void
@@ -330,6 +328,8 @@ run_start_call(struct run_call *c)
 		    r->drive->llm, c->call.agent, &c->call.request, &ops);
 }
 
+/* Only after something was written: who has lost the debate meanwhile hears
+ * it then, and asks nobody. */
 static void
 run_start_calls(struct run *r)
 {
@@ -732,10 +732,8 @@ drive_on_heard(void *arg, const char *debate_id, int64_t epoch,
 	debate_result(r->debate, step_key, &result, clock_wall_us(), &out);
 	arena_free(&a);
 	run_apply(r, &out);
-	if (!r->is_dead) {
-		run_start_calls(r);
+	if (!r->is_dead)
 		run_try_park(r);
-	}
 }
 
 static void
