@@ -56,6 +56,8 @@ enum http_status receipt_verify(struct req *req, struct res *res);
 /* h_budget.c */
 enum http_status tenant_usage(struct req *req, struct res *res);
 enum http_status debate_costs(struct req *req, struct res *res);
+/* h_debate_calls.c */
+enum http_status debate_calls(struct req *req, struct res *res);
 
 /* h_debate_pause.c */
 enum http_status debate_pause(struct req *req, struct res *res);

@@ -73,6 +73,9 @@ BEGIN
 	IF to_regclass('public.human_inputs') IS NOT NULL THEN
 		GRANT SELECT, INSERT ON human_inputs TO aragora_app;
 	END IF;
+	IF to_regclass('public.attempts') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON attempts TO aragora_app;
+	END IF;
 	IF to_regclass('public.ratings') IS NOT NULL THEN
 		GRANT SELECT, INSERT, UPDATE ON rating_boards, ratings,
 		    matches, match_players, calibration TO aragora_app;

@@ -113,6 +113,8 @@ void
 output_call(struct debate *d, struct turn *turn)
 {
 	prompt_build(d, turn);
+	turn->call.attempt = turn->attempt;
+	turn->call.key_attempt = turn->key_attempt;
 	d->out->calls = output_grow(d, d->out->calls, d->out->n_calls,
 	    &d->cap_calls, sizeof(*d->out->calls));
 	d->out->calls[d->out->n_calls++] = turn->call;
@@ -204,7 +206,11 @@ debate_restore_turn(
 	t->attempt = row->attempt;
 	t->started_us = row->started_us;
 	if (row->state == STORE_TURN_STARTED) {
-		t->attempt++; /* the answer of the last try was never stored */
+		/* The answer of the last try was never stored. A provider
+		 * that remembers keys is to give it again. */
+		t->key_attempt =
+		    row->key_attempt > 0 ? row->key_attempt : row->attempt;
+		t->attempt++;
 		return ERR_OK;
 	}
 	t->is_finished = true;
@@ -322,6 +328,20 @@ debate_result(struct debate *d, const char *step_key,
 		    arena_printf(d->scratch, "%s: %s",
 			llm_error_name(result->error), result->message),
 		    now_us);
+}
+
+int64_t
+debate_retry(struct debate *d, const char *step_key, struct debate_output *out)
+{
+	struct turn *t = turn_find(d, step_key);
+
+	assert(t != NULL && !t->is_finished);
+	output_begin(d, out);
+	t->attempt++;
+	t->key_attempt = t->attempt;
+	output_turn(d, t, 0);
+	output_end(d);
+	return t->attempt;
 }
 
 enum err

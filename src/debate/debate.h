@@ -54,6 +54,8 @@ struct debate_call {
 	/* LLM_AUDIENCE asks no model but the store: for what people said
 	 * after this event (audience_write). */
 	int64_t heard_seq;
+	int64_t attempt;     /* its next request's number, from 1 */
+	int64_t key_attempt; /* whose Idempotency-Key that bears */
 };
 
 /* What to do next: first commit the transition, then start the calls. */
@@ -82,9 +84,13 @@ void debate_start(struct debate *d, int64_t now_us, struct debate_output *out);
 /* The result of one call. Unknown step keys are a bug (assert). */
 void debate_result(struct debate *d, const char *step_key,
     const struct llm_result *result, int64_t now_us, struct debate_output *out);
-/* The same from the stored turn, whose finished_us is the clock.
- * ERR_NOT_FOUND: no such call is under way. ERR_UNSUPPORTED: its row does not
- * hold the whole answer. */
+/* A call under way asks once more: its row, with the next number, which is
+ * returned. */
+int64_t debate_retry(
+    struct debate *d, const char *step_key, struct debate_output *out);
+/* The same as debate_result from the stored turn, whose finished_us is the
+ * clock. ERR_NOT_FOUND: no such call is under way. ERR_UNSUPPORTED: its row
+ * does not hold the whole answer. */
 enum err debate_replay_turn(struct debate *d, const struct store_turn *row,
     struct debate_output *out, struct err_info *info) MUST_CHECK;
 /* End it now as failed: deadline ("timeout") or an error of ours. */

@@ -28,6 +28,7 @@ struct turn {
 	bool is_failed;
 	bool is_needed; /* turn_forget's note */
 	int64_t attempt;
+	int64_t key_attempt;
 	const char *content;
 	const char *parsed_text;   /* until it was put out; then NULL */
 	const struct json *parsed; /* of parsed_text */

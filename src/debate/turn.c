@@ -70,7 +70,8 @@ turn_get(struct debate *d, enum debate_phase phase, int64_t round, int agent,
 	    .agent = agent,
 	    .target = target,
 	    .task = task,
-	    .attempt = 1};
+	    .attempt = 1,
+	    .key_attempt = 1};
 	d->turns[d->n_turns++] = t;
 	return t;
 }

@@ -129,6 +129,33 @@ struct llm_result {
 	bool is_hedged;	    /* a second request gave the answer */
 };
 
+/* One request to a provider. A call makes several when the first brings no
+ * answer, or a second one is to be faster. */
+enum llm_attempt_kind {
+	LLM_ATTEMPT_FIRST,
+	LLM_ATTEMPT_RETRY,
+	LLM_ATTEMPT_FALLBACK, /* asks OpenRouter */
+	LLM_ATTEMPT_HEDGE
+};
+#define LLM_KEY_SIZE 80
+struct llm_attempt {
+	enum llm_attempt_kind kind;
+	const char *provider, *model;
+	/* Given by on_next: how on_attempt will name it, and what goes out as
+	 * its Idempotency-Key where the provider takes one ("" = nothing). */
+	int64_t number;
+	char key[LLM_KEY_SIZE];
+	/* of one that is over: */
+	bool was_sent;
+	bool is_dropped; /* by us, for another */
+	enum llm_error_class error;
+	long status; /* of HTTP, 0 = none came */
+	int64_t tokens_in, tokens_out;
+	bool is_usage_estimated;
+	int64_t cost_udollar; /* -1 = not known */
+	int64_t started_us;   /* 0 = never */
+};
+
 struct llm;	 /* the machine; one per loop */
 struct llm_call; /* one call, retries included */
 
@@ -140,6 +167,12 @@ struct llm_call_ops {
 	/* Exactly once unless cancelled; result is borrowed for the call. Never
 	 * from inside llm_call_start. */
 	void (*on_done)(void *arg, const struct llm_result *result);
+	/* May be NULL. A request is about to leave. false: it waits for
+	 * llm_call_go, and is gone without a word if the call is cancelled. */
+	bool (*on_next)(void *arg, struct llm_attempt *next);
+	/* May be NULL. One that on_next was told of is over; before on_done,
+	 * unless the call is cancelled. */
+	void (*on_attempt)(void *arg, const struct llm_attempt *attempt);
 	void *arg;
 };
 
@@ -154,3 +187,5 @@ struct llm_call *llm_call_start(struct llm *llm, const struct llm_agent *agent,
 /* Drop the call and close its connection now; no callback follows. The
  * pointer is dead after on_done as well. Not from inside on_delta. */
 void llm_call_cancel(struct llm_call **call);
+/* The attempt of this number may leave; nothing if it does not wait. */
+void llm_call_go(struct llm_call *call, int64_t number);

@@ -10,10 +10,10 @@
 #include "settings/settings.h"
 
 static const struct llm_dialect_row llm_dialects[LLM_DIALECT__COUNT] = {
-#define X(                                                                     \
-    id, by, length, model, base_path, base_port, limit, usage, format, seed)   \
+#define X(id, by, length, model, base_path, base_port, limit, usage, format,   \
+    seed, key)                                                                 \
 	[LLM_##id] = {LLM_NAME_##id, &by, length, model, base_path, base_port, \
-	    limit, usage, format, seed},
+	    limit, usage, format, seed, key},
     LLM_DIALECT_LIST(X)
 #undef X
 };

@@ -170,6 +170,7 @@ void
 llm_call_deliver(struct llm_call *c, const struct llm_result *result)
 {
 	llm_hedge_drop(c);
+	llm_call_tell(c, LLM_ERR_NONE, true);
 	llm_call_end_attempt(c);
 	loop_timer_del(c->llm->loop, &c->timer);
 	llm_call_enter(c);
@@ -195,10 +196,65 @@ call_cost(const struct llm_call *c, const struct llm_result *r)
 	return llm_price_cost(&c->price, r->tokens_in, r->tokens_out);
 }
 
+/* As far as it is known what it took. Who was refused pays nothing. */
+static void
+call_take_usage(const struct llm_call *c, struct llm_attempt *a)
+{
+	const struct llm_stream *s = &c->stream;
+	bool is_charged = a->is_dropped || a->error == LLM_ERR_NONE ||
+	    s->text.len > 0 || s->tokens_out > 0;
+
+	if (!a->was_sent || !is_charged)
+		return;
+	a->tokens_in = s->tokens_in;
+	a->tokens_out = s->tokens_out;
+	a->cost_udollar = s->cost_udollar;
+	if (s->tokens_in < 0 || s->tokens_out < 0) {
+		a->is_usage_estimated = true;
+		a->tokens_in = llm_call_estimate(c->body.len);
+		a->tokens_out =
+		    call_is_embed(c) ? 0 : llm_call_estimate(s->text.len);
+		a->cost_udollar = -1;
+	}
+	if (a->cost_udollar < 0)
+		a->cost_udollar =
+		    llm_price_cost(&c->price, a->tokens_in, a->tokens_out);
+}
+
+static enum llm_attempt_kind
+call_kind(const struct llm_call *c)
+{
+	if (c->is_hedge)
+		return LLM_ATTEMPT_HEDGE;
+	if (c->is_fallback && c->attempts > 0)
+		return LLM_ATTEMPT_FALLBACK;
+	return c->attempts > 0 ? LLM_ATTEMPT_RETRY : LLM_ATTEMPT_FIRST;
+}
+
+void
+llm_call_tell(struct llm_call *c, enum llm_error_class error, bool is_dropped)
+{
+	struct llm_attempt a = {.number = c->number,
+	    .provider = c->agent.row->provider,
+	    .model = llm_agent_model(&c->agent),
+	    .was_sent = c->sent_us > 0,
+	    .is_dropped = is_dropped,
+	    .error = error,
+	    .status = c->status,
+	    .started_us = c->sent_us};
+
+	if (c->number == 0 || c->ops.on_attempt == NULL)
+		return;
+	c->number = 0;
+	call_take_usage(c, &a);
+	c->ops.on_attempt(c->ops.arg, &a);
+}
+
 void
 llm_call_finish(
     struct llm_call *c, enum llm_error_class error, const char *message)
 {
+	llm_call_tell(c, error, false);
 	struct llm_stream *s = &c->stream;
 	bool was_sent = c->body.len > 0;
 	struct llm_result result = {.error = error,
@@ -355,6 +411,7 @@ llm_call_failed(
 
 	snprintf(message, sizeof(message), "%s", text);
 	call_hide_key(c, message);
+	llm_call_tell(c, error, false);
 	log_info("llm.failed", "agent=%s class=%s attempt=%lld",
 	    c->agent.row->name, llm_error_name(error), (long long)c->attempts);
 	llm_call_note(c, error);
@@ -463,8 +520,9 @@ call_may_go(struct llm_call *c)
 	return false;
 }
 
+/* It leaves. */
 static void
-call_send(struct llm_call *c)
+call_dispatch(struct llm_call *c)
 {
 	const struct settings *s = c->llm->settings;
 	struct llm_transfer_ops ops = llm_read_ops;
@@ -472,11 +530,13 @@ call_send(struct llm_call *c)
 	c->attempts++;
 	c->state = CALL_SENDING;
 	c->heard_ms = clock_mono_ms();
+	c->sent_us = clock_wall_us();
 	ops.arg = c;
 	c->transfer = llm_transfer_start(c->llm->http,
 	    &(struct llm_transfer_spec){.url = c->url,
 		.auth = c->auth,
 		.header = c->provider->header,
+		.key = c->key_header,
 		.body = buf_text(&c->body),
 		.body_len = c->body.len,
 		.connect_timeout_s = s->llm_connect_timeout,
@@ -491,6 +551,40 @@ call_send(struct llm_call *c)
 	}
 	llm_call_arm(c);
 	llm_hedge_arm(c);
+}
+
+/* Whoever keeps the books is asked before each request. */
+static void
+call_send(struct llm_call *c)
+{
+	const struct llm_dialect_row *d =
+	    llm_dialect(llm_agent_dialect(c->agent.row));
+	struct llm_attempt next = {.kind = call_kind(c),
+	    .provider = c->agent.row->provider,
+	    .model = llm_agent_model(&c->agent)};
+	bool may_go =
+	    c->ops.on_next == NULL || c->ops.on_next(c->ops.arg, &next);
+
+	c->number = next.number;
+	if (d->takes_key && next.key[0] != '\0')
+		c->key_header =
+		    arena_printf(c->arena, "Idempotency-Key: %s", next.key);
+	if (may_go)
+		call_dispatch(c);
+	else
+		c->state = CALL_WAITING;
+}
+
+void
+llm_call_go(struct llm_call *c, int64_t number)
+{
+	if (c->hedge != NULL && c->hedge->number == number)
+		c = c->hedge;
+	if (c->state != CALL_WAITING || c->number != number)
+		return;
+	llm_call_enter(c);
+	call_dispatch(c);
+	llm_call_leave(c);
 }
 
 static void
@@ -577,6 +671,7 @@ call_on_timer(struct loop_timer *t)
 	case CALL_STREAMING:
 		call_on_silence(c);
 		break;
+	case CALL_WAITING:
 	case CALL_HEDGED:
 		break;
 	}

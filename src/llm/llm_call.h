@@ -30,6 +30,7 @@ enum call_state {
 	CALL_SENDING,
 	CALL_STREAMING,
 	CALL_PAUSING, /* before an attempt */
+	CALL_WAITING, /* for leave to send it */
 	CALL_OFFLINE, /* an answer made here appears piece by piece */
 	CALL_HEDGED,  /* only the hedge is still at it */
 	CALL_REFUSED  /* it cannot be made at all: `refusal` says why */
@@ -57,6 +58,10 @@ struct llm_call {
 	const char *refusal;
 	/* the attempt under way */
 	struct llm_transfer *transfer;
+	int64_t number;		/* as on_next named it, 0 = none or told of */
+	const char *key_header; /* "" = none */
+	long status;
+	int64_t sent_us;  /* 0 = it has not left */
 	struct buf body;  /* request */
 	struct buf reply; /* answer that is not a stream, or a line of one */
 	struct sse sse;
@@ -99,6 +104,9 @@ void llm_call_end_attempt(struct llm_call *c);
 /* It has failed: another one, or the end. */
 void llm_call_failed(
     struct llm_call *c, enum llm_error_class error, const char *text);
+/* Tell of the attempt, unless that was done. */
+void llm_call_tell(
+    struct llm_call *c, enum llm_error_class error, bool is_dropped);
 /* The end. */
 void llm_call_finish(
     struct llm_call *c, enum llm_error_class error, const char *message);

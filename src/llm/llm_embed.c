@@ -42,6 +42,11 @@ struct embed_batch {
 	struct list link;
 	struct llm_embedder *embedder;
 	struct llm_call *call;
+	/* The question that keeps the books of its requests: the first that
+	 * waits. Another may take over; what it has counted is not known. */
+	struct llm_embed_call *keeper;
+	int64_t asked; /* number that waits for leave, 0 = none */
+	bool is_handed_on;
 	struct embed_entry *entries[EMBED_BATCH_TEXTS];
 	size_t n;
 	size_t dimension; /* wanted, 0 = any */
@@ -301,6 +306,82 @@ embed_batch_charge(struct embed_batch *b, const struct llm_result *r)
 	}
 }
 
+/* ---- who keeps the books of a batch ---- */
+
+static struct llm_embed_call *
+embed_batch_first(struct embed_batch *b)
+{
+	list_for_each (it, &b->embedder->calls) {
+		struct llm_embed_call *c =
+		    LIST_ENTRY(it, struct llm_embed_call, link);
+		if (embed_call_is_of(c, b))
+			return c;
+	}
+	return NULL;
+}
+
+static bool
+embed_on_next(void *arg, struct llm_attempt *next)
+{
+	struct embed_batch *b = arg;
+
+	if (b->keeper == NULL)
+		b->keeper = embed_batch_first(b);
+	if (b->keeper == NULL || b->keeper->ops.on_next == NULL)
+		return true;
+	bool may_go = b->keeper->ops.on_next(b->keeper->ops.arg, next);
+	b->asked = may_go ? 0 : next->number;
+	return may_go;
+}
+
+static void
+embed_on_attempt(void *arg, const struct llm_attempt *attempt)
+{
+	struct embed_batch *b = arg;
+	struct llm_attempt a = *attempt;
+
+	if (b->keeper == NULL || b->keeper->ops.on_attempt == NULL)
+		return;
+	/* It wrote down one request of its own, and it is this one. */
+	if (b->is_handed_on)
+		a.number = 0;
+	b->is_handed_on = false;
+	b->keeper->ops.on_attempt(b->keeper->ops.arg, &a);
+}
+
+/* The keeper is gone: the next that waits has its own request written down,
+ * and this is it. */
+static void
+embed_hand_on(struct llm_embedder *e, const struct llm_embed_call *gone)
+{
+	list_for_each (it, &e->batches) {
+		struct embed_batch *b =
+		    LIST_ENTRY(it, struct embed_batch, link);
+		if (b->keeper != gone)
+			continue;
+		b->keeper = embed_batch_first(b);
+		b->is_handed_on = true;
+		int64_t asked = b->asked;
+		b->asked = 0;
+		if (b->keeper != NULL && asked > 0)
+			llm_call_go(b->call, asked);
+	}
+}
+
+void
+llm_embed_go(struct llm_embed_call *c, int64_t number)
+{
+	list_for_each (it, &c->embedder->batches) {
+		struct embed_batch *b =
+		    LIST_ENTRY(it, struct embed_batch, link);
+		if (b->keeper != c || b->asked != number)
+			continue;
+		b->asked = 0;
+		llm_call_go(b->call, number);
+		return;
+	}
+}
+
 static void
 embed_batch_fill(struct embed_batch *b, const float *vectors, size_t dimension)
 {
@@ -379,7 +460,10 @@ embed_send(struct embed_asking *q)
 	    .n_blocks = b->n,
 	    .dimension = (int64_t)b->dimension};
 	b->call = llm_call_start(q->e->llm, q->agent, &request,
-	    &(struct llm_call_ops){.on_done = embed_on_done, .arg = b});
+	    &(struct llm_call_ops){.on_done = embed_on_done,
+		.on_next = embed_on_next,
+		.on_attempt = embed_on_attempt,
+		.arg = b});
 	q->batch = NULL;
 	q->bytes = 0;
 }
@@ -522,8 +606,11 @@ llm_embed_cancel(struct llm_embed_call **call)
 	if (c == NULL)
 		return;
 	e = c->embedder;
-	embed_call_free(c);
+	list_del(&c->link);
+	list_init(&c->link);
 	embed_drop_idle(e);
+	embed_hand_on(e, c);
+	embed_call_free(c);
 }
 
 /* ---- the embedder ---- */

@@ -30,8 +30,10 @@ void llm_embedder_new(struct llm_embedder **out,
 void llm_embedder_free(struct llm_embedder **e);
 
 /* request->blocks are the texts (1 to LLM_EMBED_TEXTS_MAX), task is LLM_EMBED.
- * Of ops only on_done is called, once unless cancelled, and never from inside:
- * the result's text is a JSON object of
+ * Of ops on_done is called, once unless cancelled, and never from inside; and
+ * on_next and on_attempt for the requests made here that it is the first to
+ * wait for. number 0 is the first that on_next told of, or would have. The
+ * result's text is a JSON object of
  *   model       "provider/model"
  *   dimension   length of the vectors
  *   cached      how many texts were not asked for
@@ -42,6 +44,8 @@ void llm_embedder_free(struct llm_embedder **e);
 struct llm_embed_call *llm_embed_start(struct llm_embedder *e,
     const struct llm_agent *agent, const struct llm_request *request,
     const struct llm_call_ops *ops);
+/* The request of this number may leave; nothing if it does not wait. */
+void llm_embed_go(struct llm_embed_call *call, int64_t number);
 /* No callback follows. What nobody else waits for is dropped. */
 void llm_embed_cancel(struct llm_embed_call **call);
 

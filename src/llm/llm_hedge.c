@@ -15,6 +15,7 @@ hedge_lead(struct llm_call *c)
 		return;
 	c->hedge_leads = true;
 	c->state = CALL_HEDGED;
+	llm_call_tell(c, LLM_ERR_NONE, true);
 	llm_call_end_attempt(c);
 	loop_timer_del(c->llm->loop, &c->timer);
 }
@@ -57,12 +58,32 @@ hedge_on_done(void *arg, const struct llm_result *result)
 	llm_call_leave(c);
 }
 
+static bool
+hedge_on_next(void *arg, struct llm_attempt *next)
+{
+	struct llm_call *c = arg;
+
+	return c->ops.on_next == NULL || c->ops.on_next(c->ops.arg, next);
+}
+
+static void
+hedge_on_attempt(void *arg, const struct llm_attempt *attempt)
+{
+	struct llm_call *c = arg;
+
+	if (c->ops.on_attempt != NULL && !c->is_dead)
+		c->ops.on_attempt(c->ops.arg, attempt);
+}
+
 static void
 hedge_on_timer(struct loop_timer *t)
 {
 	struct llm_call *c = t->arg;
-	const struct llm_call_ops ops = {
-	    .on_delta = hedge_on_delta, .on_done = hedge_on_done, .arg = c};
+	const struct llm_call_ops ops = {.on_delta = hedge_on_delta,
+	    .on_done = hedge_on_done,
+	    .on_next = hedge_on_next,
+	    .on_attempt = hedge_on_attempt,
+	    .arg = c};
 	struct llm_budget *budget =
 	    &c->llm->budgets[llm_agent_dialect(c->agent.row)];
 
@@ -88,5 +109,7 @@ void
 llm_hedge_drop(struct llm_call *c)
 {
 	loop_timer_del(c->llm->loop, &c->hedge_timer);
+	if (c->hedge != NULL && !c->is_dead)
+		llm_call_tell(c->hedge, LLM_ERR_NONE, true);
 	llm_call_cancel(&c->hedge);
 }

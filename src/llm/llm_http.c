@@ -286,6 +286,8 @@ http_set_up(struct llm_transfer *t, const struct llm_transfer_spec *spec)
 		t->headers = curl_slist_append(t->headers, spec->auth);
 	if (*spec->header != '\0')
 		t->headers = curl_slist_append(t->headers, spec->header);
+	if (*spec->key != '\0')
+		t->headers = curl_slist_append(t->headers, spec->key);
 	curl_easy_setopt(e, CURLOPT_URL, spec->url);
 	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);

@@ -28,6 +28,7 @@ struct llm_transfer_spec {
 	const char *url;
 	const char *auth;   /* whole header line, "" = none */
 	const char *header; /* another one */
+	const char *key;    /* and another */
 	/* POSTed as JSON; borrowed until the end of the transfer */
 	const char *body;
 	size_t body_len;

@@ -90,31 +90,33 @@ extern const struct llm_provider llm_demo;
  * embeddings), the embedding model that is asked for when none is named ("" =
  * it must be), path below the base URL (not repeated when the base ends in
  * it), port of a base URL that is a bare host, name of the length limit, asks
- * for usage, has response_format, name of the seed */
+ * for usage, has response_format, name of the seed, takes an Idempotency-Key */
 #define LLM_DIALECT_LIST(X)                                                    \
 	X(OPENAI, llm_openai, "dimensions", "text-embedding-3-small", "", "",  \
-	    "max_completion_tokens", true, true, "seed")                       \
+	    "max_completion_tokens", true, true, "seed", true)                 \
 	X(OPENROUTER, llm_openai, "dimensions", "", "", "", "max_tokens",      \
-	    true, true, "seed")                                                \
-	X(XAI, llm_openai, "", "", "", "", "max_tokens", true, true, "seed")   \
+	    true, true, "seed", false)                                         \
+	X(XAI, llm_openai, "", "", "", "", "max_tokens", true, true, "seed",   \
+	    false)                                                             \
 	X(MISTRAL, llm_openai, "output_dimension", "mistral-embed", "", "",    \
-	    "max_tokens", false, true, "random_seed")                          \
+	    "max_tokens", false, true, "random_seed", false)                   \
 	X(DEEPSEEK, llm_openai, "", "", "", "", "max_tokens", true, true,      \
-	    "seed")                                                            \
-	X(GROQ, llm_openai, "", "", "", "", "max_tokens", true, true, "seed")  \
+	    "seed", false)                                                     \
+	X(GROQ, llm_openai, "", "", "", "", "max_tokens", true, true, "seed",  \
+	    false)                                                             \
 	X(ANTHROPIC, llm_anthropic, "", "", "/v1", "", "max_tokens", false,    \
-	    false, "")                                                         \
+	    false, "", false)                                                  \
 	X(GEMINI, llm_gemini, "outputDimensionality", "gemini-embedding-001",  \
-	    "", "", "maxOutputTokens", false, true, "seed")                    \
+	    "", "", "maxOutputTokens", false, true, "seed", false)             \
 	X(OLLAMA, llm_ollama, "dimensions", "nomic-embed-text", "/api",        \
-	    "11434", "num_predict", false, true, "seed")                       \
+	    "11434", "num_predict", false, true, "seed", false)                \
 	X(LMSTUDIO, llm_openai, "dimensions", "", "/v1", "1234", "max_tokens", \
-	    true, false, "seed")                                               \
+	    true, false, "seed", false)                                        \
 	X(LLAMACPP, llm_openai, "dimensions", "", "", "8080", "max_tokens",    \
-	    true, true, "seed")                                                \
+	    true, true, "seed", false)                                         \
 	X(VLLM, llm_openai, "dimensions", "", "", "8000", "max_tokens", true,  \
-	    true, "seed")                                                      \
-	X(DEMO, llm_demo, "", "", "", "", "", false, false, "")
+	    true, "seed", false)                                               \
+	X(DEMO, llm_demo, "", "", "", "", "", false, false, "", false)
 
 enum llm_dialect {
 #define X(id, ...) LLM_##id,
@@ -134,6 +136,7 @@ struct llm_dialect_row {
 	bool has_stream_options;
 	bool has_response_format;
 	const char *seed_field;
+	bool takes_key;
 };
 const struct llm_dialect_row *llm_dialect(enum llm_dialect d);
 enum llm_dialect llm_agent_dialect(const struct llm_agent_row *row);

@@ -91,6 +91,7 @@ read_on_body(
 	c->received += len;
 	if (!c->is_known) {
 		c->is_known = true;
+		c->status = status;
 		c->state = CALL_STREAMING;
 		c->is_lines =
 		    status == 200 && c->provider->framing == LLM_FRAMING_LINES;
@@ -194,6 +195,7 @@ read_on_end(
 	struct llm_call *c = arg;
 
 	c->transfer = NULL;
+	c->status = status;
 	llm_endpoint_heard(c->endpoint, &c->limits, clock_mono_ms());
 	llm_call_enter(c);
 	if (c->stream.error != LLM_ERR_NONE) {
@@ -232,6 +234,10 @@ void
 llm_read_reset(struct llm_call *c)
 {
 	c->retry_after_ms = -1;
+	c->number = 0;
+	c->key_header = "";
+	c->status = 0;
+	c->sent_us = 0;
 	c->is_known = false;
 	c->is_sse = false;
 	c->is_lines = false;

@@ -17,6 +17,7 @@
 #include "llm/llm_embed.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
+#include "runner/ledger.h"
 #include "runner/teller.h"
 #include "settings/settings.h"
 
@@ -61,12 +62,13 @@ struct run {
 	int64_t epoch;
 	struct list calls; /* waiting and under way */
 	int n_calling;
-	int n_commits;	 /* not answered yet: they point here */
-	bool is_dead;	 /* lost; freed when the last commit is answered */
-	bool is_refused; /* the database does not take what it says */
-	bool is_pausing; /* begins no call */
-	bool is_parking; /* its pause is on its way */
-	bool is_ended;	 /* its last transition is on its way */
+	int n_commits;	  /* not answered yet: they point here */
+	bool is_dead;	  /* lost; freed when the last commit is answered */
+	bool is_refused;  /* the database does not take what it says */
+	bool is_pausing;  /* begins no call */
+	bool is_parking;  /* its pause is on its way */
+	bool is_ended;	  /* its last transition is on its way */
+	bool is_takeover; /* its first transition is still to come */
 	enum store_status final;
 	struct loop_timer deadline;
 };
@@ -78,8 +80,10 @@ struct run_call {
 	/* One of the two; both NULL = waiting. */
 	struct llm_call *llm_call;
 	struct llm_embed_call *embed_call;
-	bool is_hearing;   /* the writer was asked */
-	struct buf tokens; /* not published yet */
+	bool is_hearing;      /* the writer was asked */
+	struct ledger ledger; /* of its requests */
+	int64_t n_asked;      /* requests meant, this runner's */
+	struct buf tokens;    /* not published yet */
 	int64_t n_tokens;
 	struct loop_timer flush;
 };
@@ -87,13 +91,18 @@ struct run_call {
 /* What to do once a transition is in the database. */
 struct run_commit {
 	struct run *run;
+	struct arena *arena; /* its lists; holds it too */
 	struct debate_call *calls;
+	struct store_attempt *intents; /* of the calls, in order */
 	size_t n_calls;
+	/* The request of a call that waits for this; NULL = none. */
+	const char *go_step;
+	int64_t go_number;
 	bool is_done;
 	enum store_status status;
 };
 
-static void run_apply(struct run *r, const struct debate_output *out);
+static void run_apply(struct run *r, struct debate_output *out);
 
 /* ---- calls ---- */
 
@@ -113,6 +122,7 @@ run_call_free(struct run_call *c)
 	loop_timer_del(c->run->drive->o.loop, &c->flush);
 	list_del(&c->link);
 	buf_release(&c->tokens);
+	ledger_close(&c->ledger);
 	free(c);
 }
 
@@ -209,6 +219,45 @@ run_on_restart(void *arg)
 		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
 }
 
+static void run_apply_attempts(struct run *r, struct debate_output *out,
+    struct store_attempt *rows, size_t n_rows, const char *go_step,
+    int64_t go_number);
+
+/* The first request of a call was written down with the step. Each other one
+ * is first, and leaves only if the debate is still ours. */
+static bool
+run_on_next(void *arg, struct llm_attempt *next)
+{
+	struct run_call *c = arg;
+	struct run *r = c->run;
+	struct debate_output out;
+	struct store_attempt *rows;
+	int64_t key = c->call.key_attempt;
+
+	next->number = c->call.attempt;
+	if (c->n_asked++ > 0) {
+		next->number = debate_retry(r->debate, c->call.step_key, &out);
+		key = next->number;
+	}
+	ledger_key(next->key, r->id, c->call.step_key, key);
+	if (c->n_asked == 1)
+		return true;
+	struct arena *a = arena_new(0);
+	ledger_next(&c->ledger, next->number, next);
+	size_t n = ledger_take(&c->ledger, a, &rows);
+	run_apply_attempts(r, &out, rows, n, c->call.step_key, next->number);
+	arena_free(&a);
+	return false;
+}
+
+static void
+run_on_attempt(void *arg, const struct llm_attempt *attempt)
+{
+	struct run_call *c = arg;
+
+	ledger_over(&c->ledger, attempt);
+}
+
 static void run_start_calls(struct run *r);
 static void run_try_park(struct run *r);
 
@@ -236,16 +285,19 @@ run_on_done(void *arg, const struct llm_result *result)
 		    "full_content", result->text, result->text_len);
 	}
 	const char *step_key = c->call.step_key; /* lives in the debate */
+	struct arena *a = arena_new(0);
+	struct store_attempt *rows;
+	ledger_settle(&c->ledger, result);
+	size_t n = ledger_take(&c->ledger, a, &rows);
 	c->llm_call = NULL;
 	c->embed_call = NULL;
 	r->n_calling--;
 	run_call_free(c);
 	debate_result(r->debate, step_key, result, clock_wall_us(), &out);
-	run_apply(r, &out);
-	if (!r->is_dead) {
-		run_start_calls(r);
+	run_apply_attempts(r, &out, rows, n, NULL, 0);
+	arena_free(&a);
+	if (!r->is_dead)
 		run_try_park(r);
-	}
 }
 
 static void
@@ -255,6 +307,8 @@ run_start_call(struct run_call *c)
 	const struct llm_call_ops ops = {.on_delta = run_on_delta,
 	    .on_restart = run_on_restart,
 	    .on_done = run_on_done,
+	    .on_next = run_on_next,
+	    .on_attempt = run_on_attempt,
 	    .arg = c};
 
 	r->n_calling++;
@@ -274,6 +328,8 @@ run_start_call(struct run_call *c)
 		    r->drive->llm, c->call.agent, &c->call.request, &ops);
 }
 
+/* Only after something was written: who has lost the debate meanwhile hears
+ * it then, and asks nobody. */
 static void
 run_start_calls(struct run *r)
 {
@@ -299,12 +355,15 @@ run_try_park(struct run *r)
 }
 
 static void
-run_add_call(struct run *r, const struct debate_call *call)
+run_add_call(struct run *r, const struct debate_call *call,
+    const struct store_attempt *intent)
 {
 	struct run_call *c = mem_zalloc(sizeof(*c));
 
 	c->run = r;
 	c->call = *call;
+	if (intent->step_key != NULL)
+		ledger_open(&c->ledger, intent);
 	c->flush = (struct loop_timer){.fn = run_on_flush, .arg = c};
 	buf_init(&c->tokens, 1u << 20);
 	list_add_tail(&r->calls, &c->link);
@@ -350,22 +409,65 @@ run_drop(struct run *r)
 		run_free(r);
 }
 
-static void
-run_apply(struct run *r, const struct debate_output *out)
+/* People are asked for nothing that costs. */
+static bool
+run_is_request(const struct debate_call *call)
 {
-	struct run_commit *c;
+	return call->request.task != LLM_AUDIENCE;
+}
+
+static struct run_commit *
+run_commit_new(struct run *r, const struct debate_output *out)
+{
+	struct arena *a = arena_new(1024);
+	struct run_commit *c = ARENA_NEW(a, struct run_commit);
+
+	*c = (struct run_commit){.arena = a,
+	    .run = r,
+	    .is_done = out->is_done,
+	    .status = out->transition.status,
+	    .n_calls = out->n_calls};
+	c->calls = ARENA_ARRAY(a, out->n_calls + 1, struct debate_call);
+	c->intents = ARENA_ARRAY(a, out->n_calls + 1, struct store_attempt);
+	for (size_t i = 0; i < out->n_calls; i++) {
+		c->calls[i] = out->calls[i];
+		if (run_is_request(&c->calls[i]))
+			c->intents[i] = ledger_intent(a, &c->calls[i]);
+	}
+	return c;
+}
+
+static void
+run_commit_free(struct run_commit *c)
+{
+	struct arena *a = c->arena; /* holds c itself */
+
+	arena_free(&a);
+}
+
+/* With the transition goes what has become of requests, and which are to be
+ * made after it. */
+static void
+run_apply_attempts(struct run *r, struct debate_output *out,
+    struct store_attempt *rows, size_t n_rows, const char *go_step,
+    int64_t go_number)
+{
+	struct store_transition *t = &out->transition;
 
 	if (!out->has_transition)
 		return;
-	c = mem_zalloc(sizeof(*c));
-	c->run = r;
-	c->is_done = out->is_done;
-	c->status = out->transition.status;
-	if (out->n_calls > 0) {
-		c->calls = mem_array(out->n_calls, sizeof(*c->calls));
-		memcpy(c->calls, out->calls, out->n_calls * sizeof(*c->calls));
-		c->n_calls = out->n_calls;
-	}
+	struct run_commit *c = run_commit_new(r, out);
+	c->go_step = arena_strdup(c->arena, go_step);
+	c->go_number = go_number;
+	t->attempts = ARENA_ARRAY(
+	    c->arena, n_rows + out->n_calls + 1, struct store_attempt);
+	for (size_t i = 0; i < n_rows; i++)
+		t->attempts[t->n_attempts++] = rows[i];
+	for (size_t i = 0; i < out->n_calls; i++)
+		if (run_is_request(&c->calls[i]))
+			t->attempts[t->n_attempts++] = c->intents[i];
+	t->is_takeover = r->is_takeover;
+	r->is_takeover = false;
 	r->n_commits++;
 	if (out->is_done) {
 		r->is_ended = true;
@@ -374,10 +476,15 @@ run_apply(struct run *r, const struct debate_output *out)
 	}
 	if (r->is_refused)
 		writer_commit_last_word(
-		    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
+		    r->drive->writer, t, r->tenant, r->epoch, c);
 	else
-		writer_commit(
-		    r->drive->writer, &out->transition, r->tenant, r->epoch, c);
+		writer_commit(r->drive->writer, t, r->tenant, r->epoch, c);
+}
+
+static void
+run_apply(struct run *r, struct debate_output *out)
+{
+	run_apply_attempts(r, out, NULL, 0, NULL, 0);
 }
 
 /* The database does not take this debate's transition and never will: it ends
@@ -430,13 +537,31 @@ drive_count_end(enum store_status status)
 static void drive_maybe_stop(struct drive *d);
 static void drive_claim(struct drive *d);
 
+/* The request that waited for this may leave. */
+static void
+run_go(struct run *r, const struct run_commit *commit)
+{
+	list_for_each (it, &r->calls) {
+		struct run_call *c = LIST_ENTRY(it, struct run_call, link);
+		if (commit->go_step == NULL || r->is_ended ||
+		    !str_eq(c->call.step_key, commit->go_step))
+			continue;
+		if (c->llm_call != NULL)
+			llm_call_go(c->llm_call, commit->go_number);
+		else if (c->embed_call != NULL)
+			llm_embed_go(c->embed_call, commit->go_number);
+		return;
+	}
+}
+
 /* What was written, and what that allows. */
 static void
 drive_on_written(struct drive *d, struct run *r, const struct run_commit *c)
 {
 	if (!r->is_dead && !d->is_stopping) {
 		for (size_t i = 0; i < c->n_calls && !r->is_ended; i++)
-			run_add_call(r, &c->calls[i]);
+			run_add_call(r, &c->calls[i], &c->intents[i]);
+		run_go(r, c);
 		run_start_calls(r);
 	}
 	if (!c->is_done)
@@ -478,8 +603,7 @@ drive_on_commit(void *arg, void *tag, enum err result)
 	}
 	if (!is_over)
 		run_try_park(r);
-	free(c->calls);
-	free(c);
+	run_commit_free(c);
 	drive_maybe_stop(d);
 }
 
@@ -503,6 +627,7 @@ drive_on_claimed(void *arg, struct arena *a UNUSED,
 	r->id = mem_strdup(row->id);
 	r->tenant = mem_strdup(row->tenant);
 	r->epoch = row->lease_epoch;
+	r->is_takeover = row->lease_epoch > 1;
 	list_init(&r->calls);
 	r->deadline = (struct loop_timer){.fn = run_on_deadline, .arg = r};
 	list_add_tail(&d->runs, &r->link);
@@ -607,10 +732,8 @@ drive_on_heard(void *arg, const char *debate_id, int64_t epoch,
 	debate_result(r->debate, step_key, &result, clock_wall_us(), &out);
 	arena_free(&a);
 	run_apply(r, &out);
-	if (!r->is_dead) {
-		run_start_calls(r);
+	if (!r->is_dead)
 		run_try_park(r);
-	}
 }
 
 static void

@@ -23,6 +23,7 @@
 #include "runner/runner.h"
 #include "runner/teller.h"
 #include "settings/settings.h"
+#include "store/store_attempt.h"
 #include "store/store_memory.h"
 #include "store/store_rating.h"
 
@@ -162,6 +163,22 @@ writer_copy_events(struct arena *a, struct store_transition *t)
 	t->events = events;
 }
 
+static void
+writer_copy_attempts(struct arena *a, struct store_transition *t)
+{
+	struct store_attempt *rows =
+	    ARENA_ARRAY(a, t->n_attempts + 1, struct store_attempt);
+
+	for (size_t i = 0; i < t->n_attempts; i++) {
+		rows[i] = t->attempts[i];
+		rows[i].step_key = arena_strdup(a, rows[i].step_key);
+		rows[i].request_hash = arena_strdup(a, rows[i].request_hash);
+		rows[i].provider = arena_strdup(a, rows[i].provider);
+		rows[i].model = arena_strdup(a, rows[i].model);
+	}
+	t->attempts = rows;
+}
+
 static const struct store_match *
 writer_copy_match(
     struct arena *a, const struct store_match *from, const struct settings *s)
@@ -219,6 +236,7 @@ writer_push_commit(struct writer *w, const struct store_transition *t,
 	j->transition.vector.data = arena_strdup(j->arena, t->vector.data);
 	writer_copy_events(j->arena, &j->transition);
 	writer_copy_turns(j->arena, &j->transition);
+	writer_copy_attempts(j->arena, &j->transition);
 	j->transition.match =
 	    writer_copy_match(j->arena, t->match, w->settings);
 	j->transition.memory = writer_copy_memory(j->arena, t->memory);
@@ -533,6 +551,7 @@ writer_settle(struct writer *w, struct writer_job **group, size_t n, enum err e)
 		j->result = e != ERR_OK ? e : j->transition.outcome;
 		if (j->result != ERR_OK)
 			continue;
+		metric_add(METRIC_LLM_REPEATED, j->transition.n_lost);
 		writer_publish_commit(w, j);
 		if (w->written_fn != NULL)
 			w->written_fn(w->written_arg, &j->transition);

@@ -31,6 +31,7 @@ struct store;
 struct store_match;	 /* store_rating.h */
 struct store_memory;	 /* store_memory.h */
 struct store_budget_ask; /* store_budget.h */
+struct store_attempt;	 /* store_attempt.h */
 
 /* Money in millionths of a dollar, and tokens; as a limit -1 = none. */
 struct store_amount {
@@ -345,6 +346,7 @@ struct store_turn {
 	const char *role;   /* proposer, critic, voter, judge, synthesizer */
 	enum store_turn_state state;
 	int64_t attempt;     /* 1.. */
+	int64_t key_attempt; /* of one that is out, as read: its attempt's */
 	const char *content; /* the text, NULL until done */
 	const char *parsed;  /* JSON object read out of it, NULL when none */
 	const char *error;   /* NULL unless failed */
@@ -417,12 +419,20 @@ struct store_transition {
 	/* It has a grant (store_budget.h), of which it has taken so much. */
 	bool is_granted;
 	struct store_amount taken;
+	/* Upserted by step_key and number; the time of those that have none is
+	 * filled in. */
+	struct store_attempt *attempts;
+	size_t n_attempts;
+	/* The first since the debate was claimed: what an earlier runner had
+	 * asked and not heard is lost. */
+	bool is_takeover;
 	/* Remembered in the same transaction; NULL = nothing. */
 	struct store_memory *memory;
 	bool is_release; /* give the lease back in the same transaction */
 	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
 	 * (the answer to COMMIT was lost). The last is an input as well. */
 	enum err outcome;
+	int64_t n_lost; /* out, of a takeover: attempts cut off */
 };
 /* Group commit: all transitions in one database transaction; a fenced one
  * does not touch the others. The return value is about the transaction as a

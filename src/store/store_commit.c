@@ -243,6 +243,8 @@ store_commit_tx(struct db *db, void *arg)
 	if (e == ERR_OK)
 		e = store_commit_rows(db, c->a, steps, c->n, now);
 	if (e == ERR_OK)
+		e = store_attempt_commit(db, c->a, steps, c->n, now);
+	if (e == ERR_OK)
 		e = store_budget_commit(db, c->a, steps, c->n);
 	if (e == ERR_OK)
 		e = store_commit_matches(db, c->a, steps, c->n, now);
@@ -267,6 +269,9 @@ store_commit_settle(struct store_commit *c, enum err e)
 			*outcome = ERR_OK;
 		if (e == ERR_UNCERTAIN && *outcome == ERR_OK)
 			*outcome = ERR_UNCERTAIN;
+		if (e == ERR_OK && c->t[i]->is_takeover && c->steps != NULL &&
+		    c->steps[i].lost != NULL)
+			c->t[i]->n_lost = (int64_t)c->steps[i].lost->rows;
 		is_uncertain = is_uncertain || *outcome == ERR_UNCERTAIN;
 	}
 	return is_uncertain ? ERR_UNCERTAIN : e;

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "store/store_budget.h"
-#include "store/store_tx.h"
+#include "store/store_commit.h"
 
 static const char *const store_status_names[STORE_STATUS__COUNT] = {
 #define X(id, text) [id] = text,
@@ -352,6 +352,9 @@ store_cancel_tx(struct db *db, void *arg)
 	c->event->seq = db_int(&r, 0, 0);
 	c->event->created_us = now;
 	e = store_budget_close(db, c->a, c->tenant, c->id, NULL);
+	if (e == ERR_OK)
+		e = store_attempt_close(db, c->a, c->tenant, c->id, INT64_MAX,
+		    STORE_ATTEMPT_LOST, now, NULL);
 	if (e != ERR_OK)
 		return e;
 	return store_event_put(db, c->a, c->tenant, c->id, c->event);

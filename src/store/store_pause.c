@@ -7,7 +7,7 @@
  */
 #include "base/clock.h"
 #include "base/str.h"
-#include "store/store_tx.h"
+#include "store/store_commit.h"
 
 struct store_pause {
 	struct arena *a;
@@ -167,6 +167,11 @@ store_park_tx(struct db *db, void *arg)
 	if (r.rows == 0)
 		return ERR_CONFLICT;
 	p->event->round = db_int(&r, 0, 1);
+	/* No call is under way: those that were meant to be have not left. */
+	e = store_attempt_close(db, p->a, p->tenant, p->id, p->epoch + 1,
+	    STORE_ATTEMPT_UNSENT, now, NULL);
+	if (e != ERR_OK)
+		return e;
 	return store_pause_tell(db, p, db_int(&r, 0, 0), now);
 }
 

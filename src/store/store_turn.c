@@ -68,7 +68,8 @@ store_turn_list_tx(struct db *db, void *arg)
 		    .tokens_out = db_int(&r, i, 12),
 		    .seq = db_int(&r, i, 13),
 		    .started_us = db_int(&r, i, 14),
-		    .finished_us = db_int(&r, i, 15)};
+		    .finished_us = db_int(&r, i, 15),
+		    .key_attempt = db_int(&r, i, 16)};
 	qsort(q->rows, q->n, sizeof(*q->rows), store_turn_order);
 	return ERR_OK;
 }

@@ -73,6 +73,7 @@ void add_receipt(TCase *t);
 void add_races(TCase *t);
 void add_capacity(TCase *t);
 void add_vectors(TCase *t);
+void add_attempts(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);
 void add_human(TCase *t);

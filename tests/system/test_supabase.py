@@ -36,7 +36,8 @@ TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
           "debate_vectors", "debate_notes", "rating_boards", "ratings",
           "source_ratings", "matches", "match_players", "calibration",
           "budget_limits", "budget_use", "budget_grants", "human_inputs",
-          "memories", "memory_boards", "schema_migrations")
+          "attempts", "memories", "memory_boards",
+          "schema_migrations")
 
 
 class Project:
