@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -115,6 +116,9 @@ stub_log(struct stub_conn *c, const char *outcome)
 	json_w_str(&w, "body", c->request.sha);
 	json_w_str(&w, "scenario", c->reply.scenario);
 	json_w_str(&w, "outcome", outcome);
+	json_w_int(&w, "tokens_in", c->reply.tokens_in);
+	json_w_int(&w, "tokens_out", c->reply.tokens_out);
+	json_w_int(&w, "ended_us", clock_wall_us());
 	json_w_end(&w);
 	fprintf(s->log, "%s\n", buf_text(&b));
 	fflush(s->log);

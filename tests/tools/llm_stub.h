@@ -38,6 +38,7 @@ struct stub_mark {
 enum stub_end { STUB_KEEP, STUB_FIN, STUB_RESET, STUB_STALL };
 
 struct stub_reply {
+	int64_t tokens_in, tokens_out; /* of an answer in words */
 	struct buf bytes;
 	struct stub_mark *marks;
 	size_t n_marks;
@@ -111,10 +112,10 @@ const char *stub_error_body(struct arena *a, enum stub_wire wire, int status,
 const char *stub_check(enum stub_wire wire, const struct json *j);
 const char *stub_unknown_field(const char *known, const struct json *j);
 
-/* An answer to a sum that is right with the probability in form
- * (llm_stub_arith.c). */
+/* What a model answers that is right with the probability in form
+ * (llm_stub_arith.c). seed: the request's, 0 = none. */
 const char *stub_arith(struct arena *a, const char *task, const char *prompt,
-    const char *sha, const char *form);
+    int64_t seed, const char *form);
 
 /* ---- embeddings (llm_stub_embed.c) ---- */
 
