@@ -201,7 +201,7 @@ items_line(struct items_reader *r, const char *text, size_t len)
 	const struct json *j;
 	struct eval_item item;
 
-	if (text[strspn(text, " \t\r\n")] == '\0' && strlen(text) == len)
+	if (text[strspn(text, " \t\r\n")] == '\0' && strlen(text) >= len)
 		return;
 	if (json_parse(e->arena, text, len, &limits, &j, &info) != ERR_OK) {
 		items_refuse(r, "", "%s", info.text);

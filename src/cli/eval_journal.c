@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/filelock.h"
@@ -24,6 +25,7 @@
 struct eval_journal {
 	int fd;
 	char *path;
+	bool is_cut; /* a line was not written to its end: no other */
 };
 
 enum err
@@ -32,9 +34,15 @@ eval_journal_open(
 {
 	int fd =
 	    open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, JOURNAL_MODE);
+	struct stat st;
 
 	if (fd < 0)
 		return err_set(info, ERR_IO, path, "%s", strerror(errno));
+	/* It is read to its end before anything is written. */
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(info, ERR_INVALID, path, "is not a plain file");
+	}
 	if (!filelock_take(fd, 0, false)) {
 		close(fd);
 		return err_set(
@@ -102,12 +110,16 @@ journal_append(struct eval_journal *j, struct buf *b)
 
 	if (b->is_overflowed)
 		return ERR_TOO_LARGE;
+	if (j->is_cut)
+		return ERR_IO;
 	while (left > 0) {
 		ssize_t n = write(j->fd, p, left);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
+		if (n <= 0) {
+			j->is_cut = true;
 			return errno == ENOSPC ? ERR_FULL : ERR_IO;
+		}
 		p += n;
 		left -= (size_t)n;
 	}
