@@ -128,6 +128,9 @@ debate_out_cancel(struct req *req, struct store_debate *row, const char *reason)
 	e = store_debate_cancel(store, row->tenant, row->id, &event);
 	if (e != ERR_OK)
 		return e;
+	/* First: calls that nobody wants any more cost money. */
+	if (bus_wake_over(req->app->bus, row->id) != ERR_OK)
+		log_debug("debate.wake", "id=%s", row->id);
 	debate_out_publish(req, row->id, &event);
 	metric_add(METRIC_DEBATES_CANCELLED, 1);
 	log_info("debate.cancelled", "id=%s", row->id);

@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "bus/bus.h"
+#include "debate/grant.h"
 #include "debate/view.h"
+#include "fcgi/budget_out.h"
 #include "fcgi/debate_out.h"
 #include "settings/settings.h"
 
@@ -35,8 +37,11 @@ debate_queue_insert(struct req *req, struct store_debate *row, const char *key,
 }
 
 static enum http_status
-debate_queue_refuse(struct res *res, enum err e, struct err_info *info)
+debate_queue_refuse(struct res *res, enum err e, struct err_info *info,
+    const struct store_budget_ask *ask)
 {
+	if (e == ERR_BUSY && str_eq(info->field, "budget"))
+		return budget_out_refuse(res, ask);
 	if (e == ERR_BUSY && str_eq(info->field, "queue"))
 		return res_wait(
 		    res, "the queue of debates is full", DEBATE_FULL_RETRY_S);
@@ -86,13 +91,23 @@ debate_queue(
 	const struct settings *s = req->app->settings;
 	const char *existing = NULL;
 	struct err_info info = {0};
+	struct debate_config config;
+	struct debate_grant grant;
 
 	row->tenant = req->caller.tenant;
 	row->owner = req->caller.token_id;
 	row->max_tenant_queued = s->max_queued_debates_per_tenant;
-	enum err e = debate_queue_insert(req, row, key, &existing, &info);
+	/* The copy of another debate asks for a part of its own. */
+	enum err e =
+	    debate_config_parse(req->arena, row->config, &config, &info);
 	if (e != ERR_OK)
-		return debate_queue_refuse(res, e, &info);
+		return res_err(res, e, NULL);
+	debate_grant_init(&grant, req->arena, s, &config);
+	row->config = debate_config_write(req->arena, &config);
+	row->budget = &grant.ask;
+	e = debate_queue_insert(req, row, key, &existing, &info);
+	if (e != ERR_OK)
+		return debate_queue_refuse(res, e, &info, &grant.ask);
 	if (existing != NULL) {
 		if (res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
 			return res_err(res, ERR_INTERNAL, NULL);

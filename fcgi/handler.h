@@ -53,9 +53,15 @@ enum http_status debate_export(struct req *req, struct res *res);
 enum http_status debate_receipt(struct req *req, struct res *res);
 enum http_status receipt_list_keys(struct req *req, struct res *res);
 enum http_status receipt_verify(struct req *req, struct res *res);
+/* h_budget.c */
+enum http_status tenant_usage(struct req *req, struct res *res);
+enum http_status debate_costs(struct req *req, struct res *res);
+
 /* h_debate_pause.c */
 enum http_status debate_pause(struct req *req, struct res *res);
 enum http_status debate_resume(struct req *req, struct res *res);
+/* h_human.c */
+enum http_status debate_input(struct req *req, struct res *res);
 /* h_debate_similar.c */
 extern const struct input_list debate_similar_inputs;
 enum http_status debate_convergence(struct req *req, struct res *res);

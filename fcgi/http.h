@@ -33,6 +33,7 @@ enum http_method {
 	X(HTTP_NOT_MODIFIED, 304, "Not Modified")                              \
 	X(HTTP_BAD_REQUEST, 400, "Bad Request")                                \
 	X(HTTP_UNAUTHORIZED, 401, "Unauthorized")                              \
+	X(HTTP_PAYMENT_REQUIRED, 402, "Payment Required")                      \
 	X(HTTP_FORBIDDEN, 403, "Forbidden")                                    \
 	X(HTTP_NOT_FOUND, 404, "Not Found")                                    \
 	X(HTTP_METHOD_NOT_ALLOWED, 405, "Method Not Allowed")                  \

@@ -165,6 +165,12 @@ res_limited(struct res *res, int retry_after_s, int64_t limit, int64_t left)
 	return res_json_end(res, HTTP_TOO_MANY);
 }
 
+struct json_w *
+res_begin_fail(struct res *res, const char *code, const char *text)
+{
+	return res_envelope(res, code, text, 0);
+}
+
 enum http_status
 res_wait(struct res *res, const char *text, int retry_after_s)
 {

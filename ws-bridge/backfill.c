@@ -9,9 +9,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "bus/bus.h"
 #include "bus/event.h"
+#include "debate/audience_take.h"
 #include "metrics/metrics.h"
 #include "store/store.h"
+#include "ws-bridge/notice.h"
 #include "ws-bridge/sync.h"
 
 #define BACKFILL_EVENT_MAX (16u << 20)
@@ -171,6 +174,14 @@ backfill_loops(struct backfill *b, struct job *job)
 	return ERR_OK;
 }
 
+/* The store has answered, if only with a no. */
+static bool
+backfill_is_answer(enum err e)
+{
+	return e == ERR_INVALID || e == ERR_NOT_FOUND || e == ERR_CONFLICT ||
+	    e == ERR_DENIED || e == ERR_TOO_LARGE;
+}
+
 static enum err
 backfill_token(struct backfill *b, struct job *job)
 {
@@ -179,6 +190,7 @@ backfill_token(struct backfill *b, struct job *job)
 	enum err e = store_token_find(b->store, job->arena, job->hash, &token);
 	if (e == ERR_OK)
 		job->tenant = token.tenant;
+	job->person = e == ERR_OK ? token.id : NULL;
 	return e;
 }
 
@@ -195,9 +207,87 @@ backfill_signed(struct backfill *b, struct job *job)
 	if (e != ERR_OK)
 		return e == ERR_AUTH ? ERR_NOT_FOUND : e;
 	job->tenant = claims.tenant;
+	job->person = claims.subject;
 	job->expires_us = claims.expires_us;
 	job->key_mark = claims.key_mark;
 	return ERR_OK;
+}
+
+/* To whoever watches, wherever; who misses it reads the table. */
+static void
+backfill_publish(struct job *job, const struct store_event *event)
+{
+	struct buf b;
+
+	buf_init(&b, BACKFILL_EVENT_MAX);
+	event_encode(&b,
+	    &(struct event){.type = event->type,
+		.debate_id = job->debate_id,
+		.seq = event->seq,
+		.round = event->round,
+		.created_us = event->created_us,
+		.data = event->data});
+	const struct bus_message m = {.debate_id = job->debate_id,
+	    .seq = event->seq,
+	    .payload = buf_text(&b),
+	    .payload_len = b.len};
+	if (!b.is_overflowed && bus_publish(job->bus, &m, 1) != ERR_OK)
+		log_debug("ws.publish", "debate=%s", job->debate_id);
+	buf_release(&b);
+}
+
+static void
+backfill_publish_metrics(struct backfill *b, struct job *job)
+{
+	struct store_event event = {.type = event_name(EVENT_AUDIENCE_METRICS),
+	    .created_us = clock_wall_us()};
+
+	if (audience_metrics(b->store, job->arena, job->tenant, job->debate_id,
+		&event.data) == ERR_OK)
+		backfill_publish(job, &event);
+}
+
+static const char *
+backfill_said_code(enum err e)
+{
+	switch ((int)e) {
+	case ERR_INVALID:
+		return "invalid_value";
+	case ERR_NOT_FOUND:
+		return "not_found";
+	case ERR_CONFLICT:
+	case ERR_DENIED:
+		return "closed";
+	case ERR_TOO_LARGE:
+		return "limit_reached";
+	}
+	return "store_unavailable";
+}
+
+/* A vote or a suggestion: in the table and told before it is acknowledged. */
+static enum err
+backfill_said(struct backfill *b, struct job *job)
+{
+	bool is_vote = job->said.kind == STORE_HUMAN_VOTE;
+	struct store_event event;
+	struct err_info info = {0};
+
+	enum err e = audience_take(b->store, job->settings, job->arena,
+	    job->tenant, job->debate_id, job->person, job->user_id, &job->said,
+	    &event, &info);
+	if (e == ERR_OK) {
+		backfill_publish(job, &event);
+		backfill_publish_metrics(b, job);
+		job->frame =
+		    notice_ack(is_vote ? "user_vote" : "user_suggestion",
+			"taken: it counts from the end of the round");
+		return ERR_OK;
+	}
+	const char *text = *info.text != '\0' ? info.text : err_text(e);
+	if (*info.field != '\0' && e == ERR_INVALID)
+		text = arena_printf(job->arena, "%s %s", info.field, text);
+	job->frame = notice_warning(backfill_said_code(e), text);
+	return backfill_is_answer(e) ? ERR_OK : e;
 }
 
 static enum err
@@ -216,6 +306,8 @@ backfill_run(struct backfill *b, struct job *job)
 		return backfill_token(b, job);
 	case JOB_SIGNED:
 		return backfill_signed(b, job);
+	case JOB_SAID:
+		return backfill_said(b, job);
 	}
 	return ERR_INTERNAL;
 }

@@ -13,10 +13,13 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "store/store_human.h"
 #include "ws-bridge/frame.h"
 #include "ws-bridge/topic.h"
 
 struct auth;
+struct bus;
+struct settings;
 struct store;
 struct backfill;
 
@@ -25,8 +28,9 @@ enum job_kind {
 	JOB_LOOKUP, /* debate_id, tenant -> debate, frame (sync) */
 	JOB_HEADS,  /* ids -> heads */
 	JOB_LOOPS,  /* tenant -> ids, frame (loop_list) */
-	JOB_TOKEN,  /* hash -> tenant */
-	JOB_SIGNED  /* token -> tenant, expires_us, key_mark */
+	JOB_TOKEN,  /* hash -> tenant, person */
+	JOB_SIGNED, /* token -> tenant, person, expires_us, key_mark */
+	JOB_SAID    /* debate_id, tenant, person, user_id, said -> frame */
 };
 
 #define JOB_LOOPS_MAX 100 /* debates one loop_list names */
@@ -40,6 +44,11 @@ struct job {
 	const char *tenant;
 	const char *hash;
 	const char *token;
+	const char *person; /* whose credential it is, NULL = nobody's */
+	const char *user_id;
+	struct store_human said;
+	const struct settings *settings; /* borrowed, as the next */
+	struct bus *bus;
 	int64_t since;
 	bool wants_frame;
 	const char **ids;

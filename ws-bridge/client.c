@@ -6,12 +6,17 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "debate/audience_take.h"
+#include "limit/gcra.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/notice.h"
 
-#define CLIENT_DEPTH 20
+#define CLIENT_DEPTH	      20
+#define CLIENT_SAY_PER_MINUTE 10
+#define CLIENT_SAY_BURST      0.5 /* of a minute's */
 
 struct client_message {
 	struct connection *c;
@@ -130,6 +135,89 @@ client_ignore(const struct client_message *m UNUSED)
 {
 }
 
+/* One at a time, and ten a minute, five of them at once. */
+static bool
+client_may_say(const struct client_message *m)
+{
+	const struct gcra_rule rule =
+	    gcra_rule(CLIENT_SAY_PER_MINUTE, CLIENT_SAY_BURST);
+	int64_t now = clock_wall_us();
+	int64_t debt = gcra_debt(&rule, m->c->said_us, now);
+
+	if (m->c->said_job != NULL || !gcra_admits(&rule, debt, GCRA_REQUEST)) {
+		client_warn(m, "rate_limited",
+		    "too many votes and suggestions: try again later");
+		return false;
+	}
+	m->c->said_us = now + debt + GCRA_REQUEST * rule.interval_us;
+	return true;
+}
+
+static const char *
+client_text(const struct client_message *m, struct job *job, const char *key)
+{
+	size_t len;
+	const char *text = json_str(client_member(m, key), &len);
+
+	return text != NULL && strlen(text) == len
+	    ? arena_strdup(job->arena, text)
+	    : NULL;
+}
+
+static void
+client_say(const struct client_message *m, enum store_human_kind kind)
+{
+	const char *id = client_debate_id(m);
+	int64_t intensity = AUDIENCE_INTENSITY_NEUTRAL;
+	const struct json *given = client_member(m, "intensity");
+
+	if (id == NULL)
+		client_warn(m, "missing_field", "debate_id is missing");
+	if (str_is_empty(id) || !client_may_say(m))
+		return;
+	if (json_kind(given) != JSON_NULL && !json_int(given, &intensity))
+		intensity = 0; /* of no range */
+	struct job *job = job_new(JOB_SAID, id, m->c->tenant);
+	job->owner = m->c;
+	job->person = arena_strdup(job->arena, m->c->person);
+	job->user_id = client_text(m, job, "user_id");
+	job->said = (struct store_human){.kind = kind, .intensity = intensity};
+	if (kind == STORE_HUMAN_VOTE) {
+		job->said.choice = client_text(m, job, "choice");
+	} else {
+		job->said.intensity = 0;
+		job->said.text = client_text(m, job, "text");
+		if (job->said.text == NULL)
+			job->said.text = client_text(m, job, "suggestion");
+	}
+	m->c->said_job = job;
+	hub_say(m->c->server->hub, job);
+}
+
+static void
+client_user_vote(const struct client_message *m)
+{
+	client_say(m, STORE_HUMAN_VOTE);
+}
+
+static void
+client_user_suggestion(const struct client_message *m)
+{
+	client_say(m, STORE_HUMAN_SUGGESTION);
+}
+
+void
+connection_on_said(struct job *job)
+{
+	struct connection *c = job->owner;
+
+	if (c == NULL)
+		return;
+	c->said_job = NULL;
+	if (job->frame != NULL)
+		connection_send(c, frame_ref(job->frame));
+}
+
 static const struct {
 	const char *type;
 	client_fn fn;
@@ -139,6 +227,8 @@ static const struct {
     {"unsubscribe", client_unsubscribe},
     {"ping", client_ping},
     {"get_loops", client_get_loops},
+    {"user_vote", client_user_vote},
+    {"user_suggestion", client_user_suggestion},
     {"connection_quality", client_ignore},
 };
 

@@ -204,6 +204,8 @@ connection_on_token(struct job *job)
 	if (c == NULL)
 		return; /* the client went away meanwhile */
 	c->token_job = NULL;
+	if (c->person == NULL && job->person != NULL)
+		c->person = mem_strdup(job->person);
 	if (c->state == CONN_OPEN)
 		connection_on_recheck(c, job);
 	if (c->state != CONN_AUTH)

@@ -377,4 +377,5 @@ const struct hub_ops connection_hub_ops = {
     .on_debate = connection_on_debate,
     .on_loops = connection_on_loops,
     .on_token_checked = connection_on_token,
+    .on_said = connection_on_said,
 };

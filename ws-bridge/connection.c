@@ -68,6 +68,9 @@ connection_free(struct connection *c)
 	connection_detach(c);
 	if (c->token_job != NULL)
 		c->token_job->owner = NULL;
+	if (c->said_job != NULL)
+		c->said_job->owner = NULL;
+	free(c->person);
 	if (c->request != NULL)
 		ws_request_release(c->request);
 	free(c->request);

@@ -48,6 +48,9 @@ struct connection {
 	bool is_follow_implied; /* no debate was named: the first one ends it */
 	struct asker asker;
 	struct job *token_job; /* under way; its owner is us */
+	struct job *said_job;  /* the same */
+	int64_t said_us;       /* bucket of what it may say */
+	char *person;	       /* whose credential, NULL = nobody's */
 	char *token_hash;      /* NULL unless a token of the store */
 	int64_t expires_ms;    /* of a signed token, 0 = none */
 	uint64_t key_mark;     /* of the key that signed it */
@@ -104,7 +107,8 @@ void connection_expire(struct connection *c);
 /* Does the credential need looking after? */
 bool connection_has_token(const struct connection *c);
 
-/* client.c: a text message */
+/* client.c: a text message, and the answer to a vote or a suggestion */
+void connection_on_said(struct job *job);
 void connection_on_text(struct connection *c, const char *text, size_t len);
 
 /* connection.c, for the two above */

@@ -42,6 +42,8 @@ hub_open(struct hub **out, struct loop *loop, const struct settings *settings,
 		e = backfill_open(
 		    &h->tokens, store, auth, hub_backfill_done, h);
 	if (e == ERR_OK)
+		e = bus_open(&h->out, settings, info);
+	if (e == ERR_OK)
 		e = bus_sub_open(
 		    &h->bus, settings, "ws", false, &bus_ops, info);
 	if (e != ERR_OK) {
@@ -70,6 +72,8 @@ hub_close(struct hub **hp)
 		bus_sub_close(&h->bus);
 	backfill_close(&h->backfill);
 	backfill_close(&h->tokens);
+	if (h->out != NULL)
+		bus_close(&h->out);
 	hub_inbox_release(&h->inbox);
 	free(h);
 }
@@ -303,6 +307,9 @@ hub_on_job(struct hub *h, struct job *job)
 	case JOB_SIGNED:
 		h->ops.on_token_checked(job);
 		break;
+	case JOB_SAID:
+		h->ops.on_said(job);
+		break;
 	}
 	job_free(&job);
 }
@@ -397,4 +404,12 @@ void
 hub_check_token(struct hub *h, struct job *job)
 {
 	backfill_submit(h->tokens, job);
+}
+
+void
+hub_say(struct hub *h, struct job *job)
+{
+	job->settings = h->settings;
+	job->bus = h->out;
+	backfill_submit(h->backfill, job);
 }

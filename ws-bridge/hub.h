@@ -85,6 +85,8 @@ struct hub_ops {
 	void (*on_loops)(struct asker *a, struct frame *frame);
 	/* A JOB_TOKEN or JOB_SIGNED came back. */
 	void (*on_token_checked)(struct job *job);
+	/* A JOB_SAID came back: its frame is for who said it. */
+	void (*on_said)(struct job *job);
 };
 
 enum err hub_open(struct hub **out, struct loop *loop,
@@ -108,3 +110,5 @@ void hub_unfollow(struct hub *hub, struct follower *f);
 void hub_ask_loops(struct hub *hub, struct asker *a);
 /* Takes a JOB_TOKEN or JOB_SIGNED. */
 void hub_check_token(struct hub *hub, struct job *job);
+/* Takes a JOB_SAID. */
+void hub_say(struct hub *hub, struct job *job);

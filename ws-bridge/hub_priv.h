@@ -76,6 +76,7 @@ struct hub {
 	 * signed token may take seconds, and events do not wait for that. */
 	struct backfill *tokens;
 	struct bus_sub *bus;
+	struct bus *out; /* for what clients say */
 	struct hub_inbox inbox;
 	struct list *buckets;
 	size_t n_buckets; /* a power of two */

@@ -68,13 +68,18 @@ BEGIN
 		GRANT SELECT, INSERT ON debate_vectors TO aragora_app;
 	END IF;
 	IF to_regclass('public.debate_notes') IS NOT NULL THEN
-		GRANT SELECT, INSERT ON debate_notes TO aragora_app;
-		GRANT DELETE ON debates, events, turns, receipts,
-		    debate_vectors, debate_notes TO aragora_app;
+		GRANT SELECT, INSERT, DELETE ON debate_notes TO aragora_app;
+	END IF;
+	IF to_regclass('public.human_inputs') IS NOT NULL THEN
+		GRANT SELECT, INSERT ON human_inputs TO aragora_app;
 	END IF;
 	IF to_regclass('public.ratings') IS NOT NULL THEN
 		GRANT SELECT, INSERT, UPDATE ON rating_boards, ratings,
 		    matches, match_players, calibration TO aragora_app;
+	END IF;
+	IF to_regclass('public.budget_use') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON budget_limits, budget_use,
+		    budget_grants TO aragora_app;
 	END IF;
 	GRANT SELECT, INSERT, UPDATE, DELETE ON runners TO aragora_app;
 	GRANT SELECT ON schema_migrations TO aragora_app;

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -62,6 +63,16 @@ enum err
 bus_wake(struct bus *bus)
 {
 	struct bus_message m = {.debate_id = "", .payload = ""};
+
+	return bus_publish(bus, &m, 1);
+}
+
+enum err
+bus_wake_over(struct bus *bus, const char *debate_id)
+{
+	struct bus_message m = {.debate_id = "",
+	    .payload = debate_id,
+	    .payload_len = strlen(debate_id)};
 
 	return bus_publish(bus, &m, 1);
 }

@@ -41,6 +41,10 @@ void bus_close(struct bus **bus);
 enum err bus_publish(struct bus *bus, const struct bus_message *m, size_t n);
 /* Something is there for runners to do: a new or cancelled debate. */
 enum err bus_wake(struct bus *bus);
+/* The same, and this debate was ended from outside: whoever drives it need not
+ * ask the table first to let go of its calls. The wake-up's payload is the
+ * id. */
+enum err bus_wake_over(struct bus *bus, const char *debate_id);
 /* ERR_OK, ERR_DOWN, or ERR_UNSUPPORTED when no Redis is configured. */
 enum err bus_ping_redis(struct bus *bus);
 /* Messages that receivers could not take since the last call. */

@@ -23,6 +23,7 @@
 #include "cli/live.h"
 #include "cli/show.h"
 #include "debate/config.h"
+#include "debate/grant.h"
 #include "debate/view.h"
 
 #define DEBATE_LOOK_MS	   500 /* at the table, when the bus is silent */
@@ -130,12 +131,15 @@ debate_create(struct debate_cmd *d, const struct debate_ask *ask)
 			    errors[i].field, errors[i].message);
 		return CMD_USAGE;
 	}
+	struct debate_grant grant;
+	debate_grant_init(&grant, d->arena, d->settings, &config);
 	id_make(d->id, "adhoc_", 4);
 	struct store_debate row = {.id = d->id,
 	    .tenant = STORE_TENANT_DEFAULT,
 	    .task = config.task,
 	    .config = debate_config_write(d->arena, &config),
-	    .total_rounds = config.rounds};
+	    .total_rounds = config.rounds,
+	    .budget = &grant.ask};
 	enum err e = store_debate_create(d->store, d->arena, &row, NULL, NULL,
 	    d->settings->max_queued_debates, &existing, &info);
 	if (e != ERR_OK) {
@@ -257,7 +261,7 @@ debate_cancel(struct debate_cmd *d)
 	    "interrupted", clock_wall_us());
 	if (store_debate_cancel(d->store, STORE_TENANT_DEFAULT, d->id, &end) ==
 	    ERR_OK)
-		(void)!bus_wake(d->bus);
+		(void)!bus_wake_over(d->bus, d->id);
 }
 
 /* Our own runner has ended, and the debate has not? */

@@ -394,6 +394,17 @@ config_read_similarity(struct config_reader *r)
 		r->out->embedder = config_embedder(r->a, &embedder);
 }
 
+/* Of 0 to a half, which is checked where the fields are. */
+static void
+config_read_audience(struct config_reader *r)
+{
+	double share = r->settings->audience_share;
+	const char *field;
+
+	json_num(config_get(r, "audience_share", &field), &share);
+	r->out->audience_share_ppm = (int64_t)(share * CONFIG_PPM + 0.5);
+}
+
 static void
 config_read_rule(struct config_reader *r)
 {
@@ -408,6 +419,7 @@ config_read_rule(struct config_reader *r)
 		config_error(r, field, "must be a number from 0.5 to 1");
 	r->out->threshold_ppm = (int64_t)(threshold * CONFIG_PPM + 0.5);
 	config_read_similarity(r);
+	config_read_audience(r);
 	r->out->is_early_stopping = true;
 	value = config_get(r, "early_stopping", &field);
 	if (json_kind(value) != JSON_NULL &&
@@ -468,6 +480,72 @@ config_read_extras(struct config_reader *r)
 		config_error(r, "seed", "must be an integer of at least 0");
 }
 
+void
+debate_config_price(
+    struct debate_config *c, struct arena *a, const struct settings *settings)
+{
+	c->prices = ARENA_ARRAY(a, c->n_agents + 1, struct llm_price);
+	for (size_t i = 0; i < c->n_agents; i++)
+		c->prices[i] = llm_price_of_agent(&c->agents[i], settings);
+	if (c->embedder != NULL)
+		c->embedder_price = llm_price_of_agent(c->embedder, settings);
+}
+
+static void
+config_read_prices(struct config_reader *r)
+{
+	struct debate_config *c = r->out;
+
+	debate_config_price(c, r->a, r->settings);
+	for (size_t i = 0; i < c->n_agents; i++) {
+		if (c->budget.udollar >= 0 && !c->prices[i].is_known)
+			config_error(r, "budget_limit_usd",
+			    "cannot be kept: the price of agent '%s' is not "
+			    "known; ARAGORA_LLM_PRICES can name it",
+			    c->agents[i].name);
+	}
+}
+
+static void
+config_check_least(struct config_reader *r)
+{
+	const struct debate_config *c = r->out;
+
+	if (r->n_errors > 0 || (c->budget.udollar < 0 && c->budget.tokens < 0))
+		return;
+	struct purse_amount least = debate_budget_least(c);
+	if (c->budget.udollar >= 0 && c->budget.udollar < least.udollar)
+		config_error(r, "budget_limit_usd",
+		    "is not enough for an answer: at least %lld.%06lld",
+		    (long long)least.udollar / CONFIG_PPM,
+		    (long long)least.udollar % CONFIG_PPM);
+	if (c->budget.tokens >= 0 && c->budget.tokens < least.tokens)
+		config_error(r, "budget_limit_tokens",
+		    "is not enough for an answer: at least %lld",
+		    (long long)least.tokens);
+}
+
+static void
+config_read_budget(struct config_reader *r)
+{
+	const struct json *usd = json_get(r->body, "budget_limit_usd");
+	const struct json *tokens = json_get(r->body, "budget_limit_tokens");
+	const struct json *seconds = json_get(r->body, "budget_limit_seconds");
+	struct debate_config *c = r->out;
+	double dollars;
+
+	c->budget = PURSE_UNLIMITED;
+	if (json_num(usd, &dollars) && dollars >= 0 && dollars <= 100)
+		c->budget.udollar = (int64_t)(dollars * CONFIG_PPM + 0.5);
+	if (json_kind(tokens) != JSON_NULL &&
+	    !json_int(tokens, &c->budget.tokens))
+		config_error(r, "budget_limit_tokens", "must be an integer");
+	if (json_kind(seconds) != JSON_NULL &&
+	    !json_int(seconds, &c->budget_seconds))
+		config_error(r, "budget_limit_seconds", "must be an integer");
+	config_read_prices(r);
+}
+
 enum err
 debate_config_read(struct arena *a, const struct settings *settings,
     const struct json *body, struct debate_config *out,
@@ -489,10 +567,35 @@ debate_config_read(struct arena *a, const struct settings *settings,
 	config_read_rounds(&r);
 	config_read_rule(&r);
 	config_read_extras(&r);
+	config_read_budget(&r);
 	config_fields_check(body, config_report, &r);
+	config_check_least(&r);
 	*n_errors = r.n_errors;
 	*is_missing = r.is_missing && r.n_errors == 1;
 	return r.n_errors == 0 ? ERR_OK : ERR_INVALID;
+}
+
+/* Only with a budget: then what calls cost decides. */
+static void
+config_write_budget(struct json_w *w, const struct debate_config *c)
+{
+	if (c->budget.udollar < 0 && c->budget.tokens < 0 &&
+	    c->budget_seconds == 0)
+		return;
+	json_w_begin(w, "budget");
+	json_w_int(w, "udollar", c->budget.udollar);
+	json_w_int(w, "tokens", c->budget.tokens);
+	json_w_int(w, "seconds", c->budget_seconds);
+	json_w_bool(w, "granted", c->is_granted);
+	json_w_begin_array(w, "prices");
+	for (size_t i = 0; i <= c->n_agents; i++) {
+		const struct llm_price *p =
+		    i < c->n_agents ? &c->prices[i] : &c->embedder_price;
+		json_w_int(w, NULL, p->is_known ? p->in : -1);
+		json_w_int(w, NULL, p->is_known ? p->out : -1);
+	}
+	json_w_end_array(w);
+	json_w_end(w);
 }
 
 const char *
@@ -535,6 +638,9 @@ debate_config_write(struct arena *a, const struct debate_config *c)
 	}
 	json_w_int(&w, "seed", (int64_t)c->seed);
 	json_w_int(&w, "max_tokens", c->max_tokens);
+	config_write_budget(&w, c);
+	if (c->audience_share_ppm > 0)
+		json_w_int(&w, "audience_share_ppm", c->audience_share_ppm);
 	json_w_raw(&w, "metadata", c->metadata);
 	json_w_raw(&w, "tags", c->tags);
 	json_w_str(&w, "domain", c->domain);
@@ -566,6 +672,33 @@ config_parse_agents(struct arena *a, const struct json *list,
 				 : err_set(info, ERR_INVALID, "agents", "none");
 }
 
+static struct llm_price
+config_parse_price(const struct json *prices, size_t i)
+{
+	struct llm_price p = {.is_known = false, .in = -1, .out = -1};
+
+	p.is_known = json_int(json_at(prices, 2 * i), &p.in) &&
+	    json_int(json_at(prices, 2 * i + 1), &p.out) && p.in >= 0 &&
+	    p.out >= 0;
+	return p.is_known ? p : (struct llm_price){.is_known = false};
+}
+
+static void
+config_parse_budget(
+    struct arena *a, const struct json *o, struct debate_config *out)
+{
+	const struct json *prices = json_get(o, "prices");
+
+	out->budget.udollar = json_get_int(o, "udollar", -1);
+	out->budget.tokens = json_get_int(o, "tokens", -1);
+	out->budget_seconds = json_get_int(o, "seconds", 0);
+	out->is_granted = json_get_bool(o, "granted", false);
+	out->prices = ARENA_ARRAY(a, out->n_agents + 1, struct llm_price);
+	for (size_t i = 0; i < out->n_agents; i++)
+		out->prices[i] = config_parse_price(prices, i);
+	out->embedder_price = config_parse_price(prices, out->n_agents);
+}
+
 enum err
 debate_config_parse(struct arena *a, const char *text,
     struct debate_config *out, struct err_info *info)
@@ -587,6 +720,7 @@ debate_config_parse(struct arena *a, const char *text,
 	    .early_exit_ppm = json_get_int(j, "early_exit_ppm", 950000),
 	    .seed = (uint64_t)json_get_int(j, "seed", 0),
 	    .max_tokens = json_get_int(j, "max_tokens", 1024),
+	    .audience_share_ppm = json_get_int(j, "audience_share_ppm", 0),
 	    .metadata = json_text(a, json_get(j, "metadata")),
 	    .tags = json_text(a, json_get(j, "tags")),
 	    .domain = json_get_str(j, "domain", "general")};
@@ -608,5 +742,7 @@ debate_config_parse(struct arena *a, const char *text,
 	out->topology = (enum debate_topology)topology;
 	if (!config_rule(json_get_str(j, "consensus", ""), &out->rule))
 		return err_set(info, ERR_INVALID, "consensus", "unknown rule");
-	return config_parse_agents(a, json_get(j, "agents"), out, info);
+	e = config_parse_agents(a, json_get(j, "agents"), out, info);
+	config_parse_budget(a, json_get(j, "budget"), out);
+	return e;
 }

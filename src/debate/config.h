@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "debate/purse.h"
 #include "llm/llm.h"
 
 struct settings;
@@ -84,6 +85,16 @@ struct debate_config {
 	const struct llm_agent *embedder; /* NULL = texts are hashed here */
 	uint64_t seed;			  /* of shuffles and demo agents */
 	int64_t max_tokens;
+	/* What it may spend; prices are those of the day it was asked for, one
+	 * per seat. budget_seconds: no further step but the answer begins
+	 * after that, 0 = no limit. */
+	struct purse_amount budget;
+	int64_t budget_seconds;
+	bool is_granted; /* out of a tenant's or user's budget */
+	struct llm_price *prices;
+	struct llm_price embedder_price;
+	/* Of all weight, what people may have at most; 0 = nobody is heard. */
+	int64_t audience_share_ppm;
 	const char *metadata; /* JSON object, "{}" */
 	const char *tags;     /* JSON array of strings, "[]" */
 	const char *domain;   /* "general" */
@@ -103,6 +114,12 @@ enum err debate_config_read(struct arena *a, const struct settings *settings,
     const struct json *body, struct debate_config *out,
     struct debate_config_error *errors, size_t *n_errors, bool *is_missing)
     MUST_CHECK;
+
+/* Today's prices of its seats, on the arena. */
+void debate_config_price(struct debate_config *config, struct arena *a,
+    const struct settings *settings);
+/* The least with which it can come to an answer. */
+struct purse_amount debate_budget_least(const struct debate_config *config);
 
 /* To and from the stored text. */
 const char *debate_config_write(

@@ -39,7 +39,10 @@ static const struct field field_body[] = {
     {"template", FIELD_TEXT, 0, FIELD_TEXT_MAX, NULL},
     {"documents", FIELD_ARRAY, 0, FIELD_DOCUMENTS_MAX, NULL},
     {"budget_limit_usd", FIELD_NUMBER, 0, 100, NULL},
+    {"budget_limit_tokens", FIELD_NUMBER, 1, 1000000000, NULL},
+    {"budget_limit_seconds", FIELD_NUMBER, 1, 86400, NULL},
     {"convergence_threshold", FIELD_NUMBER, 0, 1, NULL},
+    {"audience_share", FIELD_NUMBER, 0, 0.5, NULL},
     {"protocol", FIELD_OBJECT, 0, 0, NULL},
 };
 
@@ -53,6 +56,7 @@ static const struct field field_protocol[] = {
     {"consensus_threshold", FIELD_ANY, 0, 0, NULL},
     {"early_stopping", FIELD_ANY, 0, 0, NULL},
     {"convergence_threshold", FIELD_NUMBER, 0, 1, NULL},
+    {"audience_share", FIELD_NUMBER, 0, 0.5, NULL},
 };
 
 static const struct field field_agent[] = {

@@ -15,6 +15,8 @@
 int64_t
 consensus_weight(const struct consensus_ballot *b)
 {
+	if (b->is_audience)
+		return b->weight_ppm;
 	if (b->weight_ppm < CONSENSUS_WEIGHT_MIN)
 		return CONSENSUS_WEIGHT_MIN;
 	return b->weight_ppm < CONSENSUS_WEIGHT_MAX ? b->weight_ppm
@@ -60,16 +62,18 @@ consensus_tally(struct consensus_tally *t, struct consensus_outcome *out)
 	for (size_t i = 0; i < t->n; i++) {
 		const int *ranking;
 		if (consensus_ranking(t, i, &ranking) == 0) {
-			out->abstained++;
+			out->abstained += !t->ballots[i].is_audience;
 			continue;
 		}
 		int choice = ranking[0];
 		int64_t weight = consensus_weight(&t->ballots[i]);
-		out->distinct += t->voters[choice] == 0;
 		t->first[choice] += weight;
+		t->total += weight;
+		if (t->ballots[i].is_audience)
+			continue;
+		out->distinct += t->voters[choice] == 0;
 		t->voters[choice]++;
 		t->confidence[choice] += t->ballots[i].confidence_ppm;
-		t->total += weight;
 		out->valid++;
 	}
 }
@@ -250,7 +254,8 @@ consensus_rule_holds(const struct consensus_rule *rule,
 	case DEBATE_SUPERMAJORITY:
 		return consensus_is_super(rule->threshold_ppm, score, t->total);
 	case DEBATE_UNANIMOUS:
-		return score == t->total && o->abstained == 0;
+		return o->distinct == 1 && t->voters[o->winner] > 0 &&
+		    o->abstained == 0;
 	case DEBATE_WEIGHTED:
 		return score * CONSENSUS_PPM >= rule->threshold_ppm * t->total;
 	case DEBATE_ANY:
@@ -277,7 +282,8 @@ consensus_count(const struct consensus_rule *rule,
 	assert(n_options <= CONSENSUS_OPTIONS_MAX);
 	*out = (struct consensus_outcome){.winner = -1};
 	consensus_tally(&t, out);
-	out->is_quorate = consensus_is_quorate(out->valid, (int64_t)n);
+	out->is_quorate =
+	    consensus_is_quorate(out->valid, out->valid + out->abstained);
 	consensus_lead(&t, rule, out);
 	out->is_reached = out->is_quorate && out->winner >= 0 &&
 	    consensus_rule_holds(rule, &t, out);
@@ -292,6 +298,9 @@ consensus_strength(const struct consensus_outcome *o)
 		return "none";
 	if (o->distinct == 1)
 		return "unanimous";
+	/* Whatever share the last round of a run-off gave it. */
+	if (o->is_tie || o->settled_by != CONSENSUS_BREAK_NONE)
+		return "weak";
 	if (o->share_ppm >= 8 * CONSENSUS_PPM / 10)
 		return "strong";
 	return o->share_ppm >= 6 * CONSENSUS_PPM / 10 ? "medium" : "weak";

@@ -26,6 +26,9 @@ struct consensus_ballot {
 	 * ranked: the others share the last place. Empty: `choice` alone. */
 	const int *ranking;
 	size_t n_ranking;
+	/* The weight of people for one option: as it is, beside the voters.
+	 * It is none of those who could vote and decides no unanimity. */
+	bool is_audience;
 };
 
 struct consensus_rule {

@@ -70,7 +70,8 @@ output_role(enum llm_task task)
 	    [LLM_VOTE] = "voter",
 	    [LLM_JUDGE] = "judge",
 	    [LLM_SYNTHESIS] = "synthesizer",
-	    [LLM_EMBED] = "embedder"};
+	    [LLM_EMBED] = "embedder",
+	    [LLM_AUDIENCE] = "audience"};
 
 	return roles[task];
 }
@@ -141,6 +142,10 @@ output_end(struct debate *d)
 	t->debate_id = d->id;
 	t->phase = debate_phase_name(d->phase);
 	t->round = d->round;
+	t->is_granted = d->config.is_granted;
+	struct purse_amount taken = purse_taken(&d->purse);
+	t->taken = (struct store_amount){
+	    .udollar = taken.udollar, .tokens = taken.tokens};
 	d->out = NULL;
 }
 
@@ -169,6 +174,7 @@ debate_set_config(struct debate *d, const char *text)
 {
 	if (debate_config_parse(d->arena, text, &d->config, NULL) != ERR_OK)
 		abort(); /* just written by debate_config_write */
+	afford_init(d);
 }
 
 struct debate *
@@ -207,11 +213,14 @@ debate_restore_turn(
 	t->error = arena_strdup(t->arena, row->error);
 	t->tokens_in = row->tokens_in;
 	t->tokens_out = row->tokens_out;
-	const struct json_limits limits = {.max_bytes = 64u << 20};
+	const struct json_limits limits = {.max_bytes = 1u << 30};
+	enum err e = ERR_OK;
 	if (row->parsed != NULL)
-		return json_parse(t->arena, row->parsed, strlen(row->parsed),
+		e = json_parse(t->arena, row->parsed, strlen(row->parsed),
 		    &limits, &t->parsed, info);
-	return ERR_OK;
+	t->cost_udollar = json_get_int(t->parsed, TURN_COST, 0);
+	afford_restore(d, t);
+	return e;
 }
 
 enum err
@@ -223,6 +232,7 @@ debate_restore(struct debate **out, const struct store_debate *row,
 
 	enum err e = debate_config_parse(
 	    d->arena, arena_strdup(d->arena, row->config), &d->config, info);
+	afford_init(d);
 	if (row->started_us > 0)
 		d->started_us = row->started_us;
 	d->round = row->round;
@@ -273,11 +283,16 @@ debate_take(struct debate *d, struct turn *t, const char *text,
 {
 	t->is_finished = true;
 	t->finished_us = now_us;
+	afford_settle(d, t);
 	if (text != NULL) {
 		turn_take(d, t, text);
 	} else {
 		t->is_failed = true;
 		t->error = arena_strdup(t->arena, error);
+		if (t->cost_udollar > 0)
+			t->parsed_text =
+			    arena_printf(d->scratch, "{\"%s\":%lld}", TURN_COST,
+				(long long)t->cost_udollar);
 	}
 	event_turn(d, t);
 	step_finish(d, now_us);
@@ -294,6 +309,7 @@ debate_result(struct debate *d, const char *step_key,
 	output_begin(d, out);
 	t->tokens_in = result->tokens_in;
 	t->tokens_out = result->tokens_out;
+	t->cost_udollar = afford_cost(d, t, result->cost_udollar);
 	if (result->error == LLM_ERR_NONE)
 		debate_take(d, t,
 		    arena_strndup(d->scratch, result->text, result->text_len),
@@ -310,7 +326,7 @@ debate_replay_turn(struct debate *d, const struct store_turn *row,
     struct debate_output *out, struct err_info *info)
 {
 	struct turn *t = turn_find(d, row->step_key);
-	const struct json_limits limits = {.max_bytes = 64u << 20};
+	const struct json_limits limits = {.max_bytes = 1u << 30};
 	const struct json *parsed = NULL;
 	const char *raw = NULL;
 	enum err e = ERR_OK;
@@ -319,7 +335,7 @@ debate_replay_turn(struct debate *d, const struct store_turn *row,
 		return err_set(info, ERR_NOT_FOUND, "turns",
 		    "no call '%s' is under way then", row->step_key);
 	output_begin(d, out);
-	if (row->state == STORE_TURN_DONE && row->parsed != NULL)
+	if (row->parsed != NULL)
 		e = json_parse(d->scratch, row->parsed, strlen(row->parsed),
 		    &limits, &parsed, info);
 	if (e == ERR_OK && row->state == STORE_TURN_DONE)
@@ -336,6 +352,7 @@ debate_replay_turn(struct debate *d, const struct store_turn *row,
 	t->attempt = row->attempt;
 	t->tokens_in = row->tokens_in;
 	t->tokens_out = row->tokens_out;
+	t->cost_udollar = json_get_int(parsed, TURN_COST, 0);
 	debate_take(
 	    d, t, raw, row->error != NULL ? row->error : "", row->finished_us);
 	return ERR_OK;

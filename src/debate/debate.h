@@ -28,7 +28,9 @@
 	X(DEBATE_CRITIQUE, "critique")                                         \
 	X(DEBATE_REVISE, "revise")                                             \
 	X(DEBATE_EMBED, "embed")                                               \
+	X(DEBATE_CHECK, "check")                                               \
 	X(DEBATE_VOTE, "vote")                                                 \
+	X(DEBATE_CLOSE, "close")                                               \
 	X(DEBATE_CONSENSUS, "consensus")                                       \
 	X(DEBATE_SYNTHESIS, "synthesis")                                       \
 	X(DEBATE_INDEX, "index")                                               \
@@ -49,6 +51,9 @@ struct debate_call {
 	const char *step_key; /* identifies it to debate_result */
 	const struct llm_agent *agent;
 	struct llm_request request;
+	/* LLM_AUDIENCE asks no model but the store: for what people said
+	 * after this event (audience_write). */
+	int64_t heard_seq;
 };
 
 /* What to do next: first commit the transition, then start the calls. */

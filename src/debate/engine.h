@@ -8,6 +8,11 @@
 #include "bus/event.h"
 #include "debate/consensus.h"
 #include "debate/debate.h"
+#include "debate/purse.h"
+
+/* Beside what was read of an answer: its cost in micro-dollars, 0 = left out.
+ */
+#define TURN_COST "cost_udollar"
 
 /* One model call and what came of it. It and its texts hang on an arena of
  * their own, so that what a finished round leaves behind can go. */
@@ -28,6 +33,9 @@ struct turn {
 	const struct json *parsed; /* of parsed_text */
 	const char *error;
 	int64_t tokens_in, tokens_out;
+	int64_t cost_udollar;
+	int64_t cap;		  /* of its answer, 0 = the debate's */
+	struct purse_amount held; /* for it, while it is under way */
 	int64_t started_us, finished_us;
 	struct debate_call call;
 };
@@ -48,9 +56,14 @@ struct debate {
 	size_t n_turns, cap_turns;
 	struct arena *measured;		       /* `convergence` hangs on it */
 	const struct convergence *convergence; /* of its round; NULL = none */
+	struct purse purse;
+	const char *stopped_by; /* "budget", "time"; NULL = nothing */
 	/* set when the consensus is known */
 	struct consensus_outcome outcome;
 	bool is_by_positions; /* no ballots: each stands by its own */
+	/* Beside the ballots: people who voted, and their weight as it was
+	 * counted. */
+	int64_t audience, audience_ppm;
 	const char *judge_answer;
 	double judge_confidence;
 	int judge; /* seat, -1 = none */
@@ -93,6 +106,24 @@ const char *debate_label(struct arena *a, size_t i);
 /* The answer, or (text NULL) why there is none, becomes the turn's. */
 void debate_take(struct debate *d, struct turn *t, const char *text,
     const char *error, int64_t now_us);
+
+/* ---- the budget (afford.c) ---- */
+#define AFFORD_REFUSED "budget: "
+/* The configuration is read. */
+void afford_init(struct debate *d);
+bool afford_is_limited(const struct debate *d);
+/* Hold what the new turns of this phase may cost. false: they cannot be
+ * afforded and are finished. */
+bool afford_step(struct debate *d, int64_t now_us);
+/* A turn is over; one that was read from its row. */
+void afford_settle(struct debate *d, struct turn *t);
+void afford_restore(struct debate *d, struct turn *t);
+/* told_udollar: -1 = by the price list. */
+int64_t afford_cost(
+    const struct debate *d, const struct turn *t, int64_t told_udollar);
+/* Is this the error of a turn that was never asked? */
+bool afford_is_refusal(const char *error);
+void afford_result(struct debate *d, struct json_w *w, const char *key);
 
 /* ---- prompts (prompt.c) ---- */
 void prompt_build(struct debate *d, struct turn *t);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "debate/audience.h"
 #include "debate/convergence.h"
 #include "debate/engine.h"
 #include "debate/view.h"
@@ -91,11 +92,13 @@ event_phase(struct debate *d, enum debate_phase from)
 	event_data_end(d, &e, EVENT_PHASE_CHANGE, NULL);
 }
 
-/* Embeddings are nobody's words. */
+/* Embeddings are nobody's words, and what people said no agent's. */
 static const char *
 event_speaker(const struct debate *d, const struct turn *t)
 {
-	return t->task == LLM_EMBED ? NULL : event_agent(d, t->agent);
+	bool is_nobody = t->task == LLM_EMBED || t->task == LLM_AUDIENCE;
+
+	return is_nobody ? NULL : event_agent(d, t->agent);
 }
 
 static void
@@ -220,6 +223,13 @@ event_progress(struct debate *d UNUSED, struct turn *t, struct json_w *w)
 	return EVENT_PHASE_PROGRESS;
 }
 
+static enum event_type
+event_audience(struct debate *d, struct turn *t, struct json_w *w)
+{
+	audience_summary(d, t->parsed, w);
+	return EVENT_AUDIENCE_SUMMARY;
+}
+
 void
 event_turn(struct debate *d, struct turn *t)
 {
@@ -231,11 +241,17 @@ event_turn(struct debate *d, struct turn *t)
 	    [LLM_VOTE] = event_vote,
 	    [LLM_JUDGE] = event_judgement,
 	    [LLM_SYNTHESIS] = event_synthesis,
-	    [LLM_EMBED] = event_progress};
+	    [LLM_EMBED] = event_progress,
+	    [LLM_AUDIENCE] = event_audience};
 	struct event_data e;
 
 	if (t->is_failed) {
 		event_error(d, t);
+		return;
+	}
+	/* Nobody spoke: the turn goes with the event that follows. */
+	if (t->task == LLM_AUDIENCE && audience_inputs(t->parsed) == 0) {
+		output_turn(d, t, d->out->transition.n_events + 1);
 		return;
 	}
 	struct json_w *w = event_data_begin(&e);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "debate/audience.h"
 #include "debate/convergence.h"
 #include "debate/engine.h"
 #include "debate/protocol.h"
@@ -195,6 +196,22 @@ prompt_add_for_synthesis(
 			    prompt_position(d, t, (int)i));
 }
 
+/* What people said when this was last asked for: beside what the agents say,
+ * and never before they vote. */
+static void
+prompt_add_suggestions(struct debate *d, struct prompt_blocks *b,
+    enum debate_phase phase, int64_t round)
+{
+	const char *texts[AUDIENCE_PROMPT_MAX];
+	size_t n = audience_suggestions(d, phase, round, texts);
+
+	for (size_t i = 0; i < n; i++)
+		prompt_add(b,
+		    arena_printf(
+			d->prompts, "Suggestion of a reader %zu", i + 1),
+		    texts[i]);
+}
+
 static void
 prompt_add_blocks(
     struct debate *d, const struct turn *t, struct prompt_blocks *b)
@@ -206,11 +223,13 @@ prompt_add_blocks(
 		prompt_add_own(d, b, t);
 		prompt_add(b, prompt_target_label(d, t),
 		    prompt_position(d, t, t->target));
+		prompt_add_suggestions(d, b, DEBATE_CHECK, t->round - 1);
 		break;
 	case LLM_REVISE:
 		prompt_add_own(d, b, t);
 		prompt_add_critiques(d, b, t->agent, t->round);
 		prompt_add_positions(d, b, t, false);
+		prompt_add_suggestions(d, b, DEBATE_CHECK, t->round - 1);
 		break;
 	case LLM_VOTE:
 		prompt_add_own(d, b, t);
@@ -221,8 +240,10 @@ prompt_add_blocks(
 		break;
 	case LLM_SYNTHESIS:
 		prompt_add_for_synthesis(d, b, t);
+		prompt_add_suggestions(d, b, DEBATE_CLOSE, t->round);
 		break;
 	case LLM_EMBED:
+	case LLM_AUDIENCE:
 	case LLM_TASK__COUNT:
 		break;
 	}
@@ -286,6 +307,22 @@ prompt_build_texts(struct debate *d, struct turn *t)
 		.n_blocks = n}};
 }
 
+/* No model is asked, but who answers sees whose it is. */
+static void
+prompt_build_audience(struct debate *d, struct turn *t)
+{
+	t->call = (struct debate_call){.step_key = t->step_key,
+	    .agent = &d->config.agents[t->agent],
+	    .heard_seq = audience_heard(d),
+	    .request = {.task = LLM_AUDIENCE,
+		.system = "",
+		.question = "",
+		.context = "",
+		.instruction = "",
+		.nonce = "",
+		.wants_json = true}};
+}
+
 void
 prompt_build(struct debate *d, struct turn *t)
 {
@@ -293,10 +330,15 @@ prompt_build(struct debate *d, struct turn *t)
 		prompt_build_texts(d, t);
 		return;
 	}
+	if (t->task == LLM_AUDIENCE) {
+		prompt_build_audience(d, t);
+		return;
+	}
 
 	struct prompt_blocks blocks = {
-	    .list = ARENA_ARRAY(
-		d->prompts, 3 * d->config.n_agents + 4, struct llm_block)};
+	    .list = ARENA_ARRAY(d->prompts,
+		3 * d->config.n_agents + 4 + AUDIENCE_PROMPT_MAX,
+		struct llm_block)};
 	uint64_t seed =
 	    str_hash(t->step_key, strlen(t->step_key), d->config.seed);
 
@@ -313,7 +355,7 @@ prompt_build(struct debate *d, struct turn *t)
 		.nonce = arena_printf(d->prompts, "%08x",
 		    (unsigned)(str_hash("nonce", 5, d->config.seed) >> 32)),
 		.wants_json = prompt_tasks[t->task].wants_json,
-		.max_tokens = d->config.max_tokens,
+		.max_tokens = t->cap > 0 ? t->cap : d->config.max_tokens,
 		.temperature =
 		    t->task == LLM_VOTE || t->task == LLM_JUDGE ? 0.2 : 0.7,
 		.seed = seed & INT32_MAX}};

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "debate/audience.h"
 #include "debate/engine.h"
 
 struct replay {
@@ -51,6 +52,57 @@ replay_compare(
 		r->out->n_events++;
 }
 
+/* A vote or a suggestion: told when it came, and an input of the turn that
+ * took it up. */
+static bool
+replay_is_said(const struct store_event *e)
+{
+	return str_eq(e->type, audience_event_type(STORE_HUMAN_VOTE)) ||
+	    str_eq(e->type, audience_event_type(STORE_HUMAN_SUGGESTION));
+}
+
+/* The event of an input says what the turn took up. */
+static void
+replay_check_said(struct replay *r, const struct json *j)
+{
+	bool is_vote = str_eq(json_get_str(j, "kind", ""), "vote");
+	struct store_human in = {.seq = json_get_int(j, "seq", 0),
+	    .kind = is_vote ? STORE_HUMAN_VOTE : STORE_HUMAN_SUGGESTION,
+	    .who = json_get_str(j, "who", ""),
+	    .choice = json_get_str(j, "choice", ""),
+	    .text = json_get_str(j, "text", ""),
+	    .intensity = json_get_int(j, "intensity", 0)};
+	const char *type = audience_event_type(in.kind);
+	const char *data = audience_event_data(r->a, &in);
+
+	if (in.seq < 1 || (size_t)in.seq > r->n_events ||
+	    r->events[in.seq - 1].seq != in.seq) {
+		replay_differ(r, in.seq, "events", NULL, type);
+		return;
+	}
+	const struct store_event *e = &r->events[in.seq - 1];
+	if (!str_eq(e->type, type))
+		replay_differ(r, in.seq, "type", e->type, type);
+	else if (!str_eq(e->data, data))
+		replay_differ(r, in.seq, "data", e->data, data);
+}
+
+/* Each input that was told of until now is one that a turn took up. */
+static void
+replay_check_heard(struct replay *r, const struct store_turn *t)
+{
+	const struct json_limits limits = {.max_bytes = 1u << 30};
+	const struct json *j = NULL;
+
+	if (t->parsed == NULL ||
+	    json_parse(r->a, t->parsed, strlen(t->parsed), &limits, &j, NULL) !=
+		ERR_OK)
+		return;
+	const struct json *list = json_get(j, "inputs");
+	for (size_t i = 0; i < json_len(list) && r->out->seq == 0; i++)
+		replay_check_said(r, json_at(list, i));
+}
+
 /* What people did to it from outside stands between the engine's events. */
 static void
 replay_skip(struct replay *r)
@@ -59,6 +111,10 @@ replay_skip(struct replay *r)
 	    "debate_paused", "debate_resumed"};
 
 	for (; r->out->n_events < r->n_events; r->out->n_events++) {
+		const struct store_event *said = &r->events[r->out->n_events];
+		if (replay_is_said(said) &&
+		    said->seq == (int64_t)r->out->n_events + 1)
+			continue;
 		const struct store_event *e = &r->events[r->out->n_events];
 		bool is_outside = false;
 		for (size_t i = 0; i < ARRAY_LEN(outside); i++)
@@ -122,8 +178,11 @@ replay_turns(struct replay *r, struct err_info *info)
 
 	for (size_t i = 0; i < r->n_turns && r->out->seq == 0; i++) {
 		const struct store_turn *t = &r->turns[i];
-		if (t->state == STORE_TURN_STARTED)
+		/* Refusals are the engine's own. */
+		if (t->state == STORE_TURN_STARTED ||
+		    afford_is_refusal(t->error))
 			continue;
+		replay_check_heard(r, t);
 		enum err e = r->d != NULL
 		    ? debate_replay_turn(r->d, t, &out, info)
 		    : ERR_NOT_FOUND;
@@ -134,7 +193,8 @@ replay_turns(struct replay *r, struct err_info *info)
 		if (e != ERR_OK)
 			return e;
 		r->out->n_turns++;
-		replay_check(r, &out.transition);
+		if (r->out->seq == 0)
+			replay_check(r, &out.transition);
 	}
 	return ERR_OK;
 }

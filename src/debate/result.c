@@ -228,6 +228,13 @@ result_consensus(
 	json_w_str(w, "tie_settled_by", result_settled_by(d));
 	json_w_int(w, "ballots", d->outcome.valid);
 	json_w_int(w, "abstentions", d->outcome.abstained);
+	if (d->audience > 0) {
+		json_w_begin(w, "audience");
+		json_w_int(w, "voters", d->audience);
+		json_w_num(
+		    w, "weight", (double)d->audience_ppm / CONSENSUS_PPM);
+		json_w_end(w);
+	}
 	result_names(d, w, "supporting_agents", RESULT_SUPPORT);
 	result_names(d, w, "dissenting_agents", RESULT_DISSENT);
 	result_names(d, w, "abstaining_agents", RESULT_ABSTENTION);
@@ -268,6 +275,7 @@ result_write(struct debate *d, int64_t now_us)
 	json_w_int(&w, "rounds_used", d->round);
 	if (d->config.protocol == DEBATE_BY_CASCADE)
 		json_w_int(&w, "stage", protocol_stage(d));
+	afford_result(d, &w, "budget");
 	json_w_int(&w, "ended_us", now_us); /* for debate_replay */
 	json_w_end(&w);
 	const char *text = arena_strdup(d->scratch, buf_text(&b));

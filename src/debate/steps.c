@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "debate/audience.h"
 #include "debate/convergence.h"
 #include "debate/consensus_impl.h"
 #include "debate/engine.h"
@@ -68,6 +69,19 @@ static void
 step_plan_embed(struct debate *d)
 {
 	turn_get(d, d->phase, d->round, 0, -1, LLM_EMBED);
+}
+
+static bool
+step_hears(const struct debate *d)
+{
+	return d->config.audience_share_ppm > 0;
+}
+
+static void
+step_plan_hear(struct debate *d)
+{
+	if (step_hears(d))
+		turn_get(d, d->phase, d->round, 0, -1, LLM_AUDIENCE);
 }
 
 static void
@@ -205,15 +219,23 @@ step_next_new(struct debate *d UNUSED)
 }
 
 static void step_count_votes(struct debate *d, int judge);
+static enum debate_phase step_next_vote(struct debate *d);
+
+/* What a round begins with, but the first. */
+static enum debate_phase
+step_round_begin(const struct debate *d)
+{
+	return protocol_row(d->config.protocol)->has_critique ? DEBATE_CRITIQUE
+							      : DEBATE_REVISE;
+}
 
 /* The rounds are over: ballots, or what is there is counted at once. */
 static enum debate_phase
 step_to_decision(struct debate *d)
 {
-	if (protocol_row(d->config.protocol)->vote == PROTOCOL_BALLOTS)
-		return DEBATE_VOTE;
-	step_count_votes(d, -1);
-	return DEBATE_CONSENSUS;
+	return protocol_row(d->config.protocol)->vote == PROTOCOL_BALLOTS
+	    ? DEBATE_VOTE
+	    : step_next_vote(d);
 }
 
 /* Fewer than max(2, half) proposals: no debate. */
@@ -228,35 +250,48 @@ step_next_propose(struct debate *d)
 	if (!protocol_is_solo(d) && step_count_positions(d) < need)
 		return DEBATE_DONE;
 	if (d->config.protocol == DEBATE_BY_CASCADE &&
-	    protocol_stage(d) != PROTOCOL_DEBATED) {
-		step_count_votes(d, -1);
-		return DEBATE_CONSENSUS;
-	}
+	    protocol_stage(d) != PROTOCOL_DEBATED)
+		return step_next_vote(d);
 	if (row->has_critique)
 		return DEBATE_CRITIQUE;
 	return row->has_revision ? DEBATE_REVISE : step_to_decision(d);
 }
 
 static enum debate_phase
-step_next_critique(struct debate *d UNUSED)
+step_next_critique(struct debate *d)
 {
-	return DEBATE_REVISE;
+	return d->stopped_by != NULL ? step_to_decision(d) : DEBATE_REVISE;
 }
 
 static enum debate_phase
 step_after_round(struct debate *d)
 {
-	if (d->round >= d->config.rounds ||
+	if (d->round >= d->config.rounds || d->stopped_by != NULL ||
 	    (d->config.is_early_stopping && convergence_of(d)->is_settled))
 		return step_to_decision(d);
-	return protocol_row(d->config.protocol)->has_critique ? DEBATE_CRITIQUE
-							      : DEBATE_REVISE;
+	return step_round_begin(d);
+}
+
+/* Between two rounds people are heard; after the last one the votes. */
+static enum debate_phase
+step_next_embed(struct debate *d)
+{
+	enum debate_phase next = step_after_round(d);
+
+	return next == step_round_begin(d) && step_hears(d) ? DEBATE_CHECK
+							    : next;
 }
 
 static enum debate_phase
 step_next_revise(struct debate *d)
 {
-	return d->config.embedder != NULL ? DEBATE_EMBED : step_after_round(d);
+	return d->config.embedder != NULL ? DEBATE_EMBED : step_next_embed(d);
+}
+
+static enum debate_phase
+step_next_check(struct debate *d)
+{
+	return step_round_begin(d);
 }
 
 /* One ballot of each seat: who said nothing that was understood abstains. */
@@ -389,6 +424,31 @@ step_ballots(struct debate *d, struct consensus_ballot *ballots,
 	return n;
 }
 
+/* What people voted for, as one ballot for each option, after the cap. */
+static size_t
+step_add_audience(struct debate *d, struct consensus_ballot *ballots, size_t n)
+{
+	int64_t weights[CONSENSUS_OPTIONS_MAX] = {0};
+	size_t n_options = d->config.n_agents;
+	int64_t agents = 0;
+
+	d->audience_ppm = 0;
+	d->audience = (int64_t)audience_tally(d, weights, n_options);
+	for (size_t i = 0; i < n; i++)
+		if (ballots[i].choice >= 0)
+			agents += consensus_weight(&ballots[i]);
+	audience_cap(weights, n_options, agents, d->config.audience_share_ppm);
+	for (size_t i = 0; i < n_options; i++) {
+		d->audience_ppm += weights[i];
+		if (weights[i] > 0)
+			ballots[n++] =
+			    (struct consensus_ballot){.choice = (int)i,
+				.weight_ppm = weights[i],
+				.is_audience = true};
+	}
+	return n;
+}
+
 /* judge: the seat it chose, -1 when there is none (yet). */
 static void
 step_count_votes(struct debate *d, int judge)
@@ -396,8 +456,8 @@ step_count_votes(struct debate *d, int judge)
 	struct consensus_rule rule = {.rule = d->config.rule,
 	    .threshold_ppm = d->config.threshold_ppm,
 	    .judge = judge};
-	struct consensus_ballot ballots[CONSENSUS_OPTIONS_MAX];
-	int rankings[CONSENSUS_OPTIONS_MAX][CONSENSUS_OPTIONS_MAX];
+	struct consensus_ballot ballots[2 * CONSENSUS_OPTIONS_MAX];
+	int rankings[2 * CONSENSUS_OPTIONS_MAX][CONSENSUS_OPTIONS_MAX];
 
 	if (protocol_is_solo(d)) { /* nobody else was asked */
 		d->outcome = (struct consensus_outcome){.is_quorate = true,
@@ -409,15 +469,22 @@ step_count_votes(struct debate *d, int judge)
 		return;
 	}
 	size_t n = step_ballots(d, ballots, rankings);
+	n = step_add_audience(d, ballots, n);
 	step_merge(d, ballots, n, rankings, &rule.judge);
 	consensus_count(&rule, ballots, n, d->config.n_agents, &d->outcome);
 }
 
 static enum debate_phase
-step_next_vote(struct debate *d)
+step_next_close(struct debate *d)
 {
 	step_count_votes(d, -1);
 	return DEBATE_CONSENSUS;
+}
+
+static enum debate_phase
+step_next_vote(struct debate *d)
+{
+	return step_hears(d) ? DEBATE_CLOSE : step_next_close(d);
 }
 
 /* What the judges said, if one of them ruled. */
@@ -479,8 +546,10 @@ static const struct step steps[DEBATE_PHASE__COUNT] = {
     [DEBATE_PROPOSE] = {step_plan_propose, step_next_propose, LLM_PROPOSE},
     [DEBATE_CRITIQUE] = {step_plan_critique, step_next_critique, LLM_CRITIQUE},
     [DEBATE_REVISE] = {step_plan_revise, step_next_revise, LLM_REVISE},
-    [DEBATE_EMBED] = {step_plan_embed, step_after_round, LLM_EMBED},
+    [DEBATE_EMBED] = {step_plan_embed, step_next_embed, LLM_EMBED},
+    [DEBATE_CHECK] = {step_plan_hear, step_next_check, LLM_AUDIENCE},
     [DEBATE_VOTE] = {step_plan_vote, step_next_vote, LLM_VOTE},
+    [DEBATE_CLOSE] = {step_plan_hear, step_next_close, LLM_AUDIENCE},
     [DEBATE_CONSENSUS] = {step_plan_consensus, step_next_consensus, LLM_JUDGE},
     [DEBATE_SYNTHESIS] = {step_plan_synthesis, step_next_synthesis,
 	LLM_SYNTHESIS},
@@ -499,7 +568,7 @@ step_plan(struct debate *d)
 {
 	/* What earlier phases decided is part of the state: after a restart it
 	 * is computed again from the same turns. */
-	if (d->phase > DEBATE_VOTE)
+	if (d->phase > DEBATE_CLOSE)
 		step_count_votes(d, -1);
 	if (d->phase > DEBATE_CONSENSUS)
 		step_take_judgement(d);
@@ -539,14 +608,17 @@ step_enter(struct debate *d, enum debate_phase next)
 
 	bool ends_round = next != DEBATE_EMBED &&
 	    (from == DEBATE_REVISE || from == DEBATE_EMBED ||
-		(from == DEBATE_PROPOSE && next > DEBATE_EMBED));
+		(from == DEBATE_PROPOSE && next > DEBATE_EMBED) ||
+		(from == DEBATE_CRITIQUE && next > DEBATE_EMBED));
 
 	if (ends_round) {
-		if (d->round > 1 || convergence_of(d)->is_settled)
+		if (from != DEBATE_CRITIQUE &&
+		    (d->round > 1 || convergence_of(d)->is_settled))
 			event_convergence(d);
 		event_round(d, false);
 	}
-	if (from == DEBATE_NEW || (ends_round && next <= from)) {
+	if (from == DEBATE_NEW ||
+	    (next == step_round_begin(d) && from != DEBATE_PROPOSE)) {
 		d->round++;
 		event_round(d, true);
 	}
@@ -556,8 +628,9 @@ step_enter(struct debate *d, enum debate_phase next)
 	event_phase(d, from);
 }
 
-void
-step_finish(struct debate *d, int64_t now_us)
+/* From one complete phase to the next, up to one with turns to make. */
+static void
+step_advance(struct debate *d, int64_t now_us)
 {
 	while (step_is_complete(d)) {
 		/* The judge before did not rule: the next one. */
@@ -567,7 +640,10 @@ step_finish(struct debate *d, int64_t now_us)
 		enum debate_phase from = d->phase;
 		enum debate_phase next = steps[from].next(d);
 		if (from == DEBATE_PROPOSE && next == DEBATE_DONE) {
-			step_end(d, STORE_FAILED, "insufficient_participation",
+			step_end(d, STORE_FAILED,
+			    d->stopped_by != NULL
+				? d->stopped_by
+				: "insufficient_participation",
 			    now_us);
 			return;
 		}
@@ -580,7 +656,16 @@ step_finish(struct debate *d, int64_t now_us)
 		step_enter(d, next);
 		step_plan(d);
 	}
-	step_call(d, now_us);
+}
+
+void
+step_finish(struct debate *d, int64_t now_us)
+{
+	do
+		step_advance(d, now_us);
+	while (!d->out->is_done && !afford_step(d, now_us));
+	if (!d->out->is_done)
+		step_call(d, now_us);
 }
 
 void
@@ -620,6 +705,7 @@ debate_recount(struct debate *d, enum debate_rule rule, int64_t threshold_ppm,
     struct debate_recount *out)
 {
 	const struct consensus_outcome before = d->outcome;
+	const int64_t audience_before = d->audience_ppm;
 	const enum debate_rule rule_before = d->config.rule;
 	const int64_t threshold_before = d->config.threshold_ppm;
 	int judge = step_recorded_judgement(d);
@@ -651,6 +737,7 @@ debate_recount(struct debate *d, enum debate_rule rule, int64_t threshold_ppm,
 	    ? d->config.agents[d->outcome.winner].name
 	    : NULL;
 	d->outcome = before;
+	d->audience_ppm = audience_before;
 	d->config.rule = rule_before;
 	d->config.threshold_ppm = threshold_before;
 }

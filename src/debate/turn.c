@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "debate/audience.h"
 #include "debate/engine.h"
 #include "debate/parse.h"
 
@@ -119,7 +120,7 @@ static bool
 turn_is_needed(const struct debate *d, const struct turn *t)
 {
 	return t->round >= d->round || !t->is_finished ||
-	    t == turn_position(d, t->agent) ||
+	    t->task == LLM_AUDIENCE || t == turn_position(d, t->agent) ||
 	    t == turn_position_before(d, t->agent, d->round);
 }
 
@@ -309,18 +310,36 @@ turn_take_embeddings(struct turn *t, const char *text, struct json_w *w)
 	arena_free(&a);
 }
 
+static void
+turn_take_audience(struct turn *t, const char *text, struct json_w *w)
+{
+	const struct json_limits limits = {.max_bytes = 1u << 30};
+	struct arena *a = arena_new(0);
+	const struct json *j = NULL;
+
+	if (json_parse(a, text, strlen(text), &limits, &j, NULL) != ERR_OK)
+		j = NULL;
+	if (json_kind(json_get(j, "inputs")) == JSON_ARRAY)
+		json_w_json(w, "inputs", json_get(j, "inputs"));
+	t->content = arena_printf(t->arena, "%zu inputs", audience_inputs(j));
+	arena_free(&a);
+}
+
 /* What was read, and the answer itself: the record that debate_replay reads
  * again. It is stored, but not kept here. */
 static const char *
-turn_with_raw(struct debate *d, const char *parsed, const char *text)
+turn_with_raw(struct debate *d, const char *parsed, const char *text,
+    int64_t cost_udollar)
 {
 	size_t len = strlen(parsed) - 1; /* without the last brace */
 	struct buf b;
 	struct json_w w;
 
-	buf_init(&b, 64u << 20);
+	buf_init(&b, 1u << 30);
 	json_w_init(&w, &b);
 	json_w_begin(&w, NULL);
+	if (cost_udollar > 0)
+		json_w_int(&w, TURN_COST, cost_udollar);
 	json_w_str(&w, "raw", text);
 	json_w_end(&w);
 	const char *all = arena_printf(d->scratch, "%.*s%s%s", (int)len, parsed,
@@ -335,7 +354,7 @@ turn_take(struct debate *d, struct turn *t, const char *text)
 	struct buf b;
 	struct json_w w;
 
-	buf_init(&b, 16u << 20);
+	buf_init(&b, 1u << 30);
 	json_w_init(&w, &b);
 	json_w_begin(&w, NULL);
 	switch (t->task) {
@@ -354,14 +373,17 @@ turn_take(struct debate *d, struct turn *t, const char *text)
 	case LLM_EMBED:
 		turn_take_embeddings(t, text, &w);
 		break;
+	case LLM_AUDIENCE:
+		turn_take_audience(t, text, &w);
+		break;
 	case LLM_TASK__COUNT:
 		break;
 	}
 	json_w_end(&w);
-	const struct json_limits limits = {.max_bytes = 16u << 20};
+	const struct json_limits limits = {.max_bytes = 1u << 30};
 	if (json_parse(t->arena, buf_text(&b), b.len, &limits, &t->parsed,
 		NULL) != ERR_OK)
 		abort(); /* we wrote it */
-	t->parsed_text = turn_with_raw(d, buf_text(&b), text);
+	t->parsed_text = turn_with_raw(d, buf_text(&b), text, t->cost_udollar);
 	buf_release(&b);
 }

@@ -322,6 +322,8 @@ view_outcomes(struct view *v, int64_t now_us)
 	    json_get_str(v->result, "convergence_status", "unknown"));
 	json_w_num(w, "convergence_similarity",
 	    json_get_num(v->result, "convergence_similarity", 0));
+	if (json_get(v->result, "budget") != NULL)
+		json_w_json(w, "budget", json_get(v->result, "budget"));
 	json_w_json(w, "tags", view_label(v, "tags"));
 	json_w_str(w, "domain", json_get_str(v->config, "domain", "general"));
 	json_w_json(w, "metadata", view_label(v, "metadata"));

@@ -49,6 +49,14 @@ part_critiques(struct view *v)
 	json_w_int(v->w, "total", (int64_t)part_count(v, "critique"));
 }
 
+/* A seat's own words: embeddings and what people said are put down to one. */
+static bool
+part_is_spoken(const struct store_turn *t)
+{
+	return debate_view_is_message(t) || view_is_phase(t, "critique") ||
+	    view_is_phase(t, "vote");
+}
+
 static void
 part_agent(struct view *v, const struct json *agent)
 {
@@ -57,7 +65,7 @@ part_agent(struct view *v, const struct json *agent)
 	int64_t contributions = 0;
 
 	for (size_t i = 0; i < v->n; i++)
-		contributions += v->turns[i].state == STORE_TURN_DONE &&
+		contributions += part_is_spoken(&v->turns[i]) &&
 		    str_eq(v->turns[i].agent, name);
 	json_w_begin(v->w, NULL);
 	json_w_str(v->w, "name", name);

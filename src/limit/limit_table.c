@@ -73,7 +73,7 @@ table_make(struct limit_shared *s, const char *boot, bool is_shared)
 	for (size_t i = 0; i < TABLE_LOCKS; i++)
 		pthread_mutex_init(&s->locks[i], &a);
 	pthread_mutexattr_destroy(&a);
-	memcpy(s->boot, boot, TABLE_BOOT);
+	memcpy(s->boot, boot, strnlen(boot, TABLE_BOOT)); /* rest is 0 */
 }
 
 static struct limit_shared *

@@ -55,7 +55,8 @@ enum llm_task {
 	LLM_VOTE,
 	LLM_JUDGE,
 	LLM_SYNTHESIS,
-	LLM_EMBED, /* blocks are the texts; llm_embed.h asks */
+	LLM_EMBED,    /* blocks are the texts; llm_embed.h asks */
+	LLM_AUDIENCE, /* what people said; no model is asked */
 	LLM_TASK__COUNT
 };
 const char *llm_task_name(enum llm_task t);

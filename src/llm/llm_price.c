@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "llm/llm_provider.h"
+#include "settings/settings.h"
 
 #define PRICE_UNIT	 1000000 /* tokens the prices are for */
 #define PRICE_DATE_MIN	 5	 /* "-2512" */
@@ -116,4 +117,20 @@ llm_price_cost(
 	/* At most 2 * 10^18: no overflow. */
 	int64_t sum = tokens_in * price->in + tokens_out * price->out;
 	return sum / PRICE_UNIT + (sum % PRICE_UNIT != 0);
+}
+
+struct llm_price
+llm_price_of_agent(
+    const struct llm_agent *agent, const struct settings *settings)
+{
+	struct arena *a = arena_new(0);
+	const char *provider = agent->row->provider;
+	const char *model = llm_agent_model(agent);
+	struct llm_price price = {.is_known = false};
+
+	if (llm_price_override(a, settings->llm_prices, provider, model, &price,
+		NULL) != ERR_OK)
+		price.is_known = false;
+	arena_free(&a);
+	return price.is_known ? price : llm_price_of(provider, model);
 }

@@ -18,7 +18,8 @@ llm_task_name(enum llm_task t)
 	    [LLM_VOTE] = "vote",
 	    [LLM_JUDGE] = "judge",
 	    [LLM_SYNTHESIS] = "synthesis",
-	    [LLM_EMBED] = "embed"};
+	    [LLM_EMBED] = "embed",
+	    [LLM_AUDIENCE] = "audience"};
 
 	return names[t];
 }

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "llm/llm.h"
+#include "llm/llm_price.h"
 
 #define LLM_NAME_OPENAI	    "openai"
 #define LLM_NAME_OPENROUTER "openrouter"
@@ -179,23 +180,6 @@ void llm_error_read(struct llm_failure *out, long status, const char *body,
 void llm_error_event(struct llm_failure *out, const struct json *j);
 /* Providers' words reach people: one line, printable, bounded. */
 void llm_error_safe(char *out, size_t size, const char *text);
-
-/* ---- money (llm_price.c) ---- */
-
-/* Micro-dollars per million tokens. */
-struct llm_price {
-	bool is_known;
-	int64_t in, out;
-};
-struct llm_price llm_price_of(const char *provider, const char *model);
-/* The price that ARAGORA_LLM_PRICES gives, is_known = false when it gives
- * none; ERR_INVALID when it cannot be read. */
-enum err llm_price_override(struct arena *a, const char *list,
-    const char *provider, const char *model, struct llm_price *out,
-    struct err_info *info) MUST_CHECK;
-/* Micro-dollars, rounded up; -1 when the price is not known. */
-int64_t llm_price_cost(
-    const struct llm_price *price, int64_t tokens_in, int64_t tokens_out);
 
 /* ---- embeddings (llm_embed_read.c) ---- */
 

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "bus/event.h"
+#include "debate/audience.h"
 #include "llm/llm_embed.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
@@ -31,7 +32,8 @@ static const int drive_caps[LLM_TASK__COUNT] = {[LLM_PROPOSE] = 5,
     [LLM_VOTE] = 15,
     [LLM_JUDGE] = 1,
     [LLM_SYNTHESIS] = 1,
-    [LLM_EMBED] = 1};
+    [LLM_EMBED] = 1,
+    [LLM_AUDIENCE] = 1};
 
 struct drive {
 	struct drive_options o;
@@ -76,6 +78,7 @@ struct run_call {
 	/* One of the two; both NULL = waiting. */
 	struct llm_call *llm_call;
 	struct llm_embed_call *embed_call;
+	bool is_hearing;   /* the writer was asked */
 	struct buf tokens; /* not published yet */
 	int64_t n_tokens;
 	struct loop_timer flush;
@@ -97,7 +100,7 @@ static void run_apply(struct run *r, const struct debate_output *out);
 static bool
 run_call_is_begun(const struct run_call *c)
 {
-	return c->llm_call != NULL || c->embed_call != NULL;
+	return c->llm_call != NULL || c->embed_call != NULL || c->is_hearing;
 }
 
 static void
@@ -257,6 +260,12 @@ run_start_call(struct run_call *c)
 	r->n_calling++;
 	if (run_streams(c))
 		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
+	if (c->call.request.task == LLM_AUDIENCE) {
+		c->is_hearing = true;
+		writer_hear(r->drive->writer, r->tenant, r->id, r->epoch,
+		    c->call.heard_seq);
+		return;
+	}
 	if (c->call.request.task == LLM_EMBED)
 		c->embed_call = llm_embed_start(
 		    r->drive->embedder, c->call.agent, &c->call.request, &ops);
@@ -561,6 +570,49 @@ drive_find(struct drive *d, const char *debate_id, int64_t epoch)
 	return NULL;
 }
 
+static struct run_call *
+drive_find_hearing(struct run *r)
+{
+	list_for_each (it, &r->calls) {
+		struct run_call *c = LIST_ENTRY(it, struct run_call, link);
+		if (c->is_hearing)
+			return c;
+	}
+	return NULL;
+}
+
+/* An answer like any other: what is heard is written with what follows. */
+static void
+drive_on_heard(void *arg, const char *debate_id, int64_t epoch,
+    const struct store_human *rows, size_t n, enum err e)
+{
+	struct drive *d = arg;
+	struct run *r = drive_find(d, debate_id, epoch);
+	struct run_call *c = r != NULL ? drive_find_hearing(r) : NULL;
+	struct llm_result result = {.message = "", .text = ""};
+	struct debate_output out;
+
+	if (c == NULL || (e != ERR_OK && d->is_stopping))
+		return;
+	struct arena *a = arena_new(0);
+	if (e == ERR_OK) {
+		result.text = audience_write(a, rows, n);
+		result.text_len = strlen(result.text);
+	} else {
+		result.error = LLM_ERR_SERVER;
+		result.message = err_text(e);
+	}
+	const char *step_key = c->call.step_key; /* lives in the debate */
+	run_call_free(c);
+	debate_result(r->debate, step_key, &result, clock_wall_us(), &out);
+	arena_free(&a);
+	run_apply(r, &out);
+	if (!r->is_dead) {
+		run_start_calls(r);
+		run_try_park(r);
+	}
+}
+
 static void
 drive_on_pausing(void *arg, const char *debate_id, int64_t epoch)
 {
@@ -668,6 +720,23 @@ drive_poke(struct drive *d)
 }
 
 void
+drive_over(struct drive *d, const char *debate_id)
+{
+	list_for_each (it, &d->runs) {
+		struct run *r = LIST_ENTRY(it, struct run, link);
+		if (!str_eq(r->id, debate_id) || r->is_dead || r->is_ended)
+			continue;
+		log_info("debate.lost", "id=%s epoch=%lld calls=%d", r->id,
+		    (long long)r->epoch, r->n_calling);
+		metric_add(METRIC_RUNNER_FENCED, 1);
+		writer_release(d->writer, r->tenant, r->id, r->epoch);
+		run_drop(r);
+		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
+	}
+	drive_maybe_stop(d);
+}
+
+void
 drive_deliver(struct drive *d)
 {
 	writer_deliver(d->writer);
@@ -716,6 +785,7 @@ drive_new(struct drive **out, const struct drive_options *o)
 	    .on_lost = drive_on_lost,
 	    .on_pausing = drive_on_pausing,
 	    .on_parked = drive_on_parked,
+	    .on_heard = drive_on_heard,
 	    .arg = d};
 
 	d->o = *o;

@@ -33,6 +33,9 @@ void drive_free(struct drive **d);
 /* There may be something new: claim, and see whether leases still hold. Loop
  * thread. */
 void drive_poke(struct drive *d);
+/* It was ended from outside, somebody says: its calls are dropped now. Should
+ * that be wrong, the debate is claimed again and loses nothing. Loop thread. */
+void drive_over(struct drive *d, const char *debate_id);
 /* The loop was woken: take what the writer has answered. */
 void drive_deliver(struct drive *d);
 /* Did the debate of only_id complete? */

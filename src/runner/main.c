@@ -3,6 +3,7 @@
  * aragora-runner: claims queued debates and drives them.
  */
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -18,6 +20,9 @@
 #include "receipt/receipt.h"
 #include "runner/drive.h"
 #include "settings/settings.h"
+
+/* More at once than fits: the heartbeat finds the rest. */
+#define RUNNER_OVER_MAX (64u << 10)
 
 static const char runner_usage[] =
     "usage: aragora-runner [--id NAME] [--debate ID | --once]\n"
@@ -34,6 +39,8 @@ struct runner_main {
 	struct loop *loop;
 	struct drive *drive;
 	atomic_bool is_poked; /* by the bus thread */
+	pthread_mutex_t lock;
+	struct buf over; /* ids of debates, a line each */
 };
 
 /* For the signal handler alone; NULL when there is nothing left to stop. */
@@ -62,20 +69,45 @@ runner_set_signals(struct loop *loop)
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* Debates that others have ended. */
+static void
+runner_take_over(struct runner_main *m)
+{
+	struct arena *a = arena_new(0);
+	size_t n;
+
+	pthread_mutex_lock(&m->lock);
+	char **ids = str_split(a, buf_text(&m->over), '\n', &n);
+	buf_clear(&m->over);
+	pthread_mutex_unlock(&m->lock);
+	for (size_t i = 0; i < n; i++)
+		if (id_is_valid(ids[i]))
+			drive_over(m->drive, ids[i]);
+	arena_free(&a);
+}
+
 static void
 runner_on_wake(void *arg)
 {
 	struct runner_main *m = arg;
 
+	runner_take_over(m);
 	drive_deliver(m->drive);
 	if (atomic_exchange(&m->is_poked, false))
 		drive_poke(m->drive);
 }
 
 static void
-runner_on_message(void *arg, const struct bus_message *message UNUSED)
+runner_on_message(void *arg, const struct bus_message *message)
 {
 	struct runner_main *m = arg;
+
+	if (message->payload_len > 0 && message->payload_len <= ID_MAX) {
+		pthread_mutex_lock(&m->lock);
+		buf_append(&m->over, message->payload, message->payload_len);
+		buf_puts(&m->over, "\n");
+		pthread_mutex_unlock(&m->lock);
+	}
 
 	atomic_store(&m->is_poked, true);
 	loop_wake(m->loop);
@@ -141,10 +173,11 @@ int
 main(int argc, char **argv)
 {
 	struct drive_options o = {0};
-	struct runner_main m = {0};
+	struct runner_main m = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct err_info info = {0};
 	char name[ID_SIZE];
 
+	buf_init(&m.over, RUNNER_OVER_MAX);
 	if (!runner_options(argc, argv, &o)) {
 		fputs(runner_usage, stderr);
 		return EX_USAGE;
@@ -193,6 +226,7 @@ main(int argc, char **argv)
 	store_close(&o.store);
 	atomic_store(&runner_loop, NULL);
 	loop_free(&m.loop);
+	buf_release(&m.over);
 	receipt_keys_free(&keys);
 	settings_free(&settings);
 	if (e != ERR_OK)

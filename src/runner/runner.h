@@ -14,6 +14,7 @@
 #include "debate/debate.h"
 #include "llm/llm.h"
 #include "store/store.h"
+#include "store/store_human.h"
 
 struct settings;
 struct teller;
@@ -38,6 +39,9 @@ struct writer_ops {
 	/* ERR_CONFLICT: no longer wanted, or no longer ours. */
 	void (*on_parked)(
 	    void *arg, const char *debate_id, int64_t epoch, enum err result);
+	/* What people said; rows hang on the job and must not be kept. */
+	void (*on_heard)(void *arg, const char *debate_id, int64_t epoch,
+	    const struct store_human *rows, size_t n, enum err result);
 	void *arg;
 };
 
@@ -68,6 +72,9 @@ void writer_heartbeat(struct writer *w, const char *const *ids,
 /* Pause it, with its event, and give the lease back; on_parked tells. */
 void writer_park(
     struct writer *w, const char *tenant, const char *id, int64_t epoch);
+/* What people said after an event; on_heard tells. */
+void writer_hear(struct writer *w, const char *tenant, const char *id,
+    int64_t epoch, int64_t since);
 void writer_release(
     struct writer *w, const char *tenant, const char *id, int64_t epoch);
 /* Hand over what the thread has answered; called on the loop's wake. */

@@ -36,7 +36,8 @@ enum writer_kind {
 	WRITER_CLAIM,
 	WRITER_HEARTBEAT,
 	WRITER_RELEASE,
-	WRITER_PARK
+	WRITER_PARK,
+	WRITER_HEAR
 };
 
 /* A job, and afterwards its reply. */
@@ -57,6 +58,8 @@ struct writer_job {
 	bool *pausing;
 	size_t n;
 	int64_t active;
+	int64_t since;
+	struct store_human *said;
 	struct store_debate *rows;
 	struct store_turn **turns;
 	size_t *n_turns;
@@ -272,6 +275,19 @@ writer_park(struct writer *w, const char *tenant, const char *id, int64_t epoch)
 	writer_push(w, j);
 }
 
+void
+writer_hear(struct writer *w, const char *tenant, const char *id, int64_t epoch,
+    int64_t since)
+{
+	struct writer_job *j = writer_job_new(WRITER_HEAR);
+
+	j->tenant = arena_strdup(j->arena, tenant);
+	j->id = arena_strdup(j->arena, id);
+	j->max = epoch;
+	j->since = since;
+	writer_push(w, j);
+}
+
 static void
 writer_deliver_leases(struct writer *w, struct writer_job *j)
 {
@@ -304,6 +320,10 @@ writer_deliver_one(struct writer *w, struct writer_job *j)
 		break;
 	case WRITER_PARK:
 		ops->on_parked(ops->arg, j->id, j->max, j->result);
+		break;
+	case WRITER_HEAR:
+		ops->on_heard(
+		    ops->arg, j->id, j->max, j->said, j->n, j->result);
 		break;
 	case WRITER_RELEASE:
 		break;
@@ -632,6 +652,21 @@ writer_do_heartbeat(struct writer *w, struct writer_job *j)
 	writer_note(w, e);
 }
 
+/* Until it is known: a debate does not go on as if nobody had spoken. */
+static void
+writer_do_hear(struct writer *w, struct writer_job *j)
+{
+	for (;;) {
+		j->result = store_human_list(w->store, j->arena, j->tenant,
+		    j->id, j->since, &j->said, &j->n);
+		writer_note(w, j->result);
+		if (j->result == ERR_OK || writer_is_refusal(j->result) ||
+		    writer_gives_up(w))
+			return;
+		writer_pause(WRITER_RETRY_MS);
+	}
+}
+
 /* Next jobs: a run of commits, or one other. */
 static size_t
 writer_take(struct writer *w, struct writer_job **group)
@@ -672,6 +707,9 @@ writer_do(struct writer *w, struct writer_job **group, size_t n)
 		break;
 	case WRITER_PARK:
 		j->result = writer_park_one(w, j->tenant, j->id, j->max);
+		break;
+	case WRITER_HEAR:
+		writer_do_hear(w, j);
 		break;
 	case WRITER_RELEASE:
 		/* Fenced or unreachable: the lease runs out by itself. */

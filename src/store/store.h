@@ -28,7 +28,13 @@
 
 struct settings;
 struct store;
-struct store_match; /* store_rating.h */
+struct store_match;	 /* store_rating.h */
+struct store_budget_ask; /* store_budget.h */
+
+/* Money in millionths of a dollar, and tokens; as a limit -1 = none. */
+struct store_amount {
+	int64_t udollar, tokens;
+};
 
 #define STORE_TENANT_DEFAULT "default"
 
@@ -176,6 +182,8 @@ struct store_debate {
 	int64_t branch_point; /* messages taken over from it */
 	/* Read by create: how many of this tenant may wait, 0 = no limit. */
 	int64_t max_tenant_queued;
+	/* Read and answered by create: NULL = it asks for no grant. */
+	struct store_budget_ask *budget;
 };
 
 /* Inserts d (id, tenant, owner, task, config, total_rounds, priority are
@@ -405,6 +413,9 @@ struct store_transition {
 	struct store_vector vector; /* inserted, unless there is one */
 	/* Rated in the same transaction, once per debate; NULL = none. */
 	const struct store_match *match;
+	/* It has a grant (store_budget.h), of which it has taken so much. */
+	bool is_granted;
+	struct store_amount taken;
 	bool is_release; /* give the lease back in the same transaction */
 	/* out: ERR_OK; ERR_FENCED (nothing of it was written); ERR_UNCERTAIN
 	 * (the answer to COMMIT was lost). The last is an input as well. */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "store/store_budget.h"
 #include "store/store_commit.h"
 #include "store/store_rating.h"
 
@@ -205,6 +206,8 @@ store_commit_tx(struct db *db, void *arg)
 			store_commit_number(&steps[i]);
 	if (e == ERR_OK)
 		e = store_commit_rows(db, c->a, steps, c->n, now);
+	if (e == ERR_OK)
+		e = store_budget_commit(db, c->a, steps, c->n);
 	return e == ERR_OK ? store_commit_matches(db, c->a, steps, c->n, now)
 			   : e;
 }

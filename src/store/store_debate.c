@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "store/store_budget.h"
 #include "store/store_tx.h"
 
 static const char *const store_status_names[STORE_STATUS__COUNT] = {
@@ -161,9 +162,15 @@ store_create_tx(struct db *db, void *arg)
 	e = store_create_room(db, c);
 	if (e != ERR_OK)
 		return e;
+	const char *config = d->config;
+	if (d->budget != NULL)
+		e = store_budget_grant(
+		    db, c->a, d, d->budget, &config, c->info);
+	if (e != ERR_OK)
+		return e;
 	return DB_QUEUE(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->tenant),
 	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
-	    DB_TEXT(d->config), DB_INT(d->total_rounds), DB_INT(d->priority),
+	    DB_TEXT(config), DB_INT(d->total_rounds), DB_INT(d->priority),
 	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()),
 	    DB_TEXT(d->parent), DB_INT(d->branch_point));
 }
@@ -344,6 +351,9 @@ store_cancel_tx(struct db *db, void *arg)
 	c->is_uncertain = false;
 	c->event->seq = db_int(&r, 0, 0);
 	c->event->created_us = now;
+	e = store_budget_close(db, c->a, c->tenant, c->id, NULL);
+	if (e != ERR_OK)
+		return e;
 	return store_event_put(db, c->a, c->tenant, c->id, c->event);
 }
 

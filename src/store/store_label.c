@@ -83,21 +83,14 @@ store_debate_forks(struct store *store, struct arena *a, const char *tenant,
 static enum err
 store_delete_tx(struct db *db, void *arg)
 {
-	static const enum stmt parts[] = {STMT_DEBATE_DELETE_EVENTS,
-	    STMT_DEBATE_DELETE_TURNS, STMT_DEBATE_DELETE_RECEIPT,
-	    STMT_DEBATE_DELETE_VECTOR, STMT_DEBATE_DELETE_NOTES,
-	    STMT_DEBATE_DELETE};
 	struct store_label *l = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_DEBATE_SEIZE, l->a, &r, DB_TEXT(l->tenant),
-	    DB_TEXT(l->id));
-	if (e == ERR_OK && r.rows == 0)
-		return ERR_NOT_FOUND;
-	for (size_t i = 0; e == ERR_OK && i < ARRAY_LEN(parts); i++)
-		e = DB_RUN(db, parts[i], l->a, NULL, DB_TEXT(l->tenant),
-		    DB_TEXT(l->id));
-	return e;
+	enum err e = DB_RUN(db, STMT_DEBATE_DELETE, l->a, &r,
+	    DB_TEXT(l->tenant), DB_TEXT(l->id));
+	if (e != ERR_OK)
+		return e;
+	return r.rows == 0 ? ERR_NOT_FOUND : ERR_OK;
 }
 
 enum err

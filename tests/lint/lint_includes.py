@@ -29,9 +29,9 @@ LEVEL = {
 # Further headers: the pure parts of the domain for the two front programs,
 # the list of routes and the metrics that the store's pool and the bus count.
 ALSO = {
-    "fcgi": {"debate/config.h", "debate/similar.h", "debate/view.h",
-             "debate/result.h"},
-    "ws-bridge": {"debate/config.h", "debate/view.h", "debate/result.h"},
+    "fcgi": {"debate/audience_take.h", "debate/config.h", "debate/grant.h", "debate/similar.h",
+             "debate/view.h", "debate/result.h"},
+    "ws-bridge": {"debate/audience_take.h", "debate/config.h", "debate/view.h", "debate/result.h"},
     "src/cli": {"fcgi/routes.h"},
     "src/store": {"metrics/metrics.h"},
     "src/bus": {"metrics/metrics.h"},

@@ -93,6 +93,23 @@ plan_pgsql(PGconn *db, const struct stmt_row *row)
 	buf_release(&b);
 }
 
+/* Every statement of a body by itself. */
+static void
+plan_body(PGconn *db, const char *name, const char *params, const char *body)
+{
+	while (*body != '\0') {
+		char one[PLAN_MAX];
+		size_t len = strcspn(body, ";");
+		ck_assert_uint_lt(len, sizeof(one));
+		memcpy(one, body, len);
+		one[len] = '\0';
+		const struct stmt_row row = {
+		    .name = name, .params = params, .sql = one};
+		plan_pgsql(db, &row);
+		body += len + (body[len] == ';');
+	}
+}
+
 /* What the functions of SYSTEM statements do inside: their bodies as plans. */
 static void
 plan_functions(PGconn *db)
@@ -107,10 +124,8 @@ plan_functions(PGconn *db)
 		size_t n = strtoul(PQgetvalue(res, i, 2), NULL, 10);
 		ck_assert_uint_le(n, PLAN_PARAMS_MAX);
 		memset(params, 't', n);
-		const struct stmt_row row = {.name = PQgetvalue(res, i, 0),
-		    .params = params,
-		    .sql = PQgetvalue(res, i, 1)};
-		plan_pgsql(db, &row);
+		plan_body(
+		    db, PQgetvalue(res, i, 0), params, PQgetvalue(res, i, 1));
 	}
 	PQclear(res);
 }

@@ -270,6 +270,8 @@ main(void)
 	kit_run(add_capacity, "capacity", &failed);
 	kit_run(add_vectors, "vectors", &failed);
 	kit_run(add_ratings, "ratings", &failed);
+	kit_run(add_budgets, "budgets", &failed);
+	kit_run(add_human, "human", &failed);
 	kit_run(add_races, "races", &failed);
 	if (kit.is_pooled) /* the rest breaks the server's own connections */
 		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -75,4 +75,6 @@ void add_capacity(TCase *t);
 void add_vectors(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);
+void add_human(TCase *t);
 void add_ratings(TCase *t);
+void add_budgets(TCase *t);

@@ -56,6 +56,8 @@ FILL_ONE_ROW = (
     "'AACAPwAAAAA=', 7 FROM debates ORDER BY id LIMIT 1",
     "INSERT INTO debate_notes SELECT 'note_1', id, tenant, 'a note', 7 FROM "
     "debates ORDER BY id LIMIT 1",
+    "INSERT INTO human_inputs SELECT id, 4, tenant, 0, 'ann', 'demo', NULL, "
+    "5, 9 FROM debates ORDER BY id LIMIT 1",
     "INSERT INTO rating_boards VALUES ('default', 1)",
     "INSERT INTO ratings VALUES ('default', '', 'demo', 1500000, 1, 1, 0, 1, "
     "7)",
@@ -63,6 +65,10 @@ FILL_ONE_ROW = (
     "500000, '[]', 7)",
     "INSERT INTO match_players VALUES ('adhoc_1', 'demo', 'default', '', "
     "1, 1500000, -16000, 7)",
+    "INSERT INTO budget_limits VALUES ('default', '', 'day', 5, -1)",
+    "INSERT INTO budget_use VALUES ('default', '', 'day', 0, 1, 2, 3, 4)",
+    "INSERT INTO budget_grants VALUES ('adhoc_1', 'default', '', 0, 0, 3, 4, "
+    "1, 2, 1)",
     "INSERT INTO calibration VALUES ('default', '', 'demo', 9, 1, 1, "
     "950000, 2500)",
 )

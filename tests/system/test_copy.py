@@ -148,7 +148,9 @@ def traced(argv, *strace):
 
 def change(db, rng, n):
     """A few changes of every kind, in one transaction."""
-    ids = [r[0] for r in db.run("SELECT id FROM debates ORDER BY id")]
+    ids = [r[0] for r in db.run(
+        "SELECT id FROM debates WHERE id NOT IN (SELECT debate_id FROM "
+        "receipts) ORDER BY id")]
     gone, touched = rng.sample(ids, 2)
     new = f"adhoc_{rng.randrange(1 << 32):08x}x"
     sql = f"""
@@ -390,7 +392,7 @@ def test_source_with_dangling_references(lite, pg):
     source.fill(10)
     with source.connect() as c:
         c.execute("PRAGMA foreign_keys=OFF")
-        c.execute("DELETE FROM debates WHERE slug = 'slug-4'")
+        c.execute("UPDATE debates SET id = 'another' WHERE slug = 'slug-4'")
     problems = refused(source, target)
     assert sorted((p["table"], p["text"]) for p in problems) == [
         ("events",

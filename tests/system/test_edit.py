@@ -238,7 +238,8 @@ def owners(stack):
 def test_delete(stack, debate, path):
     call(stack, "POST", f"{debate}/notes", {"note": "x"}, status=201)
     fork = call(stack, "POST", f"{debate}/fork", status=201)["debate_id"]
-    kept = {"matches", "match_players"}  # ratings come of them
+    # Ratings come of the first two, budgets were spent by the last.
+    kept = {"matches", "match_players", "budget_grants"}
     held = [t for t in owners(stack) if stack.rows(
         f"SELECT 1 FROM {t} WHERE debate_id = '{debate}'")]
     assert {"events", "turns", "debate_notes"} <= set(held)

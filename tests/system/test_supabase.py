@@ -34,7 +34,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 """
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
           "debate_vectors", "debate_notes", "rating_boards", "ratings", "matches",
-          "match_players", "calibration", "schema_migrations")
+          "match_players", "calibration", "budget_limits", "budget_use",
+          "budget_grants", "human_inputs", "schema_migrations")
 
 
 class Project:

@@ -640,6 +640,115 @@ START_TEST(test_replay_is_identical)
 END_TEST
 
 /* Without its clock or an answer a record cannot be replayed. */
+static const char *
+with_budget(struct arena *a, const char *config, int64_t udollar,
+    int64_t tokens, int64_t seconds)
+{
+	return arena_printf(a,
+	    "%.*s,\"budget\":{\"udollar\":%lld,\"tokens\":%lld,\"seconds\":"
+	    "%lld,\"prices\":[1000000,4000000,2000000,8000000,1000000,"
+	    "4000000,0,0]}}",
+	    (int)strlen(config) - 1, config, (long long)udollar,
+	    (long long)tokens, (long long)seconds);
+}
+
+/* What all answers cost, by the prices above. */
+static void
+bill_of(const struct world *w, int64_t *udollar, int64_t *tokens)
+{
+	*udollar = 0;
+	*tokens = 0;
+	for (size_t i = 0; i < w->n_turns; i++) {
+		const struct store_turn *t = &w->turns[i];
+		int64_t dear = str_eq(t->agent, "demo_2") ? 2 : 1;
+		*tokens += t->tokens_in + t->tokens_out;
+		*udollar += dear * (t->tokens_in + 4 * t->tokens_out);
+	}
+}
+
+/* Ever more money: it always ends with an answer, within the limit, and says
+ * so when the limit ended it; an interruption changes nothing. */
+START_TEST(test_budget)
+{
+	static const char *const rules[] = {"judge", "majority", "borda"};
+	int64_t udollar, tokens, all_tokens, all_udollar;
+	struct arena *a = arena_new(0);
+	const char *config = config_of(a, rules[_i], 3, 3, false);
+	int n_stopped = 0, n_whole = 0;
+	struct debate_replay found;
+	struct world w;
+
+	world_init(&w, with_budget(a, config, INT64_C(90000000), -1, 0));
+	ck_assert(run(&w, NULL, ROOM));
+	bill_of(&w, &all_udollar, &all_tokens);
+	arena_free(&w.a);
+	for (int64_t percent = 40; percent <= 500; percent += 15) {
+		bool in_tokens = percent % 2 == 0;
+		const char *budgeted = with_budget(a, config,
+		    in_tokens ? -1 : all_udollar * percent / 100,
+		    in_tokens ? all_tokens * percent / 100 : -1, 0);
+		world_init(&w, budgeted);
+		ck_assert(run(&w, NULL, ROOM));
+		bill_of(&w, &udollar, &tokens);
+		bool is_stopped =
+		    strstr(w.row.result, "\"stopped_by\":\"budget\"") != NULL;
+		ck_assert_int_eq(w.row.status, STORE_COMPLETED);
+		ck_assert_int_eq(
+		    count_events(&w, "synthesis") + str_eq(rules[_i], "judge"),
+		    1);
+		ck_assert(strstr(w.row.result, "\"final_answer\":\"") != NULL);
+		if (in_tokens)
+			ck_assert_int_le(tokens, all_tokens * percent / 100);
+		else
+			ck_assert_int_le(udollar, all_udollar * percent / 100);
+		ck_assert(!is_stopped || count_events(&w, "budget") > 0);
+		n_stopped += is_stopped;
+		n_whole += count_events(&w, "budget") == 0;
+		qsort(w.turns, w.n_turns, sizeof(w.turns[0]), by_seq);
+		ck_assert_int_eq(replay_of(&w, &found), ERR_OK);
+		ck_assert_msg(found.seq == 0, "%lld%%: event %lld: %s",
+		    (long long)percent, (long long)found.seq, found.field);
+		ck_assert_uint_eq(found.n_events, w.n_events);
+		for (int cut = 1; cut < w.n_commits; cut += 5) {
+			struct world x;
+			world_init(&x, budgeted);
+			ck_assert(!run(&x, NULL, cut));
+			ck_assert(run(&x, NULL, ROOM));
+			ck_same(&w, &x, cut);
+			arena_free(&x.a);
+		}
+		arena_free(&w.a);
+	}
+	ck_assert_int_gt(n_stopped, 0);
+	ck_assert_int_gt(n_whole, 0);
+	arena_free(&a);
+}
+END_TEST
+
+/* The clock of these tests stands: one second is up at once or never. */
+START_TEST(test_time_is_up)
+{
+	struct arena *a = arena_new(0);
+	struct debate_replay found;
+	struct world w;
+
+	world_init(&w, with_budget(a, config_for(a, "majority", 3), -1, -1, 1));
+	w.row.started_us = NOW - 1000000;
+	ck_assert(run(&w, NULL, ROOM));
+	ck_assert_int_eq(w.row.status, STORE_FAILED);
+	ck_assert_str_eq(w.row.error, "time");
+	ck_assert_int_eq(replay_of(&w, &found), ERR_OK);
+	ck_assert_int_eq(found.seq, 0);
+	arena_free(&w.a);
+	world_init(&w, with_budget(a, config_for(a, "majority", 3), -1, -1, 1));
+	ck_assert(run(&w, NULL, ROOM));
+	ck_assert_int_eq(w.row.status, STORE_COMPLETED);
+	ck_assert_int_eq(count_events(&w, "budget"), 0);
+	arena_free(&w.a);
+	arena_free(&a);
+}
+END_TEST
+
 START_TEST(test_replay_of_a_poor_record)
 {
 	struct arena *a = arena_new(0);
@@ -775,6 +884,8 @@ main(void)
 
 	tcase_set_timeout(c, 0);
 	tcase_add_loop_test(c, test_whole, 0, 12);
+	tcase_add_loop_test(c, test_budget, 0, 3);
+	tcase_add_test(c, test_time_is_up);
 	tcase_add_loop_test(c, test_cut_anywhere, 0, 4);
 	tcase_add_test(c, test_agent_fails);
 	tcase_add_test(c, test_insufficient);

@@ -378,6 +378,65 @@ START_TEST(test_a_seat_fails)
 }
 END_TEST
 
+/* Ever more money, for each protocol: it ends within the limit, with an
+ * answer unless not even the first step was affordable, and an interruption
+ * changes nothing. */
+START_TEST(test_budget)
+{
+	enum debate_protocol p =
+	    (enum debate_protocol)(_i % DEBATE_PROTOCOL__COUNT);
+	struct arena *a = arena_new(0);
+	const char *plain =
+	    config(a, p, TOPOLOGY_ALL, rule_of(p), seats_of(p), 2, 8);
+	int n_whole = 0, n_stopped = 0;
+	struct world w;
+	int64_t all = 0;
+
+	world_init(&w, plain);
+	ck_assert(run(&w, NULL, ROOM));
+	for (size_t i = 0; i < w.n_turns; i++)
+		all += w.turns[i].tokens_in + w.turns[i].tokens_out;
+	arena_free(&w.a);
+	ck_assert_int_gt(all, 0);
+	for (int64_t percent = 20; percent <= 600; percent += 40) {
+		int64_t limit = all * percent / 100, spent = 0;
+		const char *text = arena_printf(a,
+		    "%.*s,\"budget\":{\"udollar\":-1,\"tokens\":%lld,"
+		    "\"seconds\":0,\"prices\":[0,0,0,0,0,0,0,0,0,0,0,0]}}",
+		    (int)strlen(plain) - 1, plain, (long long)limit);
+		world_init(&w, text);
+		ck_assert(run(&w, NULL, ROOM));
+		for (size_t i = 0; i < w.n_turns; i++)
+			spent += w.turns[i].tokens_in + w.turns[i].tokens_out;
+		ck_assert_msg(spent <= limit, "%s at %lld%%: %lld of %lld",
+		    protocols[p], (long long)percent, (long long)spent,
+		    (long long)limit);
+		if (w.row.status == STORE_FAILED)
+			ck_assert_str_eq(w.row.error, "budget");
+		else
+			ck_assert_ptr_nonnull(
+			    strstr(w.row.result, "\"final_answer\":\""));
+		n_whole += count_events(&w, "budget") == 0;
+		n_stopped += count_events(&w, "budget") > 0;
+		if (w.row.status == STORE_COMPLETED)
+			ck_assert_int_eq(count_events(&w, "round_start"),
+			    count_events(&w, "round_end"));
+		for (int cut = 1; cut < w.n_commits; cut += 9) {
+			struct world x;
+			world_init(&x, text);
+			ck_assert(!run(&x, NULL, cut));
+			ck_assert(run(&x, NULL, ROOM));
+			ck_same(&w, &x, cut);
+			arena_free(&x.a);
+		}
+		arena_free(&w.a);
+	}
+	ck_assert_int_gt(n_whole, 0);
+	ck_assert_int_gt(n_stopped, 0);
+	arena_free(&a);
+}
+END_TEST
+
 /* The prompts of a ring hold the neighbours' texts and nobody else's; those
  * of a layer hold everybody's. */
 START_TEST(test_who_is_read)
@@ -445,6 +504,7 @@ main(void)
 	tcase_add_test(tc, test_self_consistency_tie);
 	tcase_add_test(tc, test_single);
 	tcase_add_loop_test(tc, test_a_seat_fails, 0, DEBATE_PROTOCOL__COUNT);
+	tcase_add_loop_test(tc, test_budget, 0, DEBATE_PROTOCOL__COUNT);
 	tcase_add_loop_test(tc, test_who_is_read, 0, 2);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);

@@ -90,6 +90,22 @@ queue_take(struct queue *q, const struct debate_output *out)
 	}
 }
 
+/* Four bytes a token, no more than was asked for. */
+static void
+bill(const struct debate_call *call, struct llm_result *r)
+{
+	struct arena *a = arena_new(0);
+	const struct llm_request *q = &call->request;
+
+	r->tokens_in =
+	    (int64_t)(strlen(q->system) + strlen(llm_prompt_render(a, q))) / 4;
+	r->tokens_out = (int64_t)r->text_len / 4;
+	if (r->tokens_out > q->max_tokens)
+		r->tokens_out = q->max_tokens;
+	r->cost_udollar = -1;
+	arena_free(&a);
+}
+
 void
 answer(struct debate *d, const struct debate_call *call, const char *failing,
     struct debate_output *out)
@@ -104,6 +120,7 @@ answer(struct debate *d, const struct debate_call *call, const char *failing,
 		text = llm_demo_answer(call->agent, &call->request);
 		r.text = text;
 		r.text_len = strlen(text);
+		bill(call, &r);
 	}
 	debate_result(d, call->step_key, &r, NOW, out);
 	free(text);

@@ -12,7 +12,7 @@ ALTER TABLE debates ADD COLUMN branch_point BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX debates_parent ON debates (tenant, parent) WHERE parent IS NOT NULL;
 CREATE TABLE debate_notes (
 	id TEXT NOT NULL PRIMARY KEY,
-	debate_id TEXT NOT NULL REFERENCES debates (id),
+	debate_id TEXT NOT NULL REFERENCES debates (id) ON DELETE CASCADE,
 	tenant TEXT NOT NULL,
 	note TEXT NOT NULL,
 	created_us BIGINT NOT NULL
@@ -34,16 +34,34 @@ BEGIN
 		    'TO CURRENT_USER USING (true) WITH CHECK (true)', t);
 		IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'aragora_app')
 		THEN
-			EXECUTE format('GRANT SELECT, INSERT ON %I TO '
-			    'aragora_app', t);
+			EXECUTE format('GRANT SELECT, INSERT, DELETE ON %I '
+			    'TO aragora_app', t);
 		END IF;
 	END LOOP;
-	-- Who deletes a debate deletes all that belongs to it.
-	FOREACH t IN ARRAY ARRAY['debates', 'events', 'turns', 'receipts',
-	    'debate_vectors', 'debate_notes'] LOOP
-		IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'aragora_app')
-		THEN
-			EXECUTE format('GRANT DELETE ON %I TO aragora_app', t);
-		END IF;
-	END LOOP;
+END $$;
+
+-- A debate goes with all that belongs to it; tables that come later say so
+-- themselves (ON DELETE CASCADE). The row is taken first: a transition under
+-- way lands before it or finds another epoch.
+CREATE FUNCTION aragora_delete(TEXT, TEXT)
+	RETURNS TABLE (id TEXT)
+	LANGUAGE sql VOLATILE SECURITY DEFINER AS $$
+	UPDATE debates d SET lease_epoch = lease_epoch + 1
+	WHERE d.tenant = $1 AND d.id = $2;
+	DELETE FROM events e WHERE e.tenant = $1 AND e.debate_id = $2;
+	DELETE FROM turns t WHERE t.tenant = $1 AND t.debate_id = $2;
+	DELETE FROM receipts r WHERE r.tenant = $1 AND r.debate_id = $2;
+	DELETE FROM debate_vectors v WHERE v.tenant = $1 AND v.debate_id = $2;
+	DELETE FROM debates d WHERE d.tenant = $1 AND d.id = $2
+	RETURNING d.id $$;
+
+DO $$
+BEGIN
+	REVOKE ALL ON FUNCTION aragora_delete(TEXT, TEXT) FROM PUBLIC;
+	IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'aragora_app') THEN
+		GRANT EXECUTE ON FUNCTION aragora_delete(TEXT, TEXT)
+		    TO aragora_app;
+	END IF;
+	EXECUTE format('ALTER FUNCTION aragora_delete(TEXT, TEXT) SET '
+	    'search_path = pg_catalog, %I, pg_temp', current_schema());
 END $$;

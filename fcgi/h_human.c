@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Votes and suggestions of people. They are stored and told at once, and
+ * taken up by the runner at the end of the round.
+ */
+#include "fcgi/handler.h"
+
+#include "base/log.h"
+#include "base/str.h"
+#include "bus/event.h"
+#include "debate/audience_take.h"
+#include "fcgi/debate_out.h"
+
+struct human_in {
+	const char *input, *choice, *text, *suggestion;
+	const char *user_id;
+	int type;
+	int64_t intensity;
+};
+
+static const struct input human_rows[] = {
+    {.key = "input",
+	.kind = INPUT_TEXT,
+	.max = AUDIENCE_TEXT_MAX,
+	.offset = offsetof(struct human_in, input),
+	.help = "The agent voted for, or the text."},
+    {.key = "choice",
+	.kind = INPUT_TEXT,
+	.max = AUDIENCE_TEXT_MAX,
+	.offset = offsetof(struct human_in, choice),
+	.help = "The agent voted for."},
+    {.key = "text",
+	.kind = INPUT_TEXT,
+	.max = AUDIENCE_TEXT_MAX,
+	.offset = offsetof(struct human_in, text),
+	.help = "The text."},
+    {.key = "suggestion",
+	.kind = INPUT_TEXT,
+	.max = AUDIENCE_TEXT_MAX,
+	.offset = offsetof(struct human_in, suggestion),
+	.help = "The text."},
+    {.key = "user_id",
+	.kind = INPUT_TEXT,
+	.max = AUDIENCE_WHO_MAX / 2,
+	.offset = offsetof(struct human_in, user_id),
+	.help = "Who of those behind one credential speaks."},
+    {.key = "type",
+	.kind = INPUT_CHOICE,
+	.choices = "vote|suggestion|question|context|",
+	.offset = offsetof(struct human_in, type),
+	.help = "What it is: a suggestion unless given."},
+    {.key = "intensity",
+	.kind = INPUT_INT,
+	.fallback = AUDIENCE_INTENSITY_NEUTRAL,
+	.min = AUDIENCE_INTENSITY_MIN,
+	.max = AUDIENCE_INTENSITY_MAX,
+	.offset = offsetof(struct human_in, intensity),
+	.help = "Of a vote."},
+};
+static const struct input_list human_inputs = {
+    human_rows, ARRAY_LEN(human_rows)};
+
+static enum http_status
+human_refuse(struct res *res, enum err e, const struct err_info *info)
+{
+	const struct res_field field = {info->field, info->text};
+
+	if (e == ERR_INVALID)
+		return res_invalid(res, "INVALID_VALUE", &field, 1);
+	if (*info->text != '\0' &&
+	    (e == ERR_CONFLICT || e == ERR_DENIED || e == ERR_TOO_LARGE))
+		return res_fail(
+		    res, HTTP_CONFLICT, "CONFLICT", "%s", info->text);
+	return res_err(res, e, NULL);
+}
+
+/* How the votes stand: for whoever watches; who misses it asks again. */
+static void
+human_tell_metrics(struct req *req, const struct store_debate *row)
+{
+	struct store_event event = {
+	    .type = event_name(EVENT_AUDIENCE_METRICS), .round = row->round};
+
+	if (audience_metrics(req->app->store, req->arena, row->tenant, row->id,
+		&event.data) != ERR_OK)
+		return;
+	event.created_us = req->now_us;
+	debate_out_publish(req, row->id, &event);
+}
+
+static const char *
+human_first(const char *a, const char *b, const char *c)
+{
+	return a != NULL ? a : b != NULL ? b : c;
+}
+
+enum http_status
+debate_input(struct req *req, struct res *res)
+{
+	struct human_in body;
+	struct store_debate row;
+	struct store_event event;
+	struct err_info info = {0};
+
+	enum http_status status = debate_out_fetch(req, res, &row);
+	if (status == HTTP_OK)
+		status = input_read_body(req, &human_inputs, &body, res);
+	if (status != HTTP_OK)
+		return status;
+	bool is_vote = body.type == 0;
+	struct store_human in = {
+	    .kind = is_vote ? STORE_HUMAN_VOTE : STORE_HUMAN_SUGGESTION};
+	if (is_vote) {
+		in.choice = human_first(body.choice, body.input, NULL);
+		in.intensity = body.intensity;
+	} else {
+		in.text = human_first(body.input, body.text, body.suggestion);
+	}
+	const char *person =
+	    human_first(req->caller.token_id, req->caller.subject, NULL);
+	enum err e =
+	    audience_take(req->app->store, req->app->settings, req->arena,
+		row.tenant, row.id, person, body.user_id, &in, &event, &info);
+	if (e != ERR_OK)
+		return human_refuse(res, e, &info);
+	debate_out_publish(req, row.id, &event);
+	human_tell_metrics(req, &row);
+	log_info("debate.input", "id=%s kind=%s seq=%lld", row.id,
+	    is_vote ? "vote" : "suggestion", (long long)in.seq);
+	struct json_w *w = res_json(res);
+	json_w_bool(w, "success", true);
+	json_w_str(w, "input_id",
+	    arena_printf(req->arena, "%s-%lld", row.id, (long long)in.seq));
+	json_w_str(w, "debate_id", row.id);
+	json_w_int(w, "seq", in.seq);
+	json_w_str(w, "type", is_vote ? "vote" : "suggestion");
+	json_w_int(w, "round", event.round);
+	return res_json_end(res, HTTP_OK);
+}
