@@ -191,8 +191,10 @@ eval_plan_config(const struct eval *e, struct arena *a,
 		*n = 0;
 		return err;
 	}
-	return debate_config_read(
+	err = debate_config_read(
 	    a, e->settings, body, out, errors, n, &is_missing);
+	out->audience_share_ppm = 0; /* there is nobody to listen to */
+	return err;
 }
 
 /* One model in all seats that talk to each other. */

@@ -361,12 +361,25 @@ call_begin(struct eval_driver *d, struct eval_call *c)
 	list_del(&c->link);
 	list_add_tail(&d->calling, &c->link);
 	d->n_calling++;
-	if (c->call.request.task == LLM_EMBED)
+	switch (c->call.request.task) {
+	case LLM_EMBED:
 		c->embed_call = llm_embed_start(
 		    d->embedder, c->call.agent, &c->call.request, &ops);
-	else
+		return;
+	case LLM_PROPOSE:
+	case LLM_CRITIQUE:
+	case LLM_REVISE:
+	case LLM_VOTE:
+	case LLM_JUDGE:
+	case LLM_SYNTHESIS:
 		c->llm_call = llm_call_start(
 		    d->llm, c->call.agent, &c->call.request, &ops);
+		return;
+	case LLM_AUDIENCE: /* see eval_plan_config */
+	case LLM_TASK__COUNT:
+		break;
+	}
+	abort();
 }
 
 /* ---- the whole ---- */

@@ -164,6 +164,8 @@ def test_before_and_after(whole):
         "self_consistency", "council", "moa", "debate")]
     assert len(set(three)) == 1
     assert found["single"]["before_right"] == found["single"]["right"]
+    # Of two who differ the earlier one counts.
+    assert found["debate_judge"]["before_right"] == found["single"]["right"]
     assert found["single"]["wrong_to_right"] == 0
     assert found["debate"]["wrong_to_right"] > \
         found["debate"]["right_to_wrong"] > 0
@@ -541,21 +543,47 @@ def test_unreadable(stub, tmp_path):
     assert "No such file" in r.stderr
 
 
+def limited(args, env, size, **kw):
+    """A process whose files get no larger than size, until it may."""
+    return subprocess.Popen(
+        args, env=env, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        restore_signals=False,  # an error, and not SIGXFSZ
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)), **kw)
+
+
 def test_no_room(stub, tmp_path):
     """What cannot be kept is not paid for any longer."""
     out = tmp_path / "out"
-    r = subprocess.run(
-        command(sums(tmp_path / "q", 50), "single", "--out", str(out),
-                "--jobs", "2"), env=stub.env, text=True, capture_output=True,
-        check=False, restore_signals=False,  # an error, and not SIGXFSZ
-        preexec_fn=lambda: resource.setrlimit(
-            resource.RLIMIT_FSIZE, (2000, 2000)))
-    assert r.returncode == 69 and "--out: " in r.stderr
-    made = stub.requests()["total"]
-    assert made < 50
+    p = limited(command(sums(tmp_path / "q", 50), "single", "--out", str(out),
+                        "--jobs", "2"), stub.env, 2000)
+    _, stderr = p.communicate(timeout=st.WAIT)
+    assert p.returncode == 69 and "--out: " in stderr
+    assert stub.requests()["total"] < 50
     # With room it goes on. One line was cut off, and one call was under way.
     report(stub, tmp_path / "q", "single", "--out", str(out))
     assert 50 <= stub.requests()["total"] <= 50 + 2
+
+
+def test_room_again(stub, tmp_path):
+    """Nothing is written behind a line that was cut off."""
+    out = tmp_path / "out"
+    agents = "openai-api|stub-arith:1,openai-api|stub-slow-ttfb@2000"
+    p = limited(command(sums(tmp_path / "q", 1), "self_consistency", "--out",
+                        str(out), agents=agents), stub.env, 100)
+    try:
+        st.wait_for("a part of a line", lambda: os.path.exists(out) and
+                    os.path.getsize(out) == 100)
+        resource.prlimit(p.pid, resource.RLIMIT_FSIZE,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        p.communicate(timeout=st.WAIT)
+    finally:
+        st.end(p, signal.SIGKILL)
+    assert p.returncode == 69 and stub.requests()["total"] == 2
+    assert os.path.getsize(out) == 100
+    report(stub, tmp_path / "q", "single", "--out", str(out))
+    assert all(json.loads(x) for x in lines_of(out))
 
 
 def test_no_plain_file(stub, tmp_path):
