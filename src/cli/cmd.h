@@ -29,7 +29,7 @@ struct cmd {
 	enum cmd_exit (*run)(int argc, char **argv); /* argv[0] = name */
 };
 
-extern const struct cmd cmd_config, cmd_copy, cmd_debate, cmd_doctor,
+extern const struct cmd cmd_config, cmd_copy, cmd_debate, cmd_doctor, cmd_eval,
     cmd_export, cmd_migrate, cmd_receipt, cmd_replay, cmd_routes, cmd_serve,
     cmd_token, cmd_verify;
 

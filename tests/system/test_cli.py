@@ -37,7 +37,8 @@ def children_of(pid):
 def test_help(env):
     for args in (["--help"], ["help"], ["help", "debate"], ["--version"],
                  ["debate", "--help"], ["serve", "--help"],
-                 ["config", "--help"], ["doctor", "--help"]):
+                 ["config", "--help"], ["doctor", "--help"],
+                 ["eval", "--help"]):
         r = run(env, *args)
         assert r.returncode == 0 and r.stdout, args
     for args in ([], ["nonsense"], ["debate"], ["debate", "--bad"],

@@ -112,10 +112,10 @@ const char *stub_error_body(struct arena *a, enum stub_wire wire, int status,
 const char *stub_check(enum stub_wire wire, const struct json *j);
 const char *stub_unknown_field(const char *known, const struct json *j);
 
-/* An answer to a sum that is right with the probability in form
- * (llm_stub_arith.c). */
+/* What a model answers that is right with the probability in form
+ * (llm_stub_arith.c). seed: the request's, 0 = none. */
 const char *stub_arith(struct arena *a, const char *task, const char *prompt,
-    const char *sha, const char *form);
+    int64_t seed, const char *form);
 
 /* ---- embeddings (llm_stub_embed.c) ---- */
 

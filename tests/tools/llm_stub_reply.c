@@ -90,7 +90,7 @@ static const struct stub_row stub_rows[] = {
     /* an error instead of the rest */
     {.name = "midstream", .kind = STUB_MIDSTREAM, .number = 3},
     {.name = "529-midstream", .kind = STUB_MIDSTREAM, .number = 3},
-    /* can add with probability :P */
+    /* can calculate with probability :P */
     {.name = "arith", .kind = STUB_ARITH},
     {.name = "safety", .kind = STUB_SAFETY},
     /* the connection ends before a word is said */
@@ -595,18 +595,23 @@ stub_prompt(enum stub_wire wire, const struct json *j)
 	return text;
 }
 
-/* What decides what is said: the same words in every dialect. */
-static const char *
-stub_sha_text(struct arena *a, enum stub_wire wire, const struct json *j,
-    const char *prompt)
+static int64_t
+stub_seed(enum stub_wire wire, const struct json *j)
 {
 	const struct json *from = wire == STUB_WIRE_GEMINI
 	    ? json_get(j, "generationConfig")
 	    : wire == STUB_WIRE_OLLAMA ? json_get(j, "options")
 				       : j;
 
-	return arena_printf(
-	    a, "%s%lld", prompt, (long long)json_get_int(from, "seed", 0));
+	return json_get_int(from, "seed", 0);
+}
+
+/* What decides what is said: the same words in every dialect. */
+static const char *
+stub_sha_text(struct arena *a, enum stub_wire wire, const struct json *j,
+    const char *prompt)
+{
+	return arena_printf(a, "%s%lld", prompt, (long long)stub_seed(wire, j));
 }
 
 /* The script's troubles that are no answer; true = there was one. */
@@ -673,7 +678,7 @@ stub_play(struct arena *a, const struct stub_request *q,
 	const char *said = stub_sha_text(a, d->wire, j, prompt);
 	id_sha256(said, strlen(said), sha);
 	const char *text = s->row->kind == STUB_ARITH
-	    ? stub_arith(a, r->task, prompt, sha, s->form)
+	    ? stub_arith(a, r->task, prompt, stub_seed(d->wire, j), s->form)
 	    : stub_answer(a, r->task, prompt, sha, s->form);
 	if (s->row->kind == STUB_LENGTH)
 		text = arena_strndup(a, text,

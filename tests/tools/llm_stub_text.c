@@ -19,7 +19,9 @@ static const struct {
     {"propose", "Give your answer to the question."},
     {"critique", "Criticise the proposal in the block."},
     {"revise", "Here are your position and the critiques of it."},
+    {"revise", "Here are your position and what others answered"},
     {"vote", "Choose the proposal that answers the question best."},
+    {"vote", "Rank the proposals by how well they answer the question."},
     {"judge", "You are the judge."},
     {"synthesis", "Write the final answer for the person who asked."},
 };
