@@ -234,6 +234,17 @@ rating_begin(struct db *db, struct arena *a, const char *tenant, const char *id,
 	return e;
 }
 
+/* Runners' clocks differ, and who waited for its turn looked at its own before
+ * it waited: times on a board rise in the order in which it was moved. */
+static int64_t
+rating_time(const struct db_result *boards, int64_t now)
+{
+	for (size_t i = 0; i < boards->rows; i++)
+		if (db_int(boards, i, 9) >= now)
+			now = db_int(boards, i, 9) + 1;
+	return now;
+}
+
 enum err
 store_match_put(struct db *db, struct arena *a, const char *tenant,
     const char *id, const struct store_match *m, int64_t now)
@@ -251,6 +262,7 @@ store_match_put(struct db *db, struct arena *a, const char *tenant,
 	enum err e = rating_begin(db, a, tenant, id, m, &before, &is_new);
 	if (e != ERR_OK || !is_new)
 		return e;
+	now = rating_time(&before.boards, now);
 	for (size_t k = 0; e == ERR_OK && k < n; k++) {
 		struct rating_board *b = &boards[k];
 		b->players =

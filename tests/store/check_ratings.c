@@ -315,6 +315,48 @@ START_TEST(test_once)
 }
 END_TEST
 
+/* Each match starts from what the one before it in time left. */
+static void
+check_order(const char *agent, int64_t n)
+{
+	struct store_match_query q =
+	    matches_of(STORE_TENANT_DEFAULT, "", agent, n);
+
+	ck_assert_int_eq((int64_t)q.n, n);
+	for (size_t i = 0; i < q.n; i++) {
+		int64_t before = q.rows[i].elo - q.rows[i].change;
+		ck_assert_int_eq(before,
+		    i + 1 < q.n ? q.rows[i + 1].elo
+				: (int64_t)INITIAL * ELO_UNIT);
+		ck_assert(i + 1 == q.n ||
+		    q.rows[i].created_us > q.rows[i + 1].created_us);
+	}
+}
+
+/* A runner whose clock is behind that of the one before. */
+START_TEST(test_order)
+{
+	static const int64_t ahead = INT64_C(4000000000000000);
+
+	for (size_t i = 0; i < 3; i++) {
+		kit_create("q", 0);
+		struct store_debate d = kit_claim("r");
+		ck_assert_int_eq(finish(&d, "tea", i), ERR_OK);
+		if (i == 0)
+			kit_script(
+			    "UPDATE ratings SET updated_us = 4000000000000000;"
+			    "UPDATE matches SET created_us = 4000000000000000;"
+			    "UPDATE match_players SET created_us = "
+			    "4000000000000000");
+	}
+	struct store_match_query q =
+	    matches_of(STORE_TENANT_DEFAULT, "", NULL, 3);
+	ck_assert_int_eq(q.rows[0].created_us, ahead + 2);
+	ck_assert_int_eq(q.rows[1].created_us, ahead + 1);
+	check_order(names[0], 3);
+}
+END_TEST
+
 struct ender {
 	struct store_debate d[ROUNDS];
 	size_t i;
@@ -349,6 +391,8 @@ START_TEST(test_together)
 		pthread_join(threads[i], NULL);
 	check_board("", (int64_t)KIT_THREADS * ROUNDS);
 	check_board("tea", (int64_t)KIT_THREADS * ROUNDS);
+	for (size_t i = 0; i < AGENTS; i++)
+		check_order(names[i], (int64_t)KIT_THREADS * ROUNDS);
 }
 END_TEST
 
@@ -360,5 +404,6 @@ add_ratings(TCase *t)
 	tcase_add_test(t, test_sources);
 	tcase_add_test(t, test_no_domain);
 	tcase_add_test(t, test_once);
+	tcase_add_test(t, test_order);
 	tcase_add_test(t, test_together);
 }
