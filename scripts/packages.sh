@@ -23,7 +23,7 @@ aragora_packages() {
 		printf '%s\n' check clang clang-format libclang-rt-14-dev git \
 			shellcheck xz-utils spawn-fcgi postgresql pgbouncer \
 			redis-server python3 python3-pytest python3-pytest-xdist \
-			python3-httpx \
+			python3-httpx python3-hypothesis python3-jsonschema \
 			python3-websockets python3-psycopg2 python3-redis \
 			python3-cryptography python3-selenium chromium \
 			chromium-driver procps strace
