@@ -100,18 +100,21 @@ def storm(stack, threads=WORKERS, each=25, **kw):
     return statuses, time.monotonic() - start
 
 
-def check_bound(statuses, seconds, burst, per_minute):
+def check_bound(statuses, seconds, burst, per_minute, refused=(429,)):
     """Exactly a burst, and what the time gave back."""
-    assert set(statuses) == {200, 429}
+    assert {200, 429} <= set(statuses) <= {200, *refused}
     admitted = statuses.count(200)
-    assert burst <= admitted <= burst + seconds * per_minute / 60
+    assert admitted <= burst + seconds * per_minute / 60
+    assert admitted + statuses.count(503) >= burst
 
 
 @pytest.mark.parametrize("redis", [False, True], ids=["host", "redis"])
 def test_one_bound_for_all_workers(redis):
-    with Stack(redis) as s:
+    # Who gets no answer from Redis in time is not admitted by this host's own
+    # count: the bound holds on a machine that is too busy as well.
+    with Stack(redis, rate_limit_strict="1") as s:
         statuses, seconds = storm(s)
-        check_bound(statuses, seconds, 60, 6)
+        check_bound(statuses, seconds, 60, 6, (429, 503) if redis else (429,))
         # Somebody else is not concerned; the addresses of a /64 are one.
         assert s.ask(address="203.0.113.10")[0] == 200
         statuses, seconds = [], time.monotonic()
