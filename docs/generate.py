@@ -132,7 +132,9 @@ def metrics():
     out = MADE.format(path) + """# Metrics
 
 `GET /metrics` answers in the Prometheus text format for all processes of the
-host. Counters only grow; gauges say what is the case now.
+host. Counters only grow; gauges say what is the case now, for this host; a
+level is a gauge of something that all hosts share. Histograms are counted
+where `ARAGORA_ENABLE_TELEMETRY` is set.
 
 """
     return out + table(
@@ -140,7 +142,10 @@ host. Counters only grow; gauges say what is the case now.
         [(f"`{tree.unquote(r[2])}`", r[1].lower(),
           f"`{tree.unquote(r[3])}`" if tree.unquote(r[3]) else "",
           tree.unquote(r[4]))
-         for r in tree.rows(path, "METRIC")])
+         for r in tree.rows(path, "METRIC")] +
+        [(f"`{tree.unquote(r[1])}`", "histogram", f"`{tree.unquote(r[2])}`",
+          tree.unquote(r[3]))
+         for r in tree.rows("src/metrics/histogram.def", "HISTOGRAM")])
 
 
 def troff(text):

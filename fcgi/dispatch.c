@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fcgi/dispatch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -352,10 +353,30 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 	buf_puts(out, "\r\n");
 }
 
+/* Paths that nobody declared are one: they come from outside. */
+static void
+dispatch_observe(const struct req *req, int class, int64_t us)
+{
+	char label[160];
+
+	if (!req->app->settings->enable_telemetry)
+		return;
+	snprintf(label, sizeof(label),
+	    "method=\"%s\",endpoint=\"%s\",status=\"%dxx\"",
+	    req->method == HTTP_METHOD__COUNT ? "other"
+					      : http_method_name(req->method),
+	    req->match.route == NULL ? "none" : req->match.route->pattern,
+	    class);
+	metric_observe(HISTOGRAM_API_REQUEST, label, us);
+}
+
 static void
 dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 {
 	int class = (int)status / 100;
+	int64_t us = clock_mono_us() - start_us;
+
+	dispatch_observe(req, class, us);
 
 	metric_add(class == 2 ? METRIC_HTTP_2XX
 		: class == 3  ? METRIC_HTTP_3XX
@@ -365,7 +386,7 @@ dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 	log_debug("http.request", "method=%s route=%s status=%d ms=%.2f",
 	    env_get(req->env, ENV_METHOD),
 	    req->match.route == NULL ? "-" : req->match.route->pattern,
-	    (int)status, (double)(clock_mono_us() - start_us) / 1000.0);
+	    (int)status, (double)us / 1000.0);
 }
 
 bool

@@ -90,6 +90,17 @@ probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 	out->redis_ms = probe_elapsed_ms(start_us);
 }
 
+/* What every worker sees of the same. */
+static void
+probe_count(const struct probe_state *s)
+{
+	metric_set(METRIC_DEBATES_QUEUED, s->pending);
+	metric_set(METRIC_DEBATES_RUNNING, s->active);
+	metric_set(METRIC_RUNNERS, s->runners);
+	metric_set(METRIC_DATABASE_UP, s->database == ERR_OK);
+	metric_set(METRIC_REDIS_UP, s->redis == ERR_OK);
+}
+
 /* One line when something goes or comes back, none while it stays. */
 static void
 probe_tell(const char *what, enum err before, enum err now)
@@ -127,6 +138,7 @@ probe_run(void *arg)
 	while (!p->is_stopping) {
 		pthread_mutex_unlock(&p->lock);
 		probe_look(p, a, &state);
+		probe_count(&state);
 		probe_tell("database", database, state.database);
 		probe_tell("redis", redis, state.redis);
 		database = state.database;

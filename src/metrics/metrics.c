@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The shared file: a header, then slots of one atomic a metric. A process owns
+ * The shared file: a header, the histograms, then slots of one atomic a
+ * metric. A process owns
  * a slot while it holds the lock of one byte that stands for it, which ends
  * with the process however it ends; process numbers would be taken over by
  * others. The next owner of a slot goes on from the counters it finds, so
@@ -11,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 
 #include "base/filelock.h"
 #include "base/str.h"
+#include "metrics/histogram.h"
 #include "settings/settings.h"
 
 #define METRICS_SLOTS	   1024
@@ -31,7 +34,7 @@
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics are shared by processes");
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_LEVEL };
 
 struct metric_row {
 	enum metric_kind kind;
@@ -54,6 +57,7 @@ struct metrics_slot {
 struct metrics_file {
 	uint64_t layout;	/* of the binary that made it */
 	_Atomic(uint64_t) used; /* slots that ever had an owner */
+	struct histogram_table histograms;
 	struct metrics_slot slots[METRICS_SLOTS];
 };
 
@@ -64,13 +68,16 @@ static struct {
 	struct metrics_file *file;
 	struct metrics_slot *mine;
 	int fd;
-} metrics = {.mine = &metrics_private, .fd = -1};
+	pthread_mutex_t
+	    adding; /* of a series: the file's lock is a process's */
+} metrics = {
+    .mine = &metrics_private, .fd = -1, .adding = PTHREAD_MUTEX_INITIALIZER};
 
 /* Another table is another layout. */
 static uint64_t
 metrics_layout(void)
 {
-	uint64_t hash = METRICS_SLOTS;
+	uint64_t hash = histogram_layout(METRICS_SLOTS);
 
 	for (int m = 0; m < METRIC__COUNT; m++) {
 		const struct metric_row *row = &metric_rows[m];
@@ -161,7 +168,7 @@ metrics_claim(int fd, struct metrics_file *f)
 		if (!filelock_take(fd, byte, false))
 			continue;
 		for (int m = 0; m < METRIC__COUNT; m++)
-			if (metric_rows[m].kind == METRIC_GAUGE)
+			if (metric_rows[m].kind != METRIC_COUNTER)
 				atomic_store(&f->slots[i].value[m], 0);
 		if (atomic_load(&f->used) <= i)
 			atomic_store(&f->used, i + 1);
@@ -203,7 +210,7 @@ metrics_close(void)
 	if (metrics.file == NULL)
 		return;
 	for (int m = 0; m < METRIC__COUNT; m++)
-		if (metric_rows[m].kind == METRIC_GAUGE)
+		if (metric_rows[m].kind != METRIC_COUNTER)
 			atomic_store(&metrics.mine->value[m], 0);
 	metrics.mine = &metrics_private;
 	munmap(metrics.file, sizeof(*metrics.file));
@@ -222,7 +229,7 @@ metric_add(enum metric m, int64_t delta)
 void
 metric_set(enum metric m, int64_t value)
 {
-	assert(metric_rows[m].kind == METRIC_GAUGE);
+	assert(metric_rows[m].kind != METRIC_COUNTER);
 	atomic_store_explicit(
 	    &metrics.mine->value[m], value, memory_order_relaxed);
 }
@@ -238,13 +245,54 @@ metric_read(enum metric m)
 	uint64_t used = atomic_load(&f->used);
 	for (size_t i = 0; i < used && i < METRICS_SLOTS; i++) {
 		int64_t value = atomic_load(&f->slots[i].value[m]);
-		if (value != 0 &&
-		    (metric_rows[m].kind == METRIC_COUNTER ||
-			&f->slots[i] == metrics.mine ||
-			metrics_is_held(metrics.fd, i)))
+		if (value == 0 ||
+		    (metric_rows[m].kind != METRIC_COUNTER &&
+			&f->slots[i] != metrics.mine &&
+			!metrics_is_held(metrics.fd, i)))
+			continue;
+		if (metric_rows[m].kind != METRIC_LEVEL)
 			sum += value;
+		else if (value > sum)
+			sum = value;
 	}
 	return sum;
+}
+
+static void
+metrics_series_lock(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&metrics.adding);
+	filelock_take(metrics.fd, METRICS_LOCK_FILE, true);
+}
+
+static void
+metrics_series_unlock(void *arg)
+{
+	(void)arg;
+	filelock_drop(metrics.fd, METRICS_LOCK_FILE);
+	pthread_mutex_unlock(&metrics.adding);
+}
+
+void
+metric_observe(enum histogram h, const char *label, int64_t us)
+{
+	static const struct histogram_lock lock = {
+	    .lock = metrics_series_lock, .unlock = metrics_series_unlock};
+
+	if (metrics.file != NULL)
+		histogram_observe(
+		    &metrics.file->histograms, &lock, h, label, us);
+}
+
+void
+metric_label(struct buf *out, const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++) {
+		if (*p == '\\' || *p == '"')
+			buf_putc(out, '\\');
+		buf_putc(out, (unsigned char)*p < 0x20 ? ' ' : *p);
+	}
 }
 
 void
@@ -255,10 +303,12 @@ metrics_render(struct buf *out)
 		if (m == 0 || !str_eq(row->name, metric_rows[m - 1].name))
 			buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n",
 			    row->name, row->help, row->name,
-			    row->kind == METRIC_GAUGE ? "gauge" : "counter");
+			    row->kind == METRIC_COUNTER ? "counter" : "gauge");
 		buf_printf(out,
 		    *row->label != '\0' ? "%s{%s} %lld\n" : "%s%s %lld\n",
 		    row->name, row->label,
 		    (long long)metric_read((enum metric)m));
 	}
+	if (metrics.file != NULL)
+		histogram_render(&metrics.file->histograms, out);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Counters and gauges of metric.def in one shared file per host
- * (<data_dir>/metrics), a slot per process, so that any process can answer
- * for all. A slot whose process is gone keeps its counters and loses its
- * gauges. Before metrics_open, and when it fails, counting is a no-op on
- * process memory.
+ * Counters and gauges of metric.def and histograms of histogram.def in one
+ * shared file per host (<data_dir>/metrics), so that any process can answer
+ * for all. Counters and gauges have a slot per process; one whose process is
+ * gone keeps its counters and loses its gauges. A gauge is the sum over the
+ * processes; a level is what each of them sees of the same thing, and the
+ * greatest counts. Before metrics_open, and when it fails, counting is a no-op
+ * on process memory.
  */
 #pragma once
 
@@ -22,15 +24,28 @@ enum metric {
 	METRIC__COUNT
 };
 
+enum histogram {
+#define HISTOGRAM(id, name, keys, help) HISTOGRAM_##id,
+#include "metrics/histogram.def"
+#undef HISTOGRAM
+	HISTOGRAM__COUNT
+};
+
 /* Once per process, after fork. */
 enum err metrics_open(const struct settings *settings, struct err_info *info);
 void metrics_close(void);
 
 /* Any thread. */
 void metric_add(enum metric m, int64_t delta);
-void metric_set(enum metric m, int64_t value); /* gauges */
-/* Sum over the host. */
+void metric_set(enum metric m, int64_t value); /* gauges and levels */
+/* Of the host. */
 int64_t metric_read(enum metric m);
+/* Any thread. label is the text between the braces, key="value",..., with
+ * values that metric_label wrote, "" = none. Of too many sets of labels the
+ * later ones are counted without. */
+void metric_observe(enum histogram h, const char *label, int64_t us);
+/* A value as it may stand between quotes. */
+void metric_label(struct buf *out, const char *value);
 
 /* Prometheus text format 0.0.4. */
 void metrics_render(struct buf *out);

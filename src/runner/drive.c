@@ -81,6 +81,7 @@ struct run_call {
 	struct llm_call *llm_call;
 	struct llm_embed_call *embed_call;
 	bool is_hearing;      /* the writer was asked */
+	int64_t begun_us;     /* monotonic */
 	struct ledger ledger; /* of its requests */
 	int64_t n_asked;      /* requests meant, this runner's */
 	struct buf tokens;    /* not published yet */
@@ -261,6 +262,20 @@ run_on_attempt(void *arg, const struct llm_attempt *attempt)
 static void run_start_calls(struct run *r);
 static void run_try_park(struct run *r);
 
+/* By the registry's name: what seats are called comes from outside. */
+static void
+run_observe(const struct run_call *c)
+{
+	char label[96];
+
+	if (!c->run->drive->o.settings->enable_telemetry || c->llm_call == NULL)
+		return;
+	snprintf(
+	    label, sizeof(label), "agent=\"%s\"", c->call.agent->row->name);
+	metric_observe(
+	    HISTOGRAM_AGENT_RESPONSE, label, clock_mono_us() - c->begun_us);
+}
+
 static void
 run_on_done(void *arg, const struct llm_result *result)
 {
@@ -279,6 +294,7 @@ run_on_done(void *arg, const struct llm_result *result)
 	metric_add(METRIC_LLM_HEDGES, result->is_hedged);
 	if (result->error != LLM_ERR_NONE)
 		metric_add(METRIC_LLM_ERRORS, 1);
+	run_observe(c);
 	if (run_streams(c)) {
 		run_flush_tokens(c);
 		run_publish_text(c, EVENT_TOKEN_END, "full_response",
@@ -312,6 +328,7 @@ run_start_call(struct run_call *c)
 	    .arg = c};
 
 	r->n_calling++;
+	c->begun_us = clock_mono_us();
 	if (run_streams(c))
 		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
 	if (c->call.request.task == LLM_AUDIENCE) {
@@ -927,6 +944,8 @@ drive_new(struct drive **out, const struct drive_options *o)
 	}
 	llm_embedder_new(&d->embedder, o->settings, o->loop, d->llm);
 	writer_on_written(d->writer, drive_seal, d);
+	metric_set(
+	    METRIC_DEBATES_CAPACITY, o->settings->max_concurrent_debates);
 	d->claim_timer =
 	    (struct loop_timer){.fn = drive_on_claim_timer, .arg = d};
 	d->heartbeat_timer =
@@ -968,6 +987,7 @@ drive_free(struct drive **drive)
 	llm_embedder_free(&d->embedder);
 	llm_free(&d->llm);
 	metric_set(METRIC_DEBATES_ACTIVE, 0);
+	metric_set(METRIC_DEBATES_CAPACITY, 0);
 	free(d);
 	*drive = NULL;
 }

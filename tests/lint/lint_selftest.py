@@ -113,6 +113,9 @@ CASES = [
     ("tables", "src/metrics/metric.def",
      'METRIC(LOST, GAUGE, "a", "", "b")\n', "LOST is used nowhere",
      'METRIC(SEEN, GAUGE, "a", "", "b")\n'),
+    ("tables", "src/metrics/histogram.def",
+     'HISTOGRAM(LOST, "a", "", "b")\n', "LOST is used nowhere",
+     'HISTOGRAM(TIMED, "a", "", "b")\n'),
     ("tables", "fcgi/routes.def", 'ROUTE(GET, "/x", lost_get, A)\n',
      "lost_get of", 'ROUTE(GET, "/x", x_get, A)\n'),
     ("tables", "fcgi/routes.def",
@@ -142,9 +145,10 @@ TABLES = {
         "\nsettings_start(const char *p)\n{\n}\n",
     "src/use.c":
         "x = settings->one + s->two; /* t->three */\n"
-        "EVENT_VOTE; METRIC_SEEN; STMT_PING;\n",
+        "EVENT_VOTE; METRIC_SEEN; HISTOGRAM_TIMED; STMT_PING;\n",
     "src/bus/event.def": 'EVENT(VOTE, "vote", 1, "", "x")\n',
     "src/metrics/metric.def": 'METRIC(SEEN, GAUGE, "a", "", "b")\n',
+    "src/metrics/histogram.def": 'HISTOGRAM(TIMED, "a", "", "b")\n',
     "src/store/stmt.def": 'STMT(PING, "", 1, "SELECT 1", NULL)\n',
     "fcgi/routes.def": 'ROUTE(GET, "/x", x_get, A)\n',
     "fcgi/h_x.c": "static enum x\nx_get(struct req *r)\n{\n}\n",

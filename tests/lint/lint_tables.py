@@ -103,6 +103,8 @@ def main():
                            "EVENT", by_text=True)
     checked += check_named(report, sources, "src/metrics/metric.def",
                            "METRIC", "METRIC")
+    checked += check_named(report, sources, "src/metrics/histogram.def",
+                           "HISTOGRAM", "HISTOGRAM")
     checked += check_named(report, sources, "src/store/stmt.def", "STMT",
                            "STMT")
     checked += check_routes(report, sources)

@@ -117,6 +117,173 @@ START_TEST(test_processes)
 }
 END_TEST
 
+/* What /metrics says of one line; -1 = it is not there. */
+static long long
+rendered(const char *line)
+{
+	struct buf b;
+	long long value = -1;
+
+	buf_init(&b, 16u << 20);
+	metrics_render(&b);
+	const char *at = strstr(buf_text(&b), line);
+	if (at != NULL)
+		value = strtoll(at + strlen(line), NULL, 10);
+	buf_release(&b);
+	return value;
+}
+
+/* All sees what each sees: the greatest counts, while its process lives. */
+START_TEST(test_level)
+{
+	int to[2], from[2];
+	char byte = 0;
+
+	open_metrics();
+	metric_set(METRIC_DEBATES_QUEUED, 5);
+	ck_assert_int_eq(pipe2(to, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(from, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(to[1]);
+		if (metrics_open(kit.settings, NULL) != ERR_OK)
+			_exit(1);
+		metric_set(METRIC_DEBATES_QUEUED, 7);
+		if (write(from[1], &byte, 1) != 1)
+			_exit(2);
+		_exit(read(to[0], &byte, 1) == 0 ? 0 : 3);
+	}
+	close(to[0]);
+	ck_assert_int_eq((int)read(from[0], &byte, 1), 1);
+	ck_assert_int_eq(metric_read(METRIC_DEBATES_QUEUED), 7);
+	close(to[1]);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(metric_read(METRIC_DEBATES_QUEUED), 5);
+	close(from[0]);
+	close(from[1]);
+}
+END_TEST
+
+#define API	"aragora_api_request_duration_seconds"
+#define API_GET "{method=\"GET\",endpoint=\"/x\",status=\"2xx\""
+
+START_TEST(test_histogram)
+{
+	static const char label[] =
+	    "method=\"GET\",endpoint=\"/x\",status=\"2xx\"";
+
+	open_metrics();
+	ck_assert_int_eq(rendered("# TYPE " API), -1);
+	metric_observe(HISTOGRAM_API_REQUEST, label, 500); /* on a bound */
+	metric_observe(HISTOGRAM_API_REQUEST, label, 501); /* above it */
+	metric_observe(HISTOGRAM_API_REQUEST, label, 200000);
+	metric_observe(HISTOGRAM_API_REQUEST, label, 301000000);
+	metric_observe(HISTOGRAM_API_REQUEST, label, -3); /* a clock's fault */
+	metric_observe(HISTOGRAM_API_REQUEST, "", 1);
+	ck_assert_int_eq(rendered(API "_bucket" API_GET ",le=\"0.0005\"} "), 2);
+	ck_assert_int_eq(rendered(API "_bucket" API_GET ",le=\"0.001\"} "), 3);
+	ck_assert_int_eq(rendered(API "_bucket" API_GET ",le=\"0.1\"} "), 3);
+	ck_assert_int_eq(rendered(API "_bucket" API_GET ",le=\"0.2\"} "), 4);
+	ck_assert_int_eq(rendered(API "_bucket" API_GET ",le=\"300\"} "), 4);
+	ck_assert_int_eq(rendered(API "_bucket" API_GET ",le=\"+Inf\"} "), 5);
+	ck_assert_int_eq(rendered(API "_count" API_GET "} "), 5);
+	ck_assert_int_eq(rendered(API "_sum" API_GET "} "), 301);
+	ck_assert_int_eq(rendered(API "_bucket{le=\"0.0005\"} "), 1);
+	ck_assert_int_eq(rendered(API "_count "), 1);
+}
+END_TEST
+
+#define HIST_PROCESSES 6
+#define HIST_EACH      500
+#define HIST_LABELS    40
+
+/* Processes that begin the same series at once make it once, and what they
+ * counted outlives them, killed or not. */
+START_TEST(test_histogram_shared)
+{
+	pid_t pids[HIST_PROCESSES];
+	int go[2];
+	char byte;
+
+	open_metrics();
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
+	for (int i = 0; i < HIST_PROCESSES; i++) {
+		pids[i] = fork();
+		if (pids[i] != 0)
+			continue;
+		close(go[1]);
+		if (metrics_open(kit.settings, NULL) != ERR_OK ||
+		    read(go[0], &byte, 1) != 0)
+			_exit(1);
+		for (int n = 0; n < HIST_EACH; n++) {
+			char label[32];
+			snprintf(label, sizeof(label), "agent=\"a%d\"",
+			    n % HIST_LABELS);
+			metric_observe(HISTOGRAM_AGENT_RESPONSE, label, 1000);
+		}
+		raise(SIGKILL);
+	}
+	close(go[0]);
+	close(go[1]);
+	for (int i = 0; i < HIST_PROCESSES; i++) {
+		int status;
+		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+		ck_assert_int_eq(WTERMSIG(status), SIGKILL);
+	}
+	int64_t sum = 0;
+	struct buf b;
+	buf_init(&b, 16u << 20);
+	metrics_render(&b);
+	size_t n = 0;
+	for (const char *p = buf_text(&b);
+	     (p = strstr(p, "response_time_seconds_count{")) != NULL; p++, n++)
+		sum += strtoll(strchr(p, '}') + 1, NULL, 10);
+	buf_release(&b);
+	ck_assert_uint_eq(n, HIST_LABELS);
+	ck_assert_int_eq(sum, HIST_PROCESSES * HIST_EACH);
+}
+END_TEST
+
+/* More labels than there is room for: none is lost, the later ones have none.
+ */
+START_TEST(test_histogram_full)
+{
+	const int many = 3000;
+	long long with = 0;
+	char line[96];
+
+	open_metrics();
+	for (int i = 0; i < many; i++) {
+		char label[32];
+		snprintf(label, sizeof(label), "agent=\"a%d\"", i);
+		metric_observe(HISTOGRAM_AGENT_RESPONSE, label, 1000);
+	}
+	for (int i = 0; i < many; i++) {
+		snprintf(line, sizeof(line),
+		    "aragora_agent_response_time_seconds_count{agent=\"a%d\"} ",
+		    i);
+		if (i < 20 || i >= many - 20)
+			ck_assert_int_eq(rendered(line), i < 20 ? 1 : -1);
+	}
+	with = rendered("aragora_agent_response_time_seconds_count ");
+	ck_assert_int_gt(with, 0);
+	ck_assert_int_lt(with, many);
+	metric_observe(HISTOGRAM_API_REQUEST, "method=\"GET\"", 7);
+	ck_assert_int_eq(rendered(API "_count "), 1);
+}
+END_TEST
+
+START_TEST(test_label)
+{
+	struct buf b;
+
+	buf_init(&b, 100);
+	metric_label(&b, "a\"b\\c\nd");
+	ck_assert_str_eq(buf_text(&b), "a\\\"b\\\\c d");
+	buf_release(&b);
+}
+END_TEST
+
 /* A file of another program version is replaced; those who use it go on. */
 START_TEST(test_layout)
 {
@@ -199,6 +366,11 @@ add_tests(TCase *t)
 {
 	tcase_set_timeout(t, 0);
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, test_level);
+	tcase_add_test(t, test_histogram);
+	tcase_add_test(t, test_histogram_shared);
+	tcase_add_test(t, test_histogram_full);
+	tcase_add_test(t, test_label);
 	tcase_add_test(t, test_processes);
 	tcase_add_test(t, test_layout);
 	tcase_add_test(t, test_no_folder);
