@@ -26,7 +26,7 @@ aragora_packages() {
 			python3-httpx python3-hypothesis python3-jsonschema \
 			python3-websockets python3-psycopg2 python3-redis \
 			python3-cryptography python3-selenium chromium \
-			chromium-driver procps strace
+			chromium-driver procps prometheus strace
 		;;
 	*)
 		echo "packages: unknown group '$1'" >&2

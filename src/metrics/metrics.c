@@ -295,6 +295,23 @@ metric_label(struct buf *out, const char *value)
 	}
 }
 
+static void
+metrics_render_value(struct buf *out, enum metric m)
+{
+	static const char seconds[] = "_seconds";
+	const struct metric_row *row = &metric_rows[m];
+	long long value = metric_read(m);
+	size_t n = strlen(row->name);
+
+	buf_printf(out, *row->label != '\0' ? "%s{%s} " : "%s%s ", row->name,
+	    row->label);
+	if (n >= sizeof(seconds) &&
+	    str_eq(row->name + n - (sizeof(seconds) - 1), seconds))
+		buf_printf(out, "%.3f\n", (double)value / 1000.0);
+	else
+		buf_printf(out, "%lld\n", value);
+}
+
 void
 metrics_render(struct buf *out)
 {
@@ -304,10 +321,7 @@ metrics_render(struct buf *out)
 			buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n",
 			    row->name, row->help, row->name,
 			    row->kind == METRIC_COUNTER ? "counter" : "gauge");
-		buf_printf(out,
-		    *row->label != '\0' ? "%s{%s} %lld\n" : "%s%s %lld\n",
-		    row->name, row->label,
-		    (long long)metric_read((enum metric)m));
+		metrics_render_value(out, (enum metric)m);
 	}
 	if (metrics.file != NULL)
 		histogram_render(&metrics.file->histograms, out);

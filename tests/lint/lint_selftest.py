@@ -181,7 +181,8 @@ def run(lint, path, text):
             for name, content in TABLES.items():
                 write(root, name, content)
             if path == "src/use.c":
-                text += "EVENT_VOTE; METRIC_SEEN; STMT_PING;\n"
+                text += "EVENT_VOTE; METRIC_SEEN; HISTOGRAM_TIMED; " \
+                        "STMT_PING;\n"
         elif lint == "tenancy":
             for name, content in TENANCY.items():
                 write(root, name, content)

@@ -109,7 +109,8 @@ def sample(s, count, seconds, stub_pids):
     lag, rss, pss = 0, 0, 0
     while time.monotonic() - t0 < seconds:
         time.sleep(1)
-        lag = max(lag, metrics(s.url)["aragora_runner_loop_lag_milliseconds"])
+        late = metrics(s.url)["aragora_runner_loop_lag_seconds"]
+        lag = max(lag, 1000 * late)
         now = memory_mb(runner)
         rss, pss = max(rss, now[0]), max(pss, now[1])
     after, took = metrics(s.url), time.monotonic() - t0

@@ -273,6 +273,20 @@ START_TEST(test_histogram_full)
 }
 END_TEST
 
+START_TEST(test_seconds)
+{
+	struct buf b;
+
+	open_metrics();
+	metric_set(METRIC_RUNNER_LOOP_LAG, 1250);
+	buf_init(&b, 16u << 20);
+	metrics_render(&b);
+	ck_assert_ptr_nonnull(
+	    strstr(buf_text(&b), "\naragora_runner_loop_lag_seconds 1.250\n"));
+	buf_release(&b);
+}
+END_TEST
+
 START_TEST(test_label)
 {
 	struct buf b;
@@ -370,6 +384,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_histogram);
 	tcase_add_test(t, test_histogram_shared);
 	tcase_add_test(t, test_histogram_full);
+	tcase_add_test(t, test_seconds);
 	tcase_add_test(t, test_label);
 	tcase_add_test(t, test_processes);
 	tcase_add_test(t, test_layout);
