@@ -25,8 +25,15 @@ class Feed:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
 
     def __call__(self, command):
+        self.begin(command)
+        return self.answer(command)
+
+    def begin(self, command):
+        """Without waiting for the answer: other things go on meanwhile."""
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
+
+    def answer(self, command):
         answer = self.process.stdout.readline().rstrip("\n")
         assert answer.startswith("ok"), f"{command}: {answer}"
         return answer[3:]

@@ -13,12 +13,19 @@
  *   publish ID SEQ            the stored event SEQ, as the runner sends it
  *   doorbell ID SEQ           the same without its text
  *   delta ID TEXT             a token_delta, which is not stored
+ *   stream ID N RATE SIZE MODE
+ *                             N messages of SIZE bytes, RATE a second, each
+ *                             stored and then told: MODE "each" = one message
+ *                             for each, "none" = not at all, "wild" =
+ *                             repeated, out of order or not at all; a bus that
+ *                             is down is no error; "ok LAST-SEQ"
  *   token NAME                a new API token; "ok TOKEN-ID TOKEN"
  *   revoke TOKEN-ID
  */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/id.h"
@@ -37,6 +44,7 @@
 struct feed_debate {
 	char id[ID_MAX + 1];
 	int64_t epoch;
+	int64_t seq; /* of the newest event */
 };
 
 struct feed {
@@ -123,7 +131,7 @@ static enum err
 feed_transition(struct feed *f, const char *id, struct store_event *event,
     enum store_status status)
 {
-	const struct feed_debate *d = feed_find(f, id);
+	struct feed_debate *d = feed_find(f, id);
 	struct store_transition t = {.tenant = STORE_TENANT_DEFAULT,
 	    .debate_id = id,
 	    .events = event,
@@ -137,6 +145,8 @@ feed_transition(struct feed *f, const char *id, struct store_event *event,
 		return ERR_NOT_FOUND;
 	t.lease_epoch = d->epoch;
 	enum err e = store_commit(f->store, &one, 1);
+	if (e == ERR_OK && t.outcome == ERR_OK)
+		d->seq = event->seq;
 	return e != ERR_OK ? e : t.outcome;
 }
 
@@ -252,6 +262,88 @@ feed_delta(struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
 	return e;
 }
 
+#define FEED_LATE 16 /* messages a wild stream holds back at most */
+
+/* A message of a stream; its data tells its sequence number. */
+static enum err
+feed_stream_commit(struct feed *f, const char *id, int64_t size, int64_t *seq)
+{
+	const struct feed_debate *d = feed_find(f, id);
+	int64_t n = d != NULL ? d->seq + 1 : 0;
+	struct store_event event = {.type = event_name(EVENT_AGENT_MESSAGE),
+	    .agent = "demo",
+	    .round = 1,
+	    .data = arena_printf(f->arena, "{\"n\":%lld,\"content\":\"%0*d\"}",
+		(long long)n, (int)size, 0)};
+
+	enum err e = feed_transition(f, id, &event, STORE_RUNNING);
+	*seq = event.seq;
+	return e;
+}
+
+/* Tell of a stored event; Redis may be away. */
+static void
+feed_stream_tell(struct feed *f, const char *id, int64_t seq)
+{
+	char line[ID_MAX + 32];
+
+	snprintf(line, sizeof(line), "%s %lld", id, (long long)seq);
+	(void)!feed_publish(f, line, NULL, 0);
+}
+
+/* Put seq among those held back, none to three times, then tell some of
+ * them, any of them first. */
+static void
+feed_stream_wild(
+    struct feed *f, const char *id, int64_t seq, int64_t *late, size_t *n)
+{
+	static const int copies[] = {0, 1, 1, 1, 2, 3};
+	uint32_t dice[2];
+
+	id_random(dice, sizeof(dice));
+	for (int i = copies[dice[0] % ARRAY_LEN(copies)];
+	     i > 0 && *n < FEED_LATE; i--)
+		late[(*n)++] = seq;
+	for (size_t i = dice[1] % 4; i > 0 && *n > 0; i--) {
+		size_t pick = (dice[1] >> 8) % *n;
+		feed_stream_tell(f, id, late[pick]);
+		late[pick] = late[--*n];
+	}
+}
+
+static enum err
+feed_stream(struct feed *f, char *rest, char *answer, size_t size)
+{
+	const char *id = feed_word(&rest);
+	const char *count = feed_word(&rest);
+	const char *rate = feed_word(&rest);
+	const char *length = feed_word(&rest);
+	int64_t late[FEED_LATE];
+	size_t n_late = 0;
+	int64_t n, per_second, bytes, seq = 0;
+
+	enum err e = str_to_i64(count, 1, 1000000, &n);
+	if (e == ERR_OK)
+		e = str_to_i64(rate, 1, 100000, &per_second);
+	if (e == ERR_OK)
+		e = str_to_i64(length, 1, 65536, &bytes);
+	int64_t begun_us = clock_mono_us();
+	for (int64_t i = 0; e == ERR_OK && i < n; i++) {
+		int64_t wait_us =
+		    begun_us + i * 1000000 / per_second - clock_mono_us();
+		if (wait_us > 0)
+			usleep((useconds_t)wait_us);
+		arena_clear(f->arena);
+		e = feed_stream_commit(f, id, bytes, &seq);
+		if (e == ERR_OK && str_eq(rest, "each"))
+			feed_stream_tell(f, id, seq);
+		if (e == ERR_OK && str_eq(rest, "wild"))
+			feed_stream_wild(f, id, seq, late, &n_late);
+	}
+	snprintf(answer, size, "%lld", (long long)seq);
+	return e;
+}
+
 static enum err
 feed_token(struct feed *f, char *rest, char *answer, size_t size)
 {
@@ -293,6 +385,7 @@ static const struct {
     {"publish", feed_publish},
     {"doorbell", feed_doorbell},
     {"delta", feed_delta},
+    {"stream", feed_stream},
     {"token", feed_token},
     {"revoke", feed_revoke},
 };
