@@ -84,6 +84,12 @@ it. An empty variable counts as unset. A value that is out of bounds or of the
 wrong kind stops the program with exit status 78 and a list of everything that
 is wrong. `aragora config` prints what is in force and where it comes from.
 
+`ARAGORA_CONFIG` may name a file of lines `NAME=value`, as systemd's
+`EnvironmentFile=` takes them; what the environment says wins over it. On
+SIGHUP a program reads that file again and takes over the settings marked ↻;
+others need a restart. When anything in it is wrong, the log says what, and
+everything stays as it was.
+
 Secrets are never printed. Each has a twin with `_FILE` at its end that names a
 file holding the value.
 
@@ -113,8 +119,10 @@ file holding the value.
         elif row:
             r = rows[row.group(1)]
             text = tree.unquote(r[8])
-            if r[7] == "S_SECRET":
+            if "S_SECRET" in r[7]:
                 text += " Secret."
+            if "S_RELOAD" in r[7]:
+                text += " ↻"
             if r[0] in aliases:
                 text += " Also read as " + ", ".join(
                     f"`{a}`" for a in aliases[r[0]]) + "."
@@ -167,6 +175,10 @@ Every setting of
 and its daemons is an environment variable. A bad value stops the program with
 exit status 78 and a list of everything that is wrong. Each secret has a twin
 with _FILE at its end that names a file holding the value.
+.PP
+ARAGORA_CONFIG may name a file of lines NAME=value; the environment wins over
+it. On SIGHUP the daemons read it again and take over the variables that say
+so below; when anything is wrong, everything stays as it was.
 .SH VARIABLES
 """
     for row in tree.rows(path, "SETTING"):
@@ -174,7 +186,9 @@ with _FILE at its end that names a file holding the value.
         out += (f".TP\n.B {troff(tree.unquote(row[2]))}\n"
                 f"{troff(tree.unquote(row[8]))}\n"
                 f"Values: {troff(bounds(row))}. Default: "
-                f"{troff(default) if default else 'unset'}.\n")
+                f"{troff(default) if default else 'unset'}."
+                f"{' Taken over on SIGHUP.' if 'S_RELOAD' in row[7] else ''}"
+                "\n")
     return out + ".SH SEE ALSO\n.BR aragora (1)\n"
 
 

@@ -33,6 +33,9 @@ struct app {
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */
 	atomic_bool is_draining;
+	/* SIGHUP has come: on the main thread. */
+	void (*on_hangup)(void *arg);
+	void *hangup_arg;
 	/* Trace ids: random per process, then counted. They tell requests
 	 * apart and are no secret. */
 	uint64_t trace_seed[2];

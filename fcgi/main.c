@@ -53,7 +53,8 @@ main_help(void)
 	     "Settings come from the environment; `aragora config` lists "
 	     "them.\n"
 	     "SIGTERM, SIGINT and SIGUSR1 finish the requests in flight and "
-	     "end it.\n"
+	     "end it;\n"
+	     "SIGHUP reads the file of ARAGORA_CONFIG again.\n"
 	     "While the database is away or of another version it answers "
 	     "503\n"
 	     "and looks again.\n"
@@ -200,6 +201,12 @@ main_serve(const struct main_options *o, const struct transport *transport,
 	return status;
 }
 
+static void
+main_on_hangup(void *arg)
+{
+	settings_hangup(MAIN_PROGRAM, arg);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -216,6 +223,8 @@ main(int argc, char **argv)
 	}
 	struct settings *settings = settings_start(MAIN_PROGRAM);
 	app.settings = settings;
+	app.on_hangup = main_on_hangup;
+	app.hangup_arg = settings;
 	mallopt(M_ARENA_MAX, MAIN_HEAPS);
 	int status = EX_OSERR;
 	/* libfcgi sets signal handlers of its own when it starts; ours are

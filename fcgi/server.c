@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/service.h"
 #include "fcgi/dispatch.h"
 #include "settings/settings.h"
 
@@ -28,6 +29,8 @@
 /* While draining, one that is in use is left to the web server to end for so
  * long. If we did, its next request could be on its way already. */
 #define SERVER_DRAIN_KEEP_MS 8000
+/* What draining may take, as told to a service manager. */
+#define SERVER_STOP_MS 40000
 /* Pause of the accepting thread when there are no descriptors left. */
 #define SERVER_FULL_PAUSE_MS 50
 
@@ -40,7 +43,7 @@ struct server_conn {
 	int fd; /* borrowed from link, dead once that has closed it */
 	bool is_tcp;
 	atomic_int state;
-	_Atomic int64_t parked_ms;
+	_Atomic int64_t since_ms; /* in that state */
 };
 
 struct server {
@@ -62,6 +65,7 @@ server_signal_set(sigset_t *set)
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGUSR1);
+	sigaddset(set, SIGHUP);
 }
 
 enum err
@@ -96,7 +100,7 @@ server_park(struct server *s, struct server_conn *c, int op)
 	struct epoll_event ev = {
 	    .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c};
 
-	atomic_store(&c->parked_ms, clock_mono_ms());
+	atomic_store(&c->since_ms, clock_mono_ms());
 	atomic_store(&c->state, SERVER_PARKED);
 	if (epoll_ctl(s->epoll_fd, op, c->fd, &ev) == 0)
 		return;
@@ -200,6 +204,7 @@ server_serve(
 	struct env env;
 	int on = 1;
 
+	atomic_store(&c->since_ms, clock_mono_ms());
 	atomic_store(&c->state, SERVER_BUSY);
 	/* The front server may write header and body apart; without this its
 	 * second write waits for our delayed acknowledgement. */
@@ -288,7 +293,7 @@ server_close_idle(struct server *s, int64_t since_ms)
 	list_for_each (it, &s->conns) {
 		struct server_conn *c =
 		    LIST_ENTRY(it, struct server_conn, node);
-		int64_t quiet_ms = atomic_load(&c->parked_ms);
+		int64_t quiet_ms = atomic_load(&c->since_ms);
 		if (quiet_ms < since_ms)
 			quiet_ms = since_ms;
 		if (atomic_load(&c->state) == SERVER_PARKED &&
@@ -325,7 +330,8 @@ server_drain(struct server *s, const sigset_t *signals)
 		;
 	while (server_count(s) > 0) {
 		server_close_idle(s, since_ms);
-		if (sigtimedwait(signals, NULL, &tick) > 0)
+		int sig = sigtimedwait(signals, NULL, &tick);
+		if (sig > 0 && sig != SIGHUP)
 			return false;
 	}
 	return true;
@@ -353,6 +359,45 @@ server_join(struct server *s, pthread_t *threads, size_t n)
 		pthread_join(threads[i], NULL);
 }
 
+/* Is there a thread that has not been on one request for so long? */
+static bool
+server_is_alive(struct server *s, size_t threads, int64_t long_ms)
+{
+	int64_t now_ms = clock_mono_ms();
+	size_t stuck = 0;
+
+	pthread_mutex_lock(&s->lock);
+	list_for_each (it, &s->conns) {
+		struct server_conn *c =
+		    LIST_ENTRY(it, struct server_conn, node);
+		stuck += atomic_load(&c->state) == SERVER_BUSY &&
+		    now_ms - atomic_load(&c->since_ms) > long_ms;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return stuck < threads;
+}
+
+/* Until a signal that ends us. */
+static int
+server_wait(struct server *s, const sigset_t *signals, size_t threads)
+{
+	int64_t watchdog_ms = service_watchdog_ms();
+	struct timespec tick = {.tv_sec = watchdog_ms / 1000,
+	    .tv_nsec = watchdog_ms % 1000 * 1000000};
+
+	for (;;) {
+		int sig = watchdog_ms > 0 ? sigtimedwait(signals, NULL, &tick)
+					  : sigwaitinfo(signals, NULL);
+		if (sig == SIGHUP)
+			s->app->on_hangup(s->app->hangup_arg);
+		else if (sig > 0)
+			return sig;
+		if (watchdog_ms > 0 &&
+		    server_is_alive(s, threads, 2 * watchdog_ms))
+			service_alive();
+	}
+}
+
 enum err
 server_run(struct app *app, const struct transport *transport, int listen_fd,
     struct err_info *info)
@@ -365,7 +410,6 @@ server_run(struct app *app, const struct transport *transport, int listen_fd,
 	size_t n = (size_t)app->settings->fcgi_threads;
 	pthread_t *threads = mem_array(n, sizeof(*threads));
 	sigset_t signals;
-	int sig = 0;
 
 	server_signal_set(&signals);
 	enum err e = server_init(&s, info);
@@ -378,8 +422,9 @@ server_run(struct app *app, const struct transport *transport, int listen_fd,
 	}
 	log_info("server.start", "protocol=%s threads=%zu", transport->name,
 	    started);
-	while (sigwait(&signals, &sig) != 0)
-		;
+	service_ready("%zu threads", started);
+	int sig = server_wait(&s, &signals, started);
+	service_stopping(SERVER_STOP_MS);
 	log_info(
 	    "server.drain", "signal=%d connections=%zu", sig, server_count(&s));
 	bool is_whole = server_drain(&s, &signals);

@@ -13,7 +13,8 @@
 
 /* Serves until SIGTERM, SIGINT or SIGUSR1, then drains: no new connections,
  * requests in flight are finished, kept connections are closed after their
- * next answer or a moment of silence. A second signal ends it at once. Blocks
+ * next answer or a moment of silence. A second signal ends it at once. SIGHUP
+ * calls app->on_hangup. Blocks
  * those signals and must be called before other threads are started that
  * should not get them. */
 enum err server_block_signals(void);

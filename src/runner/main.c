@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "base/str.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
@@ -23,6 +24,9 @@
 
 /* More at once than fits: the heartbeat finds the rest. */
 #define RUNNER_OVER_MAX (64u << 10)
+
+/* What the end may take, as told to a service manager. */
+#define RUNNER_STOP_MS 40000
 
 static const char runner_usage[] =
     "usage: aragora-runner [--id NAME] [--debate ID | --once]\n"
@@ -33,10 +37,14 @@ static const char runner_usage[] =
     "  --id NAME    name of this runner (default: host, pid and a number)\n"
     "  --debate ID  drive only this debate; exit 0 when it completed, else 1\n"
     "  --once       exit when nothing is queued and nothing runs\n"
-    "  --help, --version\n";
+    "  --help, --version\n"
+    "\n"
+    "SIGTERM and SIGINT hand the debates back and end it; SIGHUP reads the\n"
+    "file of ARAGORA_CONFIG again.\n";
 
 struct runner_main {
 	struct loop *loop;
+	struct settings *settings;
 	struct drive *drive;
 	atomic_bool is_poked; /* by the bus thread */
 	pthread_mutex_t lock;
@@ -46,6 +54,7 @@ struct runner_main {
 /* For the signal handler alone; NULL when there is nothing left to stop. */
 static struct loop *_Atomic runner_loop;
 static volatile sig_atomic_t runner_signals;
+static volatile sig_atomic_t runner_hangups; /* not yet heeded */
 
 static void
 runner_on_signal(int sig UNUSED)
@@ -58,14 +67,27 @@ runner_on_signal(int sig UNUSED)
 }
 
 static void
+runner_on_hangup(int sig UNUSED)
+{
+	struct loop *loop = atomic_load(&runner_loop);
+
+	runner_hangups = 1;
+	if (loop != NULL)
+		loop_wake(loop);
+}
+
+static void
 runner_set_signals(struct loop *loop)
 {
+	struct sigaction hangup = {
+	    .sa_handler = runner_on_hangup, .sa_flags = SA_RESTART};
 	struct sigaction stop = {.sa_handler = runner_on_signal};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	atomic_store(&runner_loop, loop);
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGHUP, &hangup, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 
@@ -91,6 +113,10 @@ runner_on_wake(void *arg)
 {
 	struct runner_main *m = arg;
 
+	if (runner_hangups != 0) {
+		runner_hangups = 0;
+		settings_hangup("aragora-runner", m->settings);
+	}
 	runner_take_over(m);
 	drive_deliver(m->drive);
 	if (atomic_exchange(&m->is_poked, false))
@@ -151,6 +177,7 @@ runner_run(struct runner_main *m, struct drive_options *o)
 {
 	const struct bus_sub_ops ops = {
 	    .on_message = runner_on_message, .arg = m};
+	struct loop_timer alive;
 	struct bus_sub *sub = NULL;
 	struct err_info info = {0};
 
@@ -164,7 +191,12 @@ runner_run(struct runner_main *m, struct drive_options *o)
 	log_info("runner.start", "id=%s capacity=%lld database=%s", o->id,
 	    (long long)o->settings->max_concurrent_debates,
 	    store_kind(o->store));
+	service_watch_loop(m->loop, &alive);
+	service_ready("up to %lld debates at once",
+	    (long long)o->settings->max_concurrent_debates);
 	e = loop_run(m->loop);
+	loop_timer_del(m->loop, &alive);
+	service_stopping(RUNNER_STOP_MS);
 	bus_sub_close(&sub);
 	return e;
 }
@@ -184,6 +216,7 @@ main(int argc, char **argv)
 	}
 	struct settings *settings = settings_start("aragora-runner");
 	o.settings = settings;
+	m.settings = settings;
 	if (o.id == NULL) {
 		id_make(name, "run_", 6);
 		o.id = name;

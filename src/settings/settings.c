@@ -6,29 +6,19 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/arena.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/redis_url.h"
+#include "settings/settings_file.h"
+#include "settings/settings_impl.h"
 
 #define SETTINGS_TEXT_MAX 4096
-#define S_SECRET	  1
-
-enum settings_type { S_INT, S_DOUBLE, S_BOOL, S_STR, S_ENUM };
-
-struct settings_def {
-	struct settings_row row;
-	enum settings_type type;
-	size_t offset;
-};
 
 #define S_TYPE_INT    "integer"
 #define S_TYPE_DOUBLE "number"
@@ -36,7 +26,7 @@ struct settings_def {
 #define S_TYPE_STR    "text"
 #define S_TYPE_ENUM   "choice"
 
-static const struct settings_def settings_defs[SETTINGS__COUNT] = {
+const struct settings_def settings_defs[SETTINGS__COUNT] = {
 #define SETTING(name, kind, env_name, def, lo, hi, unit_text, flags, text)     \
 	{{.field = #name,                                                      \
 	     .env = env_name,                                                  \
@@ -45,7 +35,8 @@ static const struct settings_def settings_defs[SETTINGS__COUNT] = {
 	     .default_value = def,                                             \
 	     .min = lo,                                                        \
 	     .max = hi,                                                        \
-	     .is_secret = (flags) == S_SECRET,                                 \
+	     .is_secret = ((flags)&S_SECRET) != 0,                             \
+	     .is_reloadable = ((flags)&S_RELOAD) != 0,                         \
 	     .is_bounded = S_##kind == S_INT || S_##kind == S_DOUBLE,          \
 	     .type = S_TYPE_##kind},                                           \
 	    S_##kind, offsetof(struct settings, name)},
@@ -55,10 +46,7 @@ static const struct settings_def settings_defs[SETTINGS__COUNT] = {
 #undef SETTING_ALIAS
 };
 
-static const struct {
-	const char *env;
-	enum settings_id id;
-} settings_aliases[] = {
+const struct settings_alias settings_aliases[] = {
 #define SETTING(name, ...)
 #define SETTING_ALIAS(env_name, name) {env_name, SETTINGS_##name},
 #include "settings/settings.def"
@@ -66,16 +54,12 @@ static const struct {
 #undef SETTING_ALIAS
 };
 
+const size_t settings_n_aliases = ARRAY_LEN(settings_aliases);
+
 const struct settings_row *
 settings_row(enum settings_id id)
 {
 	return &settings_defs[id].row;
-}
-
-static void *
-settings_slot(const struct settings *s, const struct settings_def *d)
-{
-	return (char *)(uintptr_t)s + d->offset;
 }
 
 /* Content of the file named by ENV_FILE, without its last newline. An empty
@@ -111,22 +95,41 @@ settings_flag_env(struct arena *a, const struct settings_row *row)
 	return arena_printf(a, "%s__FLAG", row->env);
 }
 
+enum err
+settings_place_open(
+    struct settings_place *place, struct arena *a, struct err_info *info)
+{
+	place->arena = a;
+	return settings_file_read(a,
+	    getenv(settings_defs[SETTINGS_config].row.env), &place->file, info);
+}
+
+static const char *
+settings_value(
+    const struct settings_place *place, const char *name, bool is_in_file)
+{
+	const char *value =
+	    is_in_file ? settings_file_get(&place->file, name) : getenv(name);
+
+	return str_is_empty(value) ? NULL : value;
+}
+
 /* A setting under one of its names, *value NULL when that name is unset: the
  * variable itself, else, for a secret, the file that NAME_FILE names. */
 static enum err
-settings_lookup(struct arena *a, const struct settings_row *row,
-    const char *name, const char **value, enum settings_origin *origin,
-    struct err_info *info)
+settings_lookup(const struct settings_place *place,
+    const struct settings_row *row, const char *name, bool is_in_file,
+    const char **value, enum settings_origin *origin, struct err_info *info)
 {
-	*origin = SETTINGS_ENV;
-	*value = getenv(name);
-	if (!str_is_empty(*value))
+	struct arena *a = place->arena;
+
+	*origin = is_in_file ? SETTINGS_FILE : SETTINGS_ENV;
+	*value = settings_value(place, name, is_in_file);
+	if (*value != NULL || !row->is_secret)
 		return ERR_OK;
-	*value = NULL;
-	if (!row->is_secret)
-		return ERR_OK;
-	const char *path = getenv(arena_printf(a, "%s_FILE", name));
-	if (str_is_empty(path))
+	const char *path =
+	    settings_value(place, arena_printf(a, "%s_FILE", name), is_in_file);
+	if (path == NULL)
 		return ERR_OK;
 	*origin = SETTINGS_FILE;
 	enum err e = settings_read_file(a, path, value);
@@ -140,31 +143,46 @@ settings_lookup(struct arena *a, const struct settings_row *row,
 	return ERR_OK;
 }
 
-/* The text of a setting and where it came from. */
+/* The same under each of its names, its own first. */
 static enum err
-settings_source(struct arena *a, enum settings_id id, const char **value,
-    enum settings_origin *origin, struct err_info *info)
+settings_lookup_names(const struct settings_place *place, enum settings_id id,
+    bool is_in_file, const char **value, enum settings_origin *origin,
+    struct err_info *info)
 {
 	const struct settings_row *row = &settings_defs[id].row;
 
-	enum err e = settings_lookup(a, row, row->env, value, origin, info);
-	if (e != ERR_OK)
-		return e;
-	if (*value != NULL) {
-		if (getenv(settings_flag_env(a, row)) != NULL)
-			*origin = SETTINGS_FLAG;
-		return ERR_OK;
-	}
+	enum err e = settings_lookup(
+	    place, row, row->env, is_in_file, value, origin, info);
 	for (size_t i = 0; i < ARRAY_LEN(settings_aliases); i++) {
-		if (settings_aliases[i].id != id)
-			continue;
-		e = settings_lookup(
-		    a, row, settings_aliases[i].env, value, origin, info);
 		if (e != ERR_OK || *value != NULL)
 			return e;
+		if (settings_aliases[i].id == id)
+			e = settings_lookup(place, row, settings_aliases[i].env,
+			    is_in_file, value, origin, info);
 	}
-	*origin = SETTINGS_DEFAULT;
-	*value = row->default_value;
+	return e;
+}
+
+/* The text of a setting and where it came from. */
+static enum err
+settings_source(const struct settings_place *place, enum settings_id id,
+    const char **value, enum settings_origin *origin, struct err_info *info)
+{
+	const struct settings_row *row = &settings_defs[id].row;
+
+	enum err e =
+	    settings_lookup_names(place, id, false, value, origin, info);
+	if (e == ERR_OK && *value == NULL)
+		e = settings_lookup_names(place, id, true, value, origin, info);
+	if (e != ERR_OK)
+		return e;
+	if (*value == NULL) {
+		*origin = SETTINGS_DEFAULT;
+		*value = row->default_value;
+	} else if (*origin == SETTINGS_ENV &&
+	    getenv(settings_flag_env(place->arena, row)) != NULL) {
+		*origin = SETTINGS_FLAG;
+	}
 	return ERR_OK;
 }
 
@@ -312,15 +330,15 @@ settings_check_all(const struct settings *s, struct buf *errors)
 /* One row into the struct; a bad value is replaced by the default, so that
  * the checks across settings have something to read. */
 static bool
-settings_load_row(struct settings *s, struct arena *a, enum settings_id id,
-    struct buf *errors)
+settings_load_row(struct settings *s, const struct settings_place *place,
+    enum settings_id id, struct buf *errors)
 {
 	const struct settings_def *d = &settings_defs[id];
 	struct err_info info = {0};
 	enum settings_origin origin;
 	const char *value = "";
 
-	enum err e = settings_source(a, id, &value, &origin, &info);
+	enum err e = settings_source(place, id, &value, &origin, &info);
 	if (e == ERR_OK)
 		e = settings_put(d, value, settings_slot(s, d), &info);
 	if (e == ERR_OK)
@@ -336,10 +354,15 @@ settings_load(struct settings **out, struct buf *errors)
 {
 	struct settings *s = mem_zalloc(sizeof(*s));
 	struct arena *a = arena_new(0);
-	bool is_ok = true;
+	struct settings_place place;
+	struct err_info info = {0};
 
+	bool is_ok = settings_place_open(&place, a, &info) == ERR_OK;
+	if (!is_ok)
+		settings_complain(errors, &info);
 	for (int i = 0; i < SETTINGS__COUNT; i++)
-		is_ok &= settings_load_row(s, a, (enum settings_id)i, errors);
+		is_ok &=
+		    settings_load_row(s, &place, (enum settings_id)i, errors);
 	is_ok &= settings_check_all(s, errors);
 	arena_free(&a);
 	if (!is_ok)
@@ -355,8 +378,14 @@ settings_free(struct settings **s)
 		return;
 	for (int i = 0; i < SETTINGS__COUNT; i++) {
 		const struct settings_def *d = &settings_defs[i];
-		if (d->type == S_STR || d->type == S_ENUM)
+		if (settings_is_text(d))
 			free(*(char **)settings_slot(*s, d));
+	}
+	while ((*s)->kept != NULL) {
+		struct settings_kept *kept = (*s)->kept;
+		(*s)->kept = kept->next;
+		free(kept->text);
+		free(kept);
 	}
 	free(*s);
 	*s = NULL;
@@ -381,9 +410,11 @@ settings_show(const struct settings *s, enum settings_id id, struct buf *out,
 	const struct settings_def *d = &settings_defs[id];
 	const void *slot = settings_slot(s, d);
 	struct arena *a = arena_new(0);
+	struct settings_place place;
 	const char *value;
 
-	if (settings_source(a, id, &value, origin, NULL) != ERR_OK)
+	if (settings_place_open(&place, a, NULL) != ERR_OK ||
+	    settings_source(&place, id, &value, origin, NULL) != ERR_OK)
 		*origin = SETTINGS_FILE;
 	arena_free(&a);
 	switch (d->type) {
@@ -403,30 +434,4 @@ settings_show(const struct settings *s, enum settings_id id, struct buf *out,
 		    d->row.is_secret && *value != '\0' ? "********" : value);
 		break;
 	}
-}
-
-struct settings *
-settings_start(const char *program)
-{
-	struct settings *s = NULL;
-	struct buf errors;
-
-	buf_init(&errors, 1u << 20);
-	if (settings_load(&s, &errors) != ERR_OK) {
-		fprintf(stderr, "%s: bad settings:\n%s", program,
-		    buf_text(&errors));
-		exit(EX_CONFIG);
-	}
-	buf_release(&errors);
-	/* A limit on file sizes is an error to report, not to die of. */
-	signal(SIGXFSZ, SIG_IGN);
-	log_init(program,
-	    str_eq(s->log_level, "DEBUG")	? LOG_DEBUG
-		: str_eq(s->log_level, "INFO")	? LOG_INFO
-		: str_eq(s->log_level, "ERROR") ? LOG_ERROR
-						: LOG_WARNING,
-	    str_eq(s->log_format, "json")	? LOG_JSON
-		: str_eq(s->log_format, "text") ? LOG_LOGFMT
-						: LOG_AUTO);
-	return s;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * The settings of settings.def, read once at start. Precedence: command line
- * (settings_set before settings_load), then environment, then default. For
- * secrets, ENV_FILE names a file whose content (without its last newline) is
- * the value; an older name of a setting (SETTING_ALIAS) counts when its own
- * name is unset. An empty variable is an unset one.
+ * (settings_override before settings_load), then environment, then the file
+ * that ARAGORA_CONFIG names (settings_file.h), then default. For secrets,
+ * ENV_FILE names a file whose content (without its last newline) is the value;
+ * an older name of a setting (SETTING_ALIAS) counts when its own name is unset.
+ * An empty variable is an unset one.
  */
 #pragma once
 
@@ -26,6 +27,13 @@ struct settings {
 #include "settings/settings.def"
 #undef SETTING
 #undef SETTING_ALIAS
+	struct settings_kept *kept; /* of settings_reload */
+};
+
+/* A text that was replaced while threads may still read it. */
+struct settings_kept {
+	struct settings_kept *next;
+	char *text;
 };
 
 enum settings_id {
@@ -55,6 +63,7 @@ struct settings_row {
 	double min, max;
 	bool is_secret;
 	bool is_bounded; /* min and max mean something */
+	bool is_reloadable;
 };
 const struct settings_row *settings_row(enum settings_id id);
 
@@ -64,6 +73,15 @@ const struct settings_row *settings_row(enum settings_id id);
  * disabled limits) too. *out is the caller's: settings_free. */
 enum err settings_load(struct settings **out, struct buf *errors) MUST_CHECK;
 void settings_free(struct settings **s);
+
+/* Read everything again and take over what is marked S_RELOAD, value by value,
+ * while other threads go on reading: who uses such a setting reads it at each
+ * use. changed lists what differs, "(restart)" behind what is not taken over.
+ * ERR_INVALID: something is bad, see errors; nothing has changed. */
+enum err settings_reload(
+    struct settings *live, struct buf *changed, struct buf *errors) MUST_CHECK;
+/* The same on SIGHUP, with a line in the log. */
+void settings_hangup(const char *program, struct settings *live);
 
 /* Overrides the environment for the settings_load calls that follow and for
  * child processes (it is setenv of the row's name, and of a marker that makes

@@ -141,7 +141,7 @@ TABLES = {
     "src/settings/settings.def":
         'SETTING(one, INT, "ARAGORA_ONE", "1", 0, 9, "x", 0, "One, (a).")\n'
         'SETTING(two, STR, "ARAGORA_TWO", "", 0, 0, "", 0, "Two \\"q\\".")\n',
-    "src/settings/settings.c":
+    "src/settings/settings_start.c":
         "\nsettings_start(const char *p)\n{\n}\n",
     "src/use.c":
         "x = settings->one + s->two; /* t->three */\n"

@@ -43,7 +43,7 @@ def unused_list(report):
 def check_settings(report, sources):
     listed = unused_list(report)
     table = tree.rows("src/settings/settings.def", "SETTING")
-    start = sources["src/settings/settings.c"].split("\nsettings_start(")[1]
+    start = sources["src/settings/settings_start.c"]
     for row in table:
         field, env = row[0], tree.unquote(row[2])
         pattern = (rf"\b(?:\w*settings|s|st|set)->{field}\b"
