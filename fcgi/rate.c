@@ -6,8 +6,8 @@
 
 #include "base/log.h"
 #include "base/str.h"
-#include "fcgi/client_ip.h"
 #include "fcgi/handler.h"
+#include "limit/client_ip.h"
 #include "limit/limit.h"
 #include "settings/settings.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "fcgi/client_ip.h"
+#include "limit/client_ip.h"
 
 #define REQ_HOST_MAX	255
 #define REQ_TRACE_BYTES 16

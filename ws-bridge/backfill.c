@@ -83,7 +83,7 @@ backfill_encode(struct buf *b, const char *id, const struct store_event *row)
 		e.data = "{}";
 		event_encode(b, &e);
 	}
-	return frame_new(WS_TEXT, row->seq, buf_text(b), b->len);
+	return frame_new_event(row->seq, buf_text(b), b->len);
 }
 
 static enum err

@@ -2,20 +2,26 @@
  *
  * The handshake of a connection: who is it, and what does it want.
  */
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "auth/auth.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "limit/client_ip.h"
+#include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
+#include "ws-bridge/admission.h"
+#include "ws-bridge/bridge.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/notice.h"
 
-#define CONN_RECHECK_MS	   300000 /* a stored token's life is checked */
+#define CONN_RETRY_MS	   1000 /* when the store is away */
 #define CONN_HTTP_MAX	   16384
 #define CONN_CLOSE_REVOKED 4401
 
@@ -23,13 +29,13 @@
 static void
 connection_answer(struct connection *c, const struct buf *answer)
 {
-	outq_push(&c->out, frame_new_raw(buf_text(answer), answer->len), false);
+	connection_push(c, frame_new_raw(buf_text(answer), answer->len), false);
 	connection_set_state(c, CONN_CLOSING);
 }
 
 void
-connection_refuse(
-    struct connection *c, int status, const char *code, const char *reason)
+connection_refuse(struct connection *c, int status, const char *code,
+    const char *reason, int64_t retry_ms)
 {
 	struct buf answer;
 	char trace_id[ID_SIZE];
@@ -38,12 +44,38 @@ connection_refuse(
 	log_debug("ws.refuse", "status=%d trace_id=%s reason=\"%s\"", status,
 	    trace_id, reason);
 	buf_init(&answer, CONN_HTTP_MAX);
-	ws_handshake_refuse(&answer, status, code, reason, trace_id);
+	ws_handshake_refuse(
+	    &answer, status, code, reason, trace_id, (retry_ms + 999) / 1000);
 	connection_answer(c, &answer);
 	buf_release(&answer);
 }
 
-/* Say 101 and tell the client what it wants to know first. */
+/* Tell the client what it wants to know first. */
+static void
+connection_greet(struct connection *c)
+{
+	const struct ws_handshake *h = c->handshake;
+
+	connection_send(c, notice_connection_info(c->id, c->is_authenticated));
+	hub_ask_loops(c->server->hub, &c->asker);
+	if (h->debate_id != NULL)
+		connection_subscribe(
+		    c, h->debate_id, h->has_since, h->since, false);
+	else
+		connection_follow(c, true);
+}
+
+/* What was asked for is known and needs no memory any more. */
+static void
+connection_end_handshake(struct connection *c)
+{
+	ws_request_release(c->request);
+	free(c->request);
+	free(c->handshake);
+	c->request = NULL;
+	c->handshake = NULL;
+}
+
 static void
 connection_open(struct connection *c, const char *tenant)
 {
@@ -53,7 +85,7 @@ connection_open(struct connection *c, const char *tenant)
 
 	buf_init(&answer, CONN_HTTP_MAX);
 	ws_handshake_accept(h, &answer);
-	outq_push(&c->out, frame_new_raw(buf_text(&answer), answer.len), false);
+	connection_push(c, frame_new_raw(buf_text(&answer), answer.len), false);
 	buf_release(&answer);
 	c->tenant = mem_strdup(tenant);
 	c->follower.tenant = c->tenant;
@@ -61,21 +93,14 @@ connection_open(struct connection *c, const char *tenant)
 	id_make(c->id, "ws_", 8);
 	c->heard_ms = now;
 	c->progress_ms = now;
-	c->heartbeat_ms = now + CONN_HEARTBEAT_MS;
-	c->recheck_ms = now + CONN_RECHECK_MS;
+	c->heartbeat_ms = now + c->server->bridge->times.heartbeat_ms;
+	c->recheck_ms = now + c->server->bridge->times.recheck_ms;
+	c->form = h->has_deflate ? FRAME_DEFLATED : FRAME_PLAIN;
+	c->decoder.may_deflate = h->has_deflate;
 	connection_set_state(c, CONN_OPEN);
-	connection_send(c, notice_connection_info(c->id, c->is_authenticated));
-	hub_ask_loops(c->server->hub, &c->asker);
-	if (h->debate_id != NULL)
-		connection_subscribe(
-		    c, h->debate_id, h->has_since, h->since, false);
-	else
-		connection_follow(c, true);
-	ws_request_release(c->request);
-	free(c->request);
-	free(c->handshake);
-	c->request = NULL;
-	c->handshake = NULL;
+	if (c->server->hub != NULL)
+		connection_greet(c);
+	connection_end_handshake(c);
 }
 
 /* Takes the job. */
@@ -116,9 +141,9 @@ connection_authenticate(struct connection *c)
 
 	if (token == NULL) {
 		if (s->auth_required || !str_is_empty(s->api_token) ||
-		    c->server->auth != NULL)
+		    c->server->bridge->auth != NULL)
 			connection_refuse(c, 401, "AUTH_REQUIRED",
-			    "authentication is required");
+			    "authentication is required", 0);
 		else
 			connection_open(c, STORE_TENANT_DEFAULT);
 		return;
@@ -128,7 +153,7 @@ connection_authenticate(struct connection *c)
 		connection_open(c, STORE_TENANT_DEFAULT);
 		return;
 	}
-	if (auth_takes(c->server->auth, token)) {
+	if (auth_takes(c->server->bridge->auth, token)) {
 		connection_set_state(c, CONN_AUTH);
 		connection_ask_signed(c, token);
 		return;
@@ -166,10 +191,10 @@ connection_expire(struct connection *c)
 void
 connection_recheck_token(struct connection *c)
 {
-	c->recheck_ms = clock_mono_ms() + CONN_RECHECK_MS;
+	c->recheck_ms = clock_mono_ms() + c->server->bridge->times.recheck_ms;
 	if (c->token_hash == NULL) {
 		/* The provider took the key back: what it signed is void. */
-		if (!auth_knows_key(c->server->auth, c->key_mark))
+		if (!auth_knows_key(c->server->bridge->auth, c->key_mark))
 			connection_revoke(c, "the token is no longer valid");
 	} else if (c->token_job == NULL) {
 		connection_ask_token(c, c->token_hash);
@@ -217,10 +242,58 @@ connection_on_token(struct job *job)
 	else if (job->err == ERR_NOT_FOUND)
 		connection_refuse(c, 401, "INVALID_TOKEN",
 		    !str_is_empty(job->why) ? job->why
-					    : "the token is not valid");
+					    : "the token is not valid",
+		    0);
 	else
 		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
-		    "the credential cannot be checked now");
+		    "the credential cannot be checked now", CONN_RETRY_MS);
+}
+
+/* Whoever is at the other end, as what is limited as one. A Unix socket is the
+ * front server's; when that names nobody, nobody is counted. */
+static bool
+connection_key(struct connection *c, uint8_t key[CLIENT_IP_KEY])
+{
+	const struct client_ip_list *trusted = c->server->bridge->trusted;
+	struct ws_request *r = c->request;
+	const char *forwarded =
+	    r->forwarded_for != NULL ? r->forwarded_for : "";
+	const char *real_ip = r->real_ip != NULL ? r->real_ip : "";
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	char peer[NI_MAXHOST];
+
+	if (getpeername(c->watch.fd, (struct sockaddr *)&addr, &len) != 0)
+		return false;
+	const char *ip;
+	if (addr.ss_family == AF_UNIX)
+		ip = client_ip_behind(trusted, r->arena, forwarded, real_ip);
+	else if (getnameinfo((struct sockaddr *)&addr, len, peer, sizeof(peer),
+		     NULL, 0, NI_NUMERICHOST) == 0)
+		ip =
+		    client_ip_find(trusted, r->arena, peer, forwarded, real_ip);
+	else
+		ip = NULL;
+	return ip != NULL && client_ip_key(ip, key);
+}
+
+/* Not too often, and not too many at once; else 429 is the answer. */
+static bool
+connection_is_admitted(struct connection *c)
+{
+	struct admission *a = c->server->bridge->admission;
+	uint8_t key[CLIENT_IP_KEY];
+	int64_t wait_ms;
+
+	if (a == NULL || !connection_key(c, key))
+		return true;
+	c->admission = admission_enter(a, key, clock_mono_ms(), &wait_ms);
+	if (c->admission != NULL)
+		return true;
+	metric_add(METRIC_WS_REFUSED_LIMIT, 1);
+	connection_refuse(c, 429, "RATE_LIMITED",
+	    "too many connections from this address", wait_ms);
+	return false;
 }
 
 void
@@ -233,7 +306,7 @@ connection_on_request(struct connection *c, const char *data, size_t len)
 	case WS_REQUEST_MORE:
 		return;
 	case WS_REQUEST_BAD:
-		connection_refuse(c, r->status, "INVALID_VALUE", r->reason);
+		connection_refuse(c, r->status, "INVALID_VALUE", r->reason, 0);
 		return;
 	case WS_REQUEST_DONE:
 		break;
@@ -242,7 +315,8 @@ connection_on_request(struct connection *c, const char *data, size_t len)
 	switch (ws_handshake_judge(
 	    c->handshake, r, c->server->settings->allowed_origins)) {
 	case WS_HANDSHAKE_UPGRADE:
-		connection_authenticate(c);
+		if (connection_is_admitted(c))
+			connection_authenticate(c);
 		break;
 	case WS_HANDSHAKE_HEALTH:
 		buf_init(&answer, CONN_HTTP_MAX);
@@ -252,7 +326,7 @@ connection_on_request(struct connection *c, const char *data, size_t len)
 		break;
 	case WS_HANDSHAKE_REFUSE:
 		connection_refuse(c, c->handshake->status, c->handshake->code,
-		    c->handshake->reason);
+		    c->handshake->reason, 0);
 		break;
 	}
 }

@@ -48,7 +48,8 @@ connection_detach(struct connection *c)
 {
 	list_for_each (it, &c->subs)
 		connection_drop_sub(c, LIST_ENTRY(it, struct sub, in_owner));
-	hub_unfollow(c->server->hub, &c->follower);
+	if (c->server->hub != NULL)
+		hub_unfollow(c->server->hub, &c->follower);
 	list_del(&c->asker.node);
 }
 
@@ -288,9 +289,7 @@ connection_take(struct connection *c, struct sub *s, int64_t now)
 	} else if (is_replayed && !connection_may_replay(c, s, now)) {
 		return false;
 	}
-	if (c->out.n == 0)
-		c->progress_ms = now;
-	outq_push(&c->out, frame_ref(f), is_replayed);
+	connection_push(c, frame_ref(f), is_replayed);
 	c->has_event_out = true;
 	s->cursor = f->seq;
 	s->is_done = f->is_end;

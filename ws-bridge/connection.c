@@ -14,18 +14,23 @@
 #include "base/mem.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
+#include "ws-bridge/admission.h"
+#include "ws-bridge/bridge.h"
 #include "ws-bridge/notice.h"
 
-#define CONN_REQUEST_MS 5000	   /* to send the GET */
-#define CONN_LINGER_MS	2000	   /* for the other side's close */
-#define CONN_PONG_MS	10000	   /* to answer a ping */
-#define CONN_STALL_MS	30000	   /* without a byte leaving */
-#define CONN_OUT_MAX	(4u << 20) /* bytes queued, answers included */
-#define CONN_IDLE_MAX	1024	   /* bytes of one that only listens */
-#define CONN_ROUNDS	8	   /* sendmsg calls per turn */
+#define CONN_OUT_MAX  (4u << 20) /* bytes queued, answers included */
+#define CONN_IDLE_MAX 1024	 /* bytes of one that only listens */
+#define CONN_RETRY_MS 1000	 /* when the store is away */
+#define CONN_ROUNDS   8		 /* sendmsg calls per turn */
+/* A client whose answers do not leave is not listened to: only in echo mode
+ * are there so many. */
+#define CONN_ECHO_AHEAD (CONN_OUT_MAX + 1)
+#define CONN_ECHO_MAX	(64u << 20) /* longest message in echo mode */
 
 _Static_assert(sizeof(struct connection) + sizeof(struct sub) <= CONN_IDLE_MAX,
     "an idle connection is small");
+
+#define TIMES(c) (&(c)->server->bridge->times)
 
 void
 connection_mark_dirty(struct connection *c)
@@ -77,11 +82,28 @@ connection_free(struct connection *c)
 	free(c->handshake);
 	ws_decoder_release(&c->decoder);
 	outq_release(&c->out);
+	frame_unref(&c->pong);
+	if (c->admission != NULL)
+		admission_leave(c->server->bridge->admission, &c->admission);
 	close(c->watch.fd);
 	list_del(&c->in_server);
 	free(c->token_hash);
 	free(c->tenant);
 	free(c);
+}
+
+void
+connection_push(struct connection *c, struct frame *f, bool is_replayed)
+{
+	enum frame_form form = frame_form_for(f, c->form, c->server->deflater);
+	size_t before = c->out.bytes;
+
+	if (c->out.n == 0)
+		c->progress_ms = clock_mono_ms();
+	outq_push(&c->out, f, form, is_replayed);
+	if (form == FRAME_DEFLATED)
+		metric_add(METRIC_WS_SAVED,
+		    (int64_t)f->len - (int64_t)(c->out.bytes - before));
 }
 
 void
@@ -91,11 +113,9 @@ connection_send_quiet(struct connection *c, struct frame *f)
 		frame_unref(&f);
 		return;
 	}
-	if (c->out.n == 0)
-		c->progress_ms = clock_mono_ms();
-	outq_push(&c->out, f, false);
+	connection_push(c, f, false);
 	metric_add(METRIC_WS_MESSAGES_OUT, 1);
-	if (c->out.bytes > CONN_OUT_MAX)
+	if (c->out.bytes > CONN_OUT_MAX && !c->server->bridge->is_echo)
 		connection_close(
 		    c, WS_CLOSE_TRY_LATER, "too slow; resume with since");
 	connection_mark_dirty(c);
@@ -117,69 +137,8 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 	    "ws.close", "id=%s code=%d reason=\"%s\"", c->id, code, reason);
 	if (code == WS_CLOSE_TRY_LATER) /* it does not take what there is */
 		outq_cut(&c->out);
-	outq_push(&c->out, notice_close(code, reason), false);
+	connection_push(c, notice_close(code, reason), false);
 	connection_set_state(c, CONN_CLOSING);
-}
-
-/* The other side's close frame: answer it with the same code. */
-static void
-connection_on_close(struct connection *c)
-{
-	uint16_t code = c->decoder.close_code;
-
-	c->is_peer_closed = true;
-	if (code != WS_CLOSE_NONE) {
-		connection_close(c, code, "");
-		return;
-	}
-	outq_push(&c->out, frame_new(WS_CLOSE, 0, NULL, 0), false);
-	connection_set_state(c, CONN_CLOSING);
-}
-
-/* At most one pong is queued: it answers the first of a flood. */
-static void
-connection_on_ping(struct connection *c)
-{
-	if (c->is_pong_queued)
-		return;
-	c->is_pong_queued = true;
-	connection_send_quiet(c,
-	    frame_new(WS_PONG, 0, c->decoder.control, c->decoder.control_len));
-}
-
-static void
-connection_on_frames(struct connection *c, const char *data, size_t len)
-{
-	struct ws_decoder *d = &c->decoder;
-	size_t used = 0;
-
-	for (bool has_more = true; has_more && c->state == CONN_OPEN;) {
-		enum ws_event e =
-		    ws_decoder_feed(d, (const uint8_t *)data, len, &used);
-		data += used;
-		len -= used;
-		switch (e) {
-		case WS_EVENT_MORE:
-			has_more = false;
-			break;
-		case WS_EVENT_MESSAGE:
-			metric_add(METRIC_WS_MESSAGES_IN, 1);
-			connection_on_text(
-			    c, buf_text(&d->message), d->message.len);
-			break;
-		case WS_EVENT_PING:
-			connection_on_ping(c);
-			break;
-		case WS_EVENT_PONG:
-			break;
-		case WS_EVENT_CLOSE:
-			connection_on_close(c);
-			break;
-		case WS_EVENT_ERROR:
-			connection_close(c, d->close_code, d->reason);
-			break;
-		}
-	}
 }
 
 static void
@@ -238,6 +197,7 @@ connection_drained(struct connection *c, int64_t now)
 		c->event_ms = now;
 	c->has_event_out = false;
 	c->is_pong_queued = false;
+	connection_send_pong(c);
 }
 
 /* One sendmsg; false when the socket takes no more. */
@@ -285,7 +245,9 @@ connection_interest(const struct connection *c, bool wants_out)
 	 * readable for ever. */
 	if (c->state == CONN_AUTH)
 		return events | EPOLLRDHUP;
-	return c->is_peer_closed ? events : events | EPOLLIN;
+	if (c->is_peer_closed || c->out.bytes > CONN_ECHO_AHEAD)
+		return events;
+	return events | EPOLLIN;
 }
 
 void
@@ -328,7 +290,7 @@ connection_tick_open(struct connection *c, int64_t now)
 	int64_t silence_ms = c->server->settings->ws_heartbeat * 1000;
 	bool is_stalled = c->out.n > 0;
 
-	if (is_stalled && now - c->progress_ms >= CONN_STALL_MS) {
+	if (is_stalled && now - c->progress_ms >= TIMES(c)->stall_ms) {
 		connection_close(
 		    c, WS_CLOSE_TRY_LATER, "too slow; resume with since");
 		return;
@@ -338,13 +300,13 @@ connection_tick_open(struct connection *c, int64_t now)
 		return;
 	}
 	if (now >= c->heartbeat_ms) {
-		c->heartbeat_ms = now + CONN_HEARTBEAT_MS;
-		if (!is_stalled)
+		c->heartbeat_ms = now + TIMES(c)->heartbeat_ms;
+		if (!is_stalled && !c->server->bridge->is_echo)
 			connection_heartbeat(c);
 	}
 	if (c->pong_due_ms == 0 && !is_stalled &&
 	    now - c->heard_ms >= silence_ms) {
-		c->pong_due_ms = now + CONN_PONG_MS;
+		c->pong_due_ms = now + TIMES(c)->pong_ms;
 		connection_send_quiet(c, frame_new(WS_PING, 0, NULL, 0));
 	}
 	if (c->expires_ms != 0 && now >= c->expires_ms)
@@ -361,11 +323,12 @@ connection_on_tick(struct loop_timer *t)
 	switch (c->state) {
 	case CONN_REQUEST:
 		connection_refuse(c, 408, "REQUEST_TIMEOUT",
-		    "the request did not come in time");
+		    "the request did not come in time", 0);
 		break;
 	case CONN_AUTH:
 		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
-		    "the credential could not be checked in time");
+		    "the credential could not be checked in time",
+		    CONN_RETRY_MS);
 		break;
 	case CONN_OPEN:
 		connection_tick_open(c, clock_mono_ms());
@@ -397,7 +360,7 @@ connection_next_tick(const struct connection *c)
 	else if (c->out.n == 0)
 		due = connection_min(due, c->heard_ms + silence_ms);
 	if (c->out.n > 0)
-		due = connection_min(due, c->progress_ms + CONN_STALL_MS);
+		due = connection_min(due, c->progress_ms + TIMES(c)->stall_ms);
 	if (connection_has_token(c))
 		due = connection_min(due, c->recheck_ms);
 	if (c->expires_ms != 0)
@@ -412,7 +375,7 @@ connection_arm(struct connection *c)
 
 	switch (c->state) {
 	case CONN_REQUEST:
-		loop_timer_set(loop, &c->tick, CONN_REQUEST_MS);
+		loop_timer_set(loop, &c->tick, TIMES(c)->request_ms);
 		break;
 	case CONN_AUTH:
 		break; /* the request's deadline goes on */
@@ -421,7 +384,7 @@ connection_arm(struct connection *c)
 		    loop, &c->tick, connection_next_tick(c) - clock_mono_ms());
 		break;
 	case CONN_CLOSING:
-		loop_timer_set(loop, &c->tick, CONN_LINGER_MS);
+		loop_timer_set(loop, &c->tick, TIMES(c)->linger_ms);
 		break;
 	case CONN_DEAD:
 		break;
@@ -453,9 +416,10 @@ connection_new(struct server *srv, int fd)
 	c->asker.owner = c;
 	c->request = mem_alloc(sizeof(*c->request));
 	ws_request_init(c->request);
-	ws_decoder_init(
-	    &c->decoder, WS_SERVER, (size_t)srv->settings->ws_max_message_size);
-	c->decoder.is_text_only = true;
+	ws_decoder_init(&c->decoder, WS_SERVER,
+	    srv->bridge->is_echo ? CONN_ECHO_MAX
+				 : (size_t)srv->settings->ws_max_message_size);
+	c->decoder.is_text_only = !srv->bridge->is_echo;
 	list_add_tail(&srv->connections, &c->in_server);
 	srv->n_connections++;
 	/* Not a TCP socket: nothing to set. */

@@ -19,8 +19,7 @@
 #include "ws-bridge/ws_handshake.h"
 
 /* Debates one client may name; contract: ws-bridge limits. */
-#define CONN_SUBS_MAX	  100
-#define CONN_HEARTBEAT_MS 15000 /* between heartbeat events */
+#define CONN_SUBS_MAX 100
 
 enum conn_state {
 	CONN_REQUEST, /* reading the GET */
@@ -41,7 +40,12 @@ struct connection {
 	struct ws_request *request; /* until the handshake is done */
 	struct ws_handshake *handshake;
 	struct ws_decoder decoder;
+	enum frame_form form; /* of what it is sent */
 	struct outq out;
+	struct admission_entry *admission; /* NULL = not counted */
+	int64_t said_tat_us;		   /* bucket of its messages */
+	int64_t n_refused;		   /* of them, less those admitted */
+	struct frame *pong; /* for when the one that is queued has left */
 	struct list subs;
 	size_t n_named; /* subs that came by id */
 	struct follower follower;
@@ -60,6 +64,7 @@ struct connection {
 	bool is_peer_closed; /* its close frame or end of file has come */
 	bool is_shut;	     /* our side is closed for writing */
 	bool is_pong_queued;
+	bool is_warned;	    /* that it says too much */
 	bool has_event_out; /* an event is in out */
 	bool is_holding;    /* a debate_end waits for its time */
 	int64_t heard_ms;
@@ -82,6 +87,8 @@ void connection_flush(struct connection *c);
 void connection_send(struct connection *c, struct frame *f);
 /* The same for pong and heartbeat, which do not count as events. */
 void connection_send_quiet(struct connection *c, struct frame *f);
+/* Append to what it is sent, in the form it wants; takes f. */
+void connection_push(struct connection *c, struct frame *f, bool is_replayed);
 /* Begin the closing handshake. */
 void connection_close(struct connection *c, uint16_t code, const char *reason);
 
@@ -98,14 +105,21 @@ extern const struct hub_ops connection_hub_ops;
 
 /* conn_open.c: the handshake */
 void connection_on_request(struct connection *c, const char *data, size_t len);
-void connection_refuse(
-    struct connection *c, int status, const char *code, const char *reason);
+/* retry_ms: when the client may come again, 0 = says nothing. */
+void connection_refuse(struct connection *c, int status, const char *code,
+    const char *reason, int64_t retry_ms);
 void connection_on_token(struct job *job);
 void connection_recheck_token(struct connection *c);
 /* The token's time is over. */
 void connection_expire(struct connection *c);
 /* Does the credential need looking after? */
 bool connection_has_token(const struct connection *c);
+
+/* conn_input.c: what the client sends, once it is open */
+void connection_on_frames(struct connection *c, const char *data, size_t len);
+void connection_send_pong(struct connection *c);
+/* The other side's close frame: answer it with the same code. */
+void connection_on_close(struct connection *c);
 
 /* client.c: a text message, and the answer to a vote or a suggestion */
 void connection_on_said(struct job *job);

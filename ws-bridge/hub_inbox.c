@@ -57,7 +57,7 @@ hub_item_new(const struct bus_message *m)
 	item->seq = m->seq;
 	if (m->payload_len > 0)
 		item->frame =
-		    frame_new(WS_TEXT, m->seq, m->payload, m->payload_len);
+		    frame_new_event(m->seq, m->payload, m->payload_len);
 	return item;
 }
 

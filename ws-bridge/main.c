@@ -13,11 +13,12 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
-#include "base/listen.h"
+#include "ws-bridge/bridge.h"
 #include "ws-bridge/server.h"
 
 #define WS_PROGRAM "aragora-ws"
@@ -35,11 +36,19 @@ static const char ws_usage[] =
     "SIGTERM and SIGINT close every connection with 1001 and end the "
     "program.\n";
 
+struct ws_options {
+	const char *address; /* NULL = inherited */
+	const char *times;   /* NULL = as they are */
+	bool is_echo;
+};
+
 static void
-ws_options(int argc, char **argv, const char **address)
+ws_options(int argc, char **argv, struct ws_options *o)
 {
 	static const struct option options[] = {
 	    {"listen", required_argument, NULL, 'l'},
+	    {"echo", no_argument, NULL, 'E'}, /* these two for tests */
+	    {"times", required_argument, NULL, 'T'},
 	    {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'},
 	    {NULL, 0, NULL, 0},
@@ -48,7 +57,13 @@ ws_options(int argc, char **argv, const char **address)
 	for (int c; (c = getopt_long(argc, argv, "l:hV", options, NULL)) != -1;)
 		switch (c) {
 		case 'l':
-			*address = optarg;
+			o->address = optarg;
+			break;
+		case 'E':
+			o->is_echo = true;
+			break;
+		case 'T':
+			o->times = optarg;
 			break;
 		case 'h':
 			fputs(ws_usage, stdout);
@@ -121,8 +136,7 @@ ws_signals(void)
 }
 
 static int
-ws_run(const struct settings *settings, struct store *store, struct auth *auth,
-    int listen_fd, int signal_fd)
+ws_run(struct bridge *bridge, int listen_fd, int signal_fd)
 {
 	struct loop_watch signals = {.fd = signal_fd, .fn = ws_on_signal};
 	struct server *srv = NULL;
@@ -132,8 +146,7 @@ ws_run(const struct settings *settings, struct store *store, struct auth *auth,
 
 	if (loop_new(&loop) != ERR_OK)
 		return ws_fail(status, &info);
-	if (server_open(&srv, loop, listen_fd, settings, store, auth, &info) !=
-	    ERR_OK) {
+	if (server_open(&srv, loop, listen_fd, bridge, &info) != ERR_OK) {
 		ws_fail(status, &info);
 		goto out;
 	}
@@ -142,7 +155,8 @@ ws_run(const struct settings *settings, struct store *store, struct auth *auth,
 		ws_fail(status, &info);
 		goto out;
 	}
-	log_info("ws.ready", "store=%s", store_kind(store));
+	log_info("ws.ready", "store=%s",
+	    bridge->is_echo ? "none" : store_kind(bridge->store));
 	if (loop_run(loop) == ERR_OK)
 		status = EX_OK;
 	log_info("ws.stopped", "status=%d", status);
@@ -152,40 +166,56 @@ out:
 	return status;
 }
 
-int
-main(int argc, char **argv)
+/* What the loops share, beside what bridge_init has made. */
+static int
+ws_open(struct bridge *b, const struct settings *settings)
 {
-	struct store *store = NULL;
-	struct auth *auth = NULL;
 	struct err_info info = {0};
-	const char *address = NULL;
-	int listen_fd;
 
-	ws_options(argc, argv, &address);
-	struct settings *settings = settings_start(WS_PROGRAM);
-	int signal_fd = ws_signals();
-	int status = ws_listen(address, &listen_fd);
-	if (status != EX_OK || signal_fd < 0)
-		goto out;
-	if (auth_open(&auth, settings, &info) != ERR_OK) {
-		status = ws_fail(EX_CONFIG, &info);
-		goto out;
-	}
+	if (b->is_echo)
+		return EX_OK;
+	if (auth_open(&b->auth, settings, &info) != ERR_OK)
+		return ws_fail(EX_CONFIG, &info);
 	if (metrics_open(settings, &info) != ERR_OK)
 		log_warning("ws.metrics_off", "error=\"%s\"", info.text);
-	enum err e = store_open(&store, settings, &info);
-	if (store == NULL) {
-		status = ws_fail(EX_UNAVAILABLE, &info);
-		goto out;
-	}
+	enum err e = store_open(&b->store, settings, &info);
+	if (b->store == NULL)
+		return ws_fail(EX_UNAVAILABLE, &info);
 	if (e == ERR_DOWN)
 		log_warning("ws.store_down", "error=\"%s\"", info.text);
 	if (e == ERR_SCHEMA)
 		log_error("ws.store_schema", "error=\"%s\"", info.text);
-	status = ws_run(settings, store, auth, listen_fd, signal_fd);
+	return EX_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct ws_options options = {0};
+	struct bridge bridge;
+	struct err_info info = {0};
+	int listen_fd;
+
+	ws_options(argc, argv, &options);
+	struct settings *settings = settings_start(WS_PROGRAM);
+	int signal_fd = ws_signals();
+	int status = EX_CONFIG;
+	if (bridge_init(&bridge, settings, options.is_echo, &info) != ERR_OK ||
+	    (options.times != NULL &&
+		bridge_set_times(&bridge, options.times, &info) != ERR_OK)) {
+		ws_fail(status, &info);
+		goto out;
+	}
+	status = ws_listen(options.address, &listen_fd);
+	if (status != EX_OK || signal_fd < 0)
+		goto out;
+	status = ws_open(&bridge, settings);
+	if (status == EX_OK)
+		status = ws_run(&bridge, listen_fd, signal_fd);
 out:
-	auth_close(&auth);
-	store_close(&store);
+	auth_close(&bridge.auth);
+	store_close(&bridge.store);
+	bridge_release(&bridge);
 	metrics_close();
 	settings_free(&settings);
 	return status;

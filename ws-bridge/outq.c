@@ -14,17 +14,17 @@ outq_at(const struct outq *q, size_t i)
 	return &q->entries[(q->first + i) & (q->cap - 1)];
 }
 
-static size_t
+static uint32_t
 outq_entry_len(const struct outq_entry *e)
 {
-	char head[FRAME_REPLAY_MAX];
+	char head[FRAME_HEAD_MAX];
 	size_t tail;
 
-	if (!e->is_replayed)
-		return e->frame->len;
-	size_t n = frame_replay_head(e->frame, head);
-	frame_replay_tail(e->frame, &tail);
-	return n + tail;
+	size_t n = frame_head(
+	    e->frame, (enum frame_form)e->form, e->is_replayed, head);
+	frame_tail(e->frame, (enum frame_form)e->form, e->is_replayed, &tail);
+	assert(n + tail <= UINT32_MAX);
+	return (uint32_t)(n + tail);
 }
 
 void
@@ -37,7 +37,8 @@ outq_release(struct outq *q)
 }
 
 void
-outq_push(struct outq *q, struct frame *f, bool is_replayed)
+outq_push(
+    struct outq *q, struct frame *f, enum frame_form form, bool is_replayed)
 {
 	if (q->n == q->cap) {
 		size_t cap = q->cap > 0 ? q->cap * 2 : OUTQ_FIRST_CAP;
@@ -51,8 +52,10 @@ outq_push(struct outq *q, struct frame *f, bool is_replayed)
 		q->first = 0;
 	}
 	struct outq_entry *e = outq_at(q, q->n++);
-	*e = (struct outq_entry){.frame = f, .is_replayed = is_replayed};
-	q->bytes += outq_entry_len(e);
+	*e = (struct outq_entry){
+	    .frame = f, .form = (uint8_t)form, .is_replayed = is_replayed};
+	e->len = outq_entry_len(e);
+	q->bytes += e->len;
 }
 
 /* Append [base, base+len) less its first *skip bytes. */
@@ -81,13 +84,12 @@ outq_gather(const struct outq *q, struct outq_vec *v)
 	v->n = 0;
 	for (size_t i = 0; i < q->n && i < OUTQ_IOV; i++) {
 		const struct outq_entry *e = outq_at(q, i);
-		if (!e->is_replayed) {
-			outq_vec_add(v, e->frame->bytes, e->frame->len, &skip);
-			continue;
-		}
+		enum frame_form form = (enum frame_form)e->form;
 		size_t tail_len;
-		size_t head_len = frame_replay_head(e->frame, v->heads[i]);
-		const char *tail = frame_replay_tail(e->frame, &tail_len);
+		size_t head_len =
+		    frame_head(e->frame, form, e->is_replayed, v->heads[i]);
+		const char *tail =
+		    frame_tail(e->frame, form, e->is_replayed, &tail_len);
 		outq_vec_add(v, v->heads[i], head_len, &skip);
 		outq_vec_add(v, tail, tail_len, &skip);
 	}
@@ -101,10 +103,9 @@ outq_consume(struct outq *q, size_t len)
 	len += q->sent;
 	while (q->n > 0) {
 		struct outq_entry *e = outq_at(q, 0);
-		size_t entry_len = outq_entry_len(e);
-		if (len < entry_len)
+		if (len < e->len)
 			break;
-		len -= entry_len;
+		len -= e->len;
 		frame_unref(&e->frame);
 		q->first = (q->first + 1) & (q->cap - 1);
 		q->n--;
@@ -121,7 +122,7 @@ outq_cut(struct outq *q)
 
 	while (q->n > keep) {
 		struct outq_entry *e = outq_at(q, q->n - 1);
-		q->bytes -= outq_entry_len(e);
+		q->bytes -= e->len;
 		frame_unref(&e->frame);
 		q->n--;
 	}

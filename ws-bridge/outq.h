@@ -7,12 +7,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 #include "ws-bridge/frame.h"
 
 struct outq_entry {
 	struct frame *frame;
+	uint32_t len;	  /* bytes of it on the wire */
+	uint8_t form;	  /* enum frame_form, as frame_form_for told */
 	bool is_replayed; /* sent with "replayed":true */
 };
 
@@ -31,13 +34,14 @@ struct outq {
 struct outq_vec {
 	struct iovec iov[2 * OUTQ_IOV];
 	int n;
-	char heads[OUTQ_IOV][FRAME_REPLAY_MAX];
+	char heads[OUTQ_IOV][FRAME_HEAD_MAX];
 };
 
 /* A zeroed outq is empty. */
 void outq_release(struct outq *q);
-/* Takes the reference. */
-void outq_push(struct outq *q, struct frame *f, bool is_replayed);
+/* Takes the reference. form is what frame_form_for gave for f. */
+void outq_push(
+    struct outq *q, struct frame *f, enum frame_form form, bool is_replayed);
 /* The unwritten bytes from the front; valid until the queue changes. */
 void outq_gather(const struct outq *q, struct outq_vec *v);
 /* len bytes of them were written. */

@@ -9,13 +9,13 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "settings/settings.h"
+#include "ws-bridge/bridge.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/hub.h"
+#include "ws-bridge/ws_deflate.h"
 
 #define SERVER_ACCEPTS	64  /* per turn */
 #define SERVER_PAUSE_MS 100 /* before accepting again without descriptors */
-#define SERVER_DRAIN_MS 5000
 
 static void
 server_resume_accept(struct loop_timer *t)
@@ -56,7 +56,8 @@ server_on_wake(void *arg)
 {
 	struct server *srv = arg;
 
-	hub_wake(srv->hub);
+	if (srv->hub != NULL)
+		hub_wake(srv->hub);
 }
 
 /* Every connection that has something to do gets one flush per turn; then
@@ -91,14 +92,15 @@ server_drain_end(struct loop_timer *t)
 
 enum err
 server_open(struct server **out, struct loop *loop, int listen_fd,
-    const struct settings *settings, struct store *store, struct auth *auth,
-    struct err_info *info)
+    struct bridge *bridge, struct err_info *info)
 {
 	struct server *srv = mem_zalloc(sizeof(*srv));
+	enum err e = ERR_OK;
 
 	srv->loop = loop;
-	srv->settings = settings;
-	srv->auth = auth;
+	srv->bridge = bridge;
+	srv->settings = bridge->settings;
+	srv->deflater = ws_deflater_new();
 	srv->listener = (struct loop_watch){
 	    .fd = listen_fd, .fn = server_accept, .arg = srv};
 	srv->accept_pause =
@@ -108,8 +110,9 @@ server_open(struct server **out, struct loop *loop, int listen_fd,
 	list_init(&srv->connections);
 	list_init(&srv->dirty);
 	list_init(&srv->dead);
-	enum err e = hub_open(
-	    &srv->hub, loop, settings, store, auth, &connection_hub_ops, info);
+	if (!bridge->is_echo)
+		e = hub_open(&srv->hub, loop, bridge->settings, bridge->store,
+		    bridge->auth, &connection_hub_ops, info);
 	if (e == ERR_OK)
 		e = loop_watch_add(loop, &srv->listener, EPOLLIN);
 	if (e != ERR_OK) {
@@ -150,6 +153,7 @@ server_close(struct server **sp)
 		connection_free(
 		    LIST_ENTRY(srv->dead.next, struct connection, in_server));
 	hub_close(&srv->hub);
+	ws_deflater_free(&srv->deflater);
 	free(srv);
 }
 
@@ -160,7 +164,7 @@ server_drain(struct server *srv)
 		return;
 	srv->is_draining = true;
 	server_stop_listening(srv);
-	loop_timer_set(srv->loop, &srv->drain_end, SERVER_DRAIN_MS);
+	loop_timer_set(srv->loop, &srv->drain_end, srv->bridge->times.drain_ms);
 	list_for_each (it, &srv->connections) {
 		struct connection *c =
 		    LIST_ENTRY(it, struct connection, in_server);

@@ -13,18 +13,19 @@
 #include "base/list.h"
 #include "base/loop.h"
 
-struct auth;
+struct bridge;
 struct hub;
 struct settings;
-struct store;
+struct ws_deflater;
 
 #define SERVER_SCRATCH (64u * 1024)
 
 struct server {
 	struct loop *loop;
+	struct bridge *bridge;
 	const struct settings *settings;
-	struct auth *auth; /* NULL = no signed tokens */
-	struct hub *hub;
+	struct hub *hub; /* NULL in echo mode */
+	struct ws_deflater *deflater;
 	struct loop_watch listener;
 	struct loop_timer accept_pause; /* out of descriptors */
 	struct loop_timer drain_end;
@@ -39,8 +40,7 @@ struct server {
 
 /* Takes listen_fd (non-blocking). Everything else is borrowed. */
 enum err server_open(struct server **out, struct loop *loop, int listen_fd,
-    const struct settings *settings, struct store *store, struct auth *auth,
-    struct err_info *info) MUST_CHECK;
+    struct bridge *bridge, struct err_info *info) MUST_CHECK;
 /* Closes every connection at once. */
 void server_close(struct server **srv);
 /* Stop accepting, say 1001 to everybody, then stop the loop. */

@@ -8,6 +8,7 @@
 
 #define WS_FIN	      0x80u
 #define WS_RSV	      0x70u
+#define WS_RSV1	      0x40u /* RFC 7692 6 */
 #define WS_MASK_BIT   0x80u
 #define WS_LEN_16     126u
 #define WS_LEN_64     127u
@@ -64,7 +65,10 @@ ws_decoder_check_first(struct ws_decoder *d)
 
 	d->is_final = (first & WS_FIN) != 0;
 	d->opcode = first & 0x0f;
-	if ((first & WS_RSV) != 0)
+	bool may_deflate =
+	    d->may_deflate && (d->opcode == WS_TEXT || d->opcode == WS_BINARY);
+	if ((first & WS_RSV) != 0 &&
+	    ((first & WS_RSV) != WS_RSV1 || !may_deflate))
 		return ws_decoder_fail(
 		    d, WS_CLOSE_PROTOCOL, "reserved bit is set");
 	switch ((enum ws_opcode)d->opcode) {
@@ -158,6 +162,7 @@ ws_decoder_begin_payload(struct ws_decoder *d, size_t header_size)
 		d->control_len = 0;
 	} else if (d->opcode != WS_CONTINUATION) {
 		d->message_opcode = (enum ws_opcode)d->opcode;
+		d->is_deflated = (d->header[0] & WS_RSV1) != 0;
 		d->utf8 = (struct utf8){0};
 		d->is_in_message = true;
 	}
@@ -202,7 +207,7 @@ ws_decoder_data(struct ws_decoder *d, const uint8_t *data, size_t len)
 	memcpy(to, data, len);
 	if (d->role == WS_SERVER)
 		ws_mask((uint8_t *)to, len, d->mask, d->payload_read);
-	if (d->message_opcode == WS_TEXT &&
+	if (d->message_opcode == WS_TEXT && !d->is_deflated &&
 	    !utf8_feed(&d->utf8, (const uint8_t *)to, len))
 		return ws_decoder_fail(
 		    d, WS_CLOSE_BAD_TEXT, "text is not UTF-8");
@@ -263,7 +268,8 @@ ws_decoder_end_frame(struct ws_decoder *d)
 	}
 	if (!d->is_final)
 		return WS_EVENT_MORE;
-	if (d->message_opcode == WS_TEXT && !utf8_is_whole(&d->utf8))
+	if (d->message_opcode == WS_TEXT && !d->is_deflated &&
+	    !utf8_is_whole(&d->utf8))
 		return ws_decoder_fail(
 		    d, WS_CLOSE_BAD_TEXT, "text ends within a character");
 	d->is_in_message = false;

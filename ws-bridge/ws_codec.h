@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * RFC 6455 frames: bytes in, events out; no I/O, no clock, no settings. All
- * limits are in the context. Extensions are not negotiated, so every reserved
- * bit is an error.
+ * limits are in the context. Of the extensions it knows where the bit of
+ * permessage-deflate may stand; inflating is the caller's.
  */
 #pragma once
 
@@ -61,10 +61,12 @@ struct ws_decoder {
 	size_t max_message;
 	enum ws_role role;
 	bool is_text_only; /* a binary frame is refused with 1003 */
+	bool may_deflate;  /* permessage-deflate was negotiated */
 
 	/* results of the last event; message is valid until the next feed */
 	struct buf message;
 	enum ws_opcode message_opcode;
+	bool is_deflated; /* message is compressed, its text not looked at */
 	uint8_t control[WS_CONTROL_MAX];
 	uint8_t control_len;
 	uint16_t close_code;

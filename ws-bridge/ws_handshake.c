@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "ws-bridge/ws_deflate.h"
 
 /* RFC 6455 1.3 */
 #define WS_GUID	    "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -210,6 +211,11 @@ ws_handshake_judge(
 	if (!ws_handshake_accept_key(r->key, h->accept))
 		return ws_handshake_fail(
 		    h, 500, "INTERNAL_ERROR", "internal error");
+	enum ws_offer offer = ws_deflate_offer(r->extensions);
+	if (offer == WS_OFFER_BAD)
+		return ws_handshake_fail(h, 400, "INVALID_VALUE",
+		    "Sec-WebSocket-Extensions is malformed");
+	h->has_deflate = offer == WS_OFFER_DEFLATE;
 	h->has_subprotocol = ws_request_list_has(r->protocol, WS_SUBPROTOCOL);
 	return h->kind;
 }
@@ -225,6 +231,9 @@ ws_handshake_accept(const struct ws_handshake *h, struct buf *out)
 	    h->accept);
 	if (h->has_subprotocol)
 		buf_puts(out, "Sec-WebSocket-Protocol: " WS_SUBPROTOCOL "\r\n");
+	if (h->has_deflate)
+		buf_puts(
+		    out, "Sec-WebSocket-Extensions: " WS_DEFLATE_ANSWER "\r\n");
 	buf_puts(out, "\r\n");
 }
 
@@ -269,15 +278,16 @@ static const struct ws_handshake_status ws_handshake_statuses[] = {
     {408, "408 Request Timeout", ""},
     {426, "426 Upgrade Required",
 	"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"},
+    {429, "429 Too Many Requests", ""},
     {431, "431 Request Header Fields Too Large", ""},
-    {503, "503 Service Unavailable", "Retry-After: 1\r\n"},
+    {503, "503 Service Unavailable", ""},
     {505, "505 HTTP Version Not Supported", ""},
     {500, "500 Internal Server Error", ""},
 };
 
 void
 ws_handshake_refuse(struct buf *out, int status, const char *code,
-    const char *reason, const char *trace_id)
+    const char *reason, const char *trace_id, int64_t retry_s)
 {
 	const struct ws_handshake_status *row = ws_handshake_statuses;
 	struct json_w w;
@@ -293,9 +303,14 @@ ws_handshake_refuse(struct buf *out, int status, const char *code,
 	json_w_str(&w, "code", code);
 	json_w_str(&w, "message", reason);
 	json_w_str(&w, "trace_id", trace_id);
+	if (retry_s > 0)
+		json_w_int(&w, "retry_after", retry_s);
 	json_w_end(&w);
-	snprintf(
+	int n = snprintf(
 	    extra, sizeof(extra), "%sX-Trace-Id: %s\r\n", row->extra, trace_id);
+	if (retry_s > 0)
+		snprintf(extra + n, sizeof(extra) - (size_t)n,
+		    "Retry-After: %lld\r\n", (long long)retry_s);
 	ws_handshake_reply(out, row->line, extra, &body);
 	buf_release(&body);
 }

@@ -27,6 +27,7 @@ struct ws_handshake {
 	/* UPGRADE */
 	char accept[WS_ACCEPT_SIZE];
 	bool has_subprotocol;  /* aragora-v1 was offered */
+	bool has_deflate;      /* permessage-deflate was offered and taken */
 	const char *token;     /* NULL = none presented */
 	const char *debate_id; /* NULL = all */
 	bool has_since;
@@ -45,9 +46,10 @@ enum ws_handshake_kind ws_handshake_judge(
 /* "HTTP/1.1 101 ..." */
 void ws_handshake_accept(const struct ws_handshake *h, struct buf *out);
 void ws_handshake_health(struct buf *out);
-/* reason is shown to the client; trace_id names the refusal in both. */
+/* reason is shown to the client; trace_id names the refusal in both. retry_s:
+ * when to come again, 0 = says nothing. */
 void ws_handshake_refuse(struct buf *out, int status, const char *code,
-    const char *reason, const char *trace_id);
+    const char *reason, const char *trace_id, int64_t retry_s);
 
 /* The Sec-WebSocket-Accept of a key into out[WS_ACCEPT_SIZE]; false when the
  * crypto library refuses. */

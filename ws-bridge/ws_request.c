@@ -26,6 +26,9 @@ static const struct ws_request_field ws_request_fields[] = {
     FIELD("authorization", authorization, false),
     FIELD("content-length", content_length, false),
     FIELD("transfer-encoding", transfer_encoding, false),
+    FIELD("sec-websocket-extensions", extensions, true),
+    FIELD("x-forwarded-for", forwarded_for, true),
+    FIELD("x-real-ip", real_ip, false),
 };
 #undef FIELD
 

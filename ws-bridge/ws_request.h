@@ -44,6 +44,9 @@ struct ws_request {
 	const char *authorization;
 	const char *content_length;
 	const char *transfer_encoding;
+	const char *extensions;
+	const char *forwarded_for;
+	const char *real_ip;
 };
 
 void ws_request_init(struct ws_request *r);

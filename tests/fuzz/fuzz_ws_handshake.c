@@ -41,7 +41,7 @@ fuzz_answer(const struct ws_handshake *h)
 	case WS_HANDSHAKE_REFUSE:
 		assert(h->status >= 400 && h->reason != NULL);
 		ws_handshake_refuse(
-		    &out, h->status, h->code, h->reason, "trace");
+		    &out, h->status, h->code, h->reason, "trace", 0);
 		break;
 	}
 	assert(!out.is_overflowed && str_starts(buf_text(&out), "HTTP/1.1 "));

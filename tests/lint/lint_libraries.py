@@ -28,6 +28,8 @@ RULES = [
      r"fcgi/transport_fcgi\.c", "libfcgi belongs to transport_fcgi.c"),
     (r'#\s*include\s+[<"]json-c/', r"src/base/json\.c",
      "json-c belongs to base/json.c"),
+    (r'#\s*include\s+[<"]zlib\.h', r"ws-bridge/ws_deflate\.c",
+     "zlib belongs to ws_deflate.c"),
     (r"\bsetlocale\s*\(", r"(?!)", "number text must not follow a locale"),
     (r"\b(system|popen)\s*\(", r"(?!)", "no shell"),
     (r"\bfopen\s*\([^;]*,\s*\"[rwa+b]*\"", r"(?!)",

@@ -12,7 +12,7 @@ from ws_kit import (WAIT, Bridge, close_code, frame, read_frame, receive, run,
 
 @pytest.fixture(scope="module")
 def bridge():
-    b = Bridge()
+    b = Bridge(ARAGORA_DISABLE_ALL_RATE_LIMITS="1")
     yield b
     b.close()
 

@@ -110,14 +110,6 @@ def test_subprotocol(bridge):
     run(main())
 
 
-def test_extension_offer_is_declined(bridge):
-    async def main():
-        async with bridge.connect(compression="deflate") as ws:
-            assert ws.extensions == []
-            await until(ws, "connection_info")
-    run(main())
-
-
 def test_own_and_allowed_origin(bridge):
     async def main():
         for origin in ("http://localhost", "http://localhost:3000"):

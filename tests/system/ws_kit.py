@@ -18,6 +18,12 @@ from stack import BUILD
 WAIT = 20  # seconds after which a test has failed
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Feed:
     def __init__(self, env):
         self.process = subprocess.Popen(
@@ -64,7 +70,12 @@ class Feed:
 
 
 class Bridge:
-    def __init__(self, **settings):
+    """options: of aragora-ws. is_tcp: on a port of 127.0.0.1 instead of a
+    Unix socket."""
+
+    def __init__(self, options=(), is_tcp=False, **settings):
+        self.options = list(options)
+        self.port = free_port() if is_tcp else None
         self.folder = tempfile.mkdtemp(prefix="aragora-ws-")
         self.socket = os.path.join(self.folder, "ws.sock")
         self.log_path = os.path.join(self.folder, "ws.log")
@@ -87,7 +98,9 @@ class Bridge:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [os.path.join(BUILD, "aragora-ws"), "--listen",
-                 "unix:" + self.socket], stderr=log, env=self.env)
+                 f"127.0.0.1:{self.port}" if self.port
+                 else "unix:" + self.socket, *self.options],
+                stderr=log, env=self.env)
         deadline = time.monotonic() + WAIT
         while True:
             try:
@@ -107,6 +120,18 @@ class Bridge:
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def wait_for_log(self, text):
+        deadline = time.monotonic() + 3 * WAIT
+        while text not in self.log():
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    def wait_for_closed(self):
+        """Until what was closed on this side is closed on the other: a
+        request that is answered came after it."""
+        answer = self.get(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
+
     def close(self):
         if self.process.poll() is None:
             status = self.stop()
@@ -118,6 +143,8 @@ class Bridge:
         assert "Sanitizer" not in log, log
 
     def raw(self):
+        if self.port:
+            return socket.create_connection(("127.0.0.1", self.port), WAIT)
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         s.settimeout(WAIT)
         s.connect(self.socket)
@@ -127,6 +154,9 @@ class Bridge:
         """An independent client: python3-websockets."""
         kw.setdefault("compression", None)
         kw.setdefault("ping_interval", None)
+        if self.port:
+            return websockets.connect(
+                f"ws://127.0.0.1:{self.port}{path}", **kw)
         return websockets.unix_connect(
             self.socket, "ws://localhost" + path, **kw)
 
@@ -141,10 +171,10 @@ class Bridge:
                     return answer
                 answer += piece
 
-    def opened(self, path="/ws"):
-        """A raw socket past its handshake; what came behind it is dropped."""
+    def opened(self, path="/ws", *extra):
+        """A raw socket past its handshake, with more lines in its header."""
         s = self.raw()
-        s.sendall(upgrade(path))
+        s.sendall(upgrade(path, *extra))
         head = b""
         while b"\r\n\r\n" not in head:
             head += s.recv(1)

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/attr.h"
-#include "fcgi/client_ip.h"
 #include "fcgi/cors.h"
+#include "limit/client_ip.h"
 
 static const struct {
 	const char *trusted;

@@ -147,6 +147,8 @@ static const struct request requests[] = {
 		   "Sec-WebSocket-Version: 13\r\n\r\n",
 	426},
     {"POST", "POST /ws HTTP/1.1\r\n" HOST REST "\r\n", 405},
+    {"extensions without a name",
+	OPEN("/ws") "Sec-WebSocket-Extensions: ;\r\n\r\n", 400},
     {"other path", OPEN("/elsewhere") "\r\n", 404},
     {"debates without id", OPEN("/ws/debates/") "\r\n", 404},
     {"foreign origin", OPEN("/ws") "Origin: https://evil.example\r\n\r\n", 403},
@@ -295,23 +297,27 @@ START_TEST(test_refusals)
 {
 	static const struct {
 		int status;
+		int retry_s;
 		const char *has;
 	} rows[] = {
-	    {426, "\r\nSec-WebSocket-Version: 13\r\n"},
-	    {426, "HTTP/1.1 426 Upgrade Required\r\n"},
-	    {401, "\r\nWWW-Authenticate: Bearer\r\n"},
-	    {405, "\r\nAllow: GET\r\n"},
-	    {503, "\r\nRetry-After: 1\r\n"},
-	    {431, "HTTP/1.1 431 "},
-	    {400, "\"code\":\"C\""},
-	    {400, "\"error\":\"a \\\"b\\\"\""},
-	    {400, "\"trace_id\":\"tid\""},
-	    {400, "\r\nX-Trace-Id: tid\r\n"},
+	    {426, 0, "\r\nSec-WebSocket-Version: 13\r\n"},
+	    {426, 0, "HTTP/1.1 426 Upgrade Required\r\n"},
+	    {401, 0, "\r\nWWW-Authenticate: Bearer\r\n"},
+	    {405, 0, "\r\nAllow: GET\r\n"},
+	    {503, 1, "\r\nRetry-After: 1\r\n"},
+	    {429, 17, "\r\nRetry-After: 17\r\n"},
+	    {429, 17, "\"retry_after\":17}"},
+	    {431, 0, "HTTP/1.1 431 "},
+	    {400, 0, "\"code\":\"C\""},
+	    {400, 0, "\"error\":\"a \\\"b\\\"\""},
+	    {400, 0, "\"trace_id\":\"tid\""},
+	    {400, 0, "\r\nX-Trace-Id: tid\r\n"},
 	};
 	struct buf out;
 
 	buf_init(&out, 4096);
-	ws_handshake_refuse(&out, rows[_i].status, "C", "a \"b\"", "tid");
+	ws_handshake_refuse(
+	    &out, rows[_i].status, "C", "a \"b\"", "tid", rows[_i].retry_s);
 	ck_assert_msg(strstr(buf_text(&out), rows[_i].has) != NULL,
 	    "'%s' is not in '%s'", rows[_i].has, buf_text(&out));
 	const char *body = strstr(buf_text(&out), "\r\n\r\n");
@@ -336,7 +342,7 @@ main(void)
 	tcase_add_test(t, test_token_is_never_echoed);
 	tcase_add_test(t, test_size_limit);
 	tcase_add_test(t, test_too_many_fields);
-	tcase_add_loop_test(t, test_refusals, 0, 10);
+	tcase_add_loop_test(t, test_refusals, 0, 12);
 	srunner_run_all(r, CK_NORMAL);
 	int failed = srunner_ntests_failed(r);
 	srunner_free(r);

@@ -287,9 +287,9 @@ START_TEST(test_outq_pieces)
 	size_t used;
 
 	buf_init(&out, 4096);
-	outq_push(&q, frame_of(1), false);
-	outq_push(&q, frame_of(1), true);
-	outq_push(&q, frame_of(1), false);
+	outq_push(&q, frame_of(1), FRAME_PLAIN, false);
+	outq_push(&q, frame_of(1), FRAME_PLAIN, true);
+	outq_push(&q, frame_of(1), FRAME_PLAIN, false);
 	size_t bytes = q.bytes;
 	drain(&q, (size_t)_i, &out);
 	ck_assert_uint_eq(out.len, bytes);
@@ -321,7 +321,7 @@ START_TEST(test_outq_cut_keeps_what_has_begun)
 	struct outq q = {0};
 
 	for (int i = 0; i < 10; i++)
-		outq_push(&q, frame_of(i + 1), false);
+		outq_push(&q, frame_of(i + 1), FRAME_PLAIN, false);
 	outq_consume(&q, 3);
 	outq_cut(&q);
 	ck_assert_uint_eq(q.n, 1);
@@ -330,7 +330,7 @@ START_TEST(test_outq_cut_keeps_what_has_begun)
 	frame_unref(&f);
 	outq_release(&q);
 
-	outq_push(&q, frame_of(1), false);
+	outq_push(&q, frame_of(1), FRAME_PLAIN, false);
 	outq_cut(&q);
 	ck_assert_uint_eq(q.n, 0);
 	ck_assert_ptr_null(q.entries);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fcgi/client_ip.h"
+#include "limit/client_ip.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -181,13 +181,34 @@ client_ip_walk(const struct client_ip_list *list, struct arena *a,
 }
 
 const char *
+client_ip_behind(const struct client_ip_list *list, struct arena *a,
+    const char *forwarded_for, const char *real_ip)
+{
+	if (*forwarded_for != '\0')
+		return client_ip_walk(list, a, NULL, forwarded_for);
+	return client_ip_clean(a, real_ip, strlen(real_ip));
+}
+
+bool
+client_ip_key(const char *text, uint8_t out[CLIENT_IP_KEY])
+{
+	struct in6_addr ip;
+	bool is_v4;
+
+	if (!client_ip_parse(text, &ip, &is_v4))
+		return false;
+	memcpy(out, ip.s6_addr, CLIENT_IP_KEY);
+	if (!IN6_IS_ADDR_V4MAPPED(&ip))
+		memset(out + CLIENT_IP_KEY / 2, 0, CLIENT_IP_KEY / 2);
+	return true;
+}
+
+const char *
 client_ip_find(const struct client_ip_list *list, struct arena *a,
     const char *peer, const char *forwarded_for, const char *real_ip)
 {
 	if (!client_ip_is_trusted(list, peer))
 		return peer;
-	if (*forwarded_for != '\0')
-		return client_ip_walk(list, a, peer, forwarded_for);
-	const char *ip = client_ip_clean(a, real_ip, strlen(real_ip));
+	const char *ip = client_ip_behind(list, a, forwarded_for, real_ip);
 	return ip == NULL ? peer : ip;
 }

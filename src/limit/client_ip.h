@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -27,3 +28,12 @@ bool client_ip_is_trusted(const struct client_ip_list *list, const char *ip);
  * plain form, or peer as it is when that is none. */
 const char *client_ip_find(const struct client_ip_list *list, struct arena *a,
     const char *peer, const char *forwarded_for, const char *real_ip);
+/* The same behind a Unix socket, whose permissions say who may speak there:
+ * what the server in front of us says, NULL when it names nobody. */
+const char *client_ip_behind(const struct client_ip_list *list, struct arena *a,
+    const char *forwarded_for, const char *real_ip);
+
+/* What is limited as one: an IPv4 address, a /64 of IPv6. false: text is no
+ * address. */
+#define CLIENT_IP_KEY 16
+bool client_ip_key(const char *text, uint8_t out[CLIENT_IP_KEY]);
