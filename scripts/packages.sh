@@ -27,7 +27,7 @@ aragora_packages() {
 			python3-httpx python3-hypothesis python3-jsonschema \
 			python3-websockets python3-psycopg2 python3-redis \
 			python3-cryptography python3-selenium chromium \
-			chromium-driver procps prometheus strace
+			chromium-driver logrotate procps prometheus strace systemd
 		;;
 	*)
 		echo "packages: unknown group '$1'" >&2
