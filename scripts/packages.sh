@@ -27,7 +27,8 @@ aragora_packages() {
 			python3-httpx python3-hypothesis python3-jsonschema \
 			python3-websockets python3-psycopg2 python3-redis \
 			python3-cryptography python3-selenium chromium \
-			chromium-driver logrotate procps prometheus strace systemd
+			chromium-driver logrotate procps prometheus strace systemd \
+			python3-yaml
 		;;
 	*)
 		echo "packages: unknown group '$1'" >&2
