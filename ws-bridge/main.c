@@ -15,6 +15,7 @@
 #include "auth/auth.h"
 #include "base/listen.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
@@ -22,6 +23,8 @@
 #include "ws-bridge/server.h"
 
 #define WS_PROGRAM "aragora-ws"
+/* What draining may take, as told to a service manager. */
+#define WS_STOP_MS 40000
 
 static const char ws_usage[] =
     "Usage: " WS_PROGRAM " [--listen unix:/path|host:port]\n"
@@ -34,7 +37,7 @@ static const char ws_usage[] =
     "\n"
     "Settings come from the environment; `aragora config` lists them.\n"
     "SIGTERM and SIGINT close every connection with 1001 and end the "
-    "program.\n";
+    "program; SIGHUP reads the file of ARAGORA_CONFIG again.\n";
 
 struct ws_options {
 	const char *address; /* NULL = inherited */
@@ -108,15 +111,27 @@ ws_listen(const char *address, int *fd)
 	return ws_fail(address == NULL ? EX_USAGE : EX_OSERR, &info);
 }
 
+struct ws_signal {
+	struct loop_watch watch;
+	struct server *server;
+	struct settings *settings;
+};
+
 static void
 ws_on_signal(struct loop_watch *w, uint32_t events UNUSED)
 {
+	struct ws_signal *s = w->arg;
 	struct signalfd_siginfo si;
 
 	if (read(w->fd, &si, sizeof(si)) != sizeof(si))
 		return;
+	if (si.ssi_signo == SIGHUP) {
+		settings_hangup(WS_PROGRAM, s->settings);
+		return;
+	}
 	log_info("ws.drain", "signal=%u", si.ssi_signo);
-	server_drain(w->arg);
+	service_stopping(WS_STOP_MS);
+	server_drain(s->server);
 }
 
 /* Termination arrives as an event of the loop. Blocked before the threads
@@ -130,15 +145,19 @@ ws_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static int
-ws_run(struct bridge *bridge, int listen_fd, int signal_fd)
+ws_run(struct bridge *bridge, struct settings *settings, int listen_fd,
+    int signal_fd)
 {
-	struct loop_watch signals = {.fd = signal_fd, .fn = ws_on_signal};
+	struct ws_signal signals = {.settings = settings,
+	    .watch = {.fd = signal_fd, .fn = ws_on_signal, .arg = &signals}};
+	struct loop_timer alive;
 	struct server *srv = NULL;
 	struct loop *loop = NULL;
 	struct err_info info = {.text = "cannot start the event loop"};
@@ -150,15 +169,18 @@ ws_run(struct bridge *bridge, int listen_fd, int signal_fd)
 		ws_fail(status, &info);
 		goto out;
 	}
-	signals.arg = srv;
-	if (loop_watch_add(loop, &signals, EPOLLIN) != ERR_OK) {
+	signals.server = srv;
+	if (loop_watch_add(loop, &signals.watch, EPOLLIN) != ERR_OK) {
 		ws_fail(status, &info);
 		goto out;
 	}
 	log_info("ws.ready", "store=%s",
 	    bridge->is_echo ? "none" : store_kind(bridge->store));
+	service_watch_loop(loop, &alive);
+	service_ready("relaying");
 	if (loop_run(loop) == ERR_OK)
 		status = EX_OK;
+	loop_timer_del(loop, &alive);
 	log_info("ws.stopped", "status=%d", status);
 out:
 	server_close(&srv);
@@ -211,7 +233,7 @@ main(int argc, char **argv)
 		goto out;
 	status = ws_open(&bridge, settings);
 	if (status == EX_OK)
-		status = ws_run(&bridge, listen_fd, signal_fd);
+		status = ws_run(&bridge, settings, listen_fd, signal_fd);
 out:
 	auth_close(&bridge.auth);
 	store_close(&bridge.store);
