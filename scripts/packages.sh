@@ -6,6 +6,7 @@
 #
 #   aragora_packages build|run|test   print package names, one a line
 #   aragora_install build run ...     install those that are missing
+#   aragora_install_npm               what the tests take from npm
 
 # The names of one group: build = compile and install, run = serve on this
 # machine, test = everything scripts/check uses beside the two.
@@ -27,8 +28,9 @@ aragora_packages() {
 			python3-httpx python3-hypothesis python3-jsonschema \
 			python3-websockets python3-psycopg2 python3-redis \
 			python3-cryptography python3-selenium chromium \
-			chromium-driver logrotate procps prometheus strace systemd \
-			python3-yaml
+			chromium-driver logrotate nodejs npm procps prometheus \
+			python3-autobahn python3-wsproto python3-yaml strace \
+			systemd
 		;;
 	*)
 		echo "packages: unknown group '$1'" >&2
@@ -48,7 +50,8 @@ aragora_has_package() {
 	# Any nginx and any redis will do.
 	case $1 in
 	nginx) [[ -x /usr/sbin/nginx ]] ;;
-	pkg-config) command -v pkg-config >/dev/null ;;
+	# npm may have come with another Node than Debian's.
+	pkg-config | npm) command -v "$1" >/dev/null ;;
 	*) return 1 ;;
 	esac
 }
@@ -93,4 +96,15 @@ aragora_install() {
 		aragora_as_root env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends \
 			-o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
+}
+
+# What tests/npm names, into build/npm, unless it is there already.
+aragora_install_npm() {
+	local to=build/npm
+
+	cmp -s tests/npm/package-lock.json "$to/installed.json" && return 0
+	mkdir -p "$to" && rm -f "$to/installed.json" &&
+		cp tests/npm/package.json tests/npm/package-lock.json "$to" &&
+		npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund &&
+		cp tests/npm/package-lock.json "$to/installed.json"
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every text file says its licence near its top, ends with a line end, and
-holds no promise to do something another day."""
+holds no promise to do something another day. A lock file of npm names no
+place that its packages came from: they come from where npm is told to look."""
 import re
 
 import tree
@@ -27,6 +28,8 @@ def main():
             report.find(path, "no SPDX line")
         if text and not text.endswith("\n"):
             report.find(path, "no line end at its end")
+        if path.endswith("package-lock.json") and '"resolved"' in text:
+            report.find(path, "names where packages were fetched")
         for n, line in enumerate(text.split("\n"), 1):
             if PROMISE.search(line):
                 report.find(f"{path}:{n}", line.strip())

@@ -56,6 +56,8 @@ CASES = [
      LONG.replace("\ta();\n", "", 1)),
     ("size", "src/base/a.c", "int f(void);\n" + "\t" * 9 + "int some_name;\n",
      "over 80 columns", "int\nf(void)\n{\n\treturn 1;\n}\n"),
+    ("files", "tests/npm/package-lock.json", '{"resolved": "x"}\n',
+     "where packages were fetched", '{"version": "1"}\n'),
     ("files", "src/base/a.c", "int x;\n", "no SPDX", SPDX + "int x;\n"),
     ("files", "src/base/a.c", SPDX + "/* TO" "DO: more */\n", "more",
      SPDX + "/* done */\n"),

@@ -18,6 +18,14 @@ WAIT = 120  # seconds after which something did not happen
 DEBATE = "d"
 
 
+def connects(address):
+    if address.startswith("unix:"):
+        return st.Stack.connects(address[5:])
+    host, port = address.rsplit(":", 1)
+    with socket.socket() as s:
+        return s.connect_ex((host, int(port))) == 0
+
+
 class Swarm:
     """A process of many clients of the debate."""
 
@@ -56,9 +64,11 @@ class Swarm:
 
 class Rig:
     """with Rig(...) as rig. database_url: else SQLite, and no Redis. bridges:
-    two of them stand behind nginx, which sends clients to either."""
+    two of them stand behind nginx, which sends clients to either. is_tcp:
+    the only one listens on a port."""
 
-    def __init__(self, database_url=None, bridges=1, **settings):
+    def __init__(self, database_url=None, bridges=1, is_tcp=False,
+                 **settings):
         self.folder = tempfile.mkdtemp(prefix="aragora-swarm-")
         self.env = {"PATH": os.environ["PATH"],
                     "ARAGORA_DATA_DIR": self.folder,
@@ -68,6 +78,7 @@ class Rig:
             if name in os.environ:
                 self.env[name] = os.environ[name]
         self.processes, self.swarms, self.feed = {}, [], None
+        self.is_tcp = is_tcp
         self.redis_socket = self.path("redis.sock")
         try:
             if database_url:
@@ -77,9 +88,11 @@ class Rig:
             self.feed = Feed(self.env)
             self.feed("migrate")
             self.feed.debate(DEBATE)
+            self.address = "unix:" + self.bridge_socket(0)
+            if is_tcp:
+                self.address = f"127.0.0.1:{st.free_port()}"
             for i in range(bridges):
                 self.start_bridge(i)
-            self.address = "unix:" + self.bridge_socket(0)
             if bridges > 1:
                 self.start_nginx(bridges)
         except BaseException:
@@ -105,10 +118,11 @@ class Rig:
         st.wait_for("redis", lambda: st.Stack.connects(self.redis_socket))
 
     def start_bridge(self, i):
+        address = self.address if self.is_tcp \
+            else "unix:" + self.bridge_socket(i)
         self.spawn(f"ws{i}", os.path.join(st.BUILD, "aragora-ws"),
-                   "--listen", "unix:" + self.bridge_socket(i))
-        st.wait_for("bridge",
-                    lambda: st.Stack.connects(self.bridge_socket(i)))
+                   "--listen", address)
+        st.wait_for("bridge", lambda: connects(address))
 
     def start_nginx(self, bridges):
         """conf/nginx/aragora.conf, with all the bridges in its upstream."""
@@ -136,11 +150,7 @@ http {{ access_log off; {conf} }}
                    self.path("nginx.log"), "-p", self.folder, "-c",
                    self.path("nginx.conf"))
         self.address = f"127.0.0.1:{port}"
-
-        def connects():
-            with socket.socket() as s:
-                return s.connect_ex(("127.0.0.1", port)) == 0
-        st.wait_for("nginx", connects)
+        st.wait_for("nginx", lambda: connects(self.address))
 
     def swarm(self, clients, events, *more):
         swarm = Swarm(self, clients, events, *more)
