@@ -17,21 +17,17 @@
 #define DEBATE_FULL_RETRY_S 30 /* a queue place comes free in minutes */
 
 static enum err
-debate_queue_insert(struct req *req, struct store_debate *row, const char *key,
-    const char **existing, struct err_info *info)
+debate_queue_insert(
+    struct req *req, struct store_debate *row, struct err_info *info)
 {
-	char hash[ID_HASH_SIZE];
 	char id[ID_SIZE];
 	enum err e = ERR_EXISTS;
 
-	id_sha256(req->body_text, req->body_len, hash);
 	for (int i = 0; i < DEBATE_ID_TRIES && e == ERR_EXISTS; i++) {
 		id_make(id, DEBATE_ID_PREFIX, DEBATE_ID_BYTES);
 		row->id = arena_strdup(req->arena, id);
-		*existing = NULL;
-		e = store_debate_create(req->app->store, req->arena, row, key,
-		    hash, req->app->settings->max_queued_debates, existing,
-		    info);
+		e = store_debate_create(req->app->store, req->arena, row,
+		    req->app->settings->max_queued_debates, info);
 	}
 	return e;
 }
@@ -85,11 +81,9 @@ debate_queue_answer(struct req *req, struct res *res, const char *id)
 }
 
 enum http_status
-debate_queue(
-    struct req *req, struct res *res, struct store_debate *row, const char *key)
+debate_queue(struct req *req, struct res *res, struct store_debate *row)
 {
 	const struct settings *s = req->app->settings;
-	const char *existing = NULL;
 	struct err_info info = {0};
 	struct debate_config config;
 	struct debate_grant grant;
@@ -105,14 +99,12 @@ debate_queue(
 	debate_grant_init(&grant, req->arena, s, &config);
 	row->config = debate_config_write(req->arena, &config);
 	row->budget = &grant.ask;
-	e = debate_queue_insert(req, row, key, &existing, &info);
+	row->key = req->key;
+	e = debate_queue_insert(req, row, &info);
 	if (e != ERR_OK)
 		return debate_queue_refuse(res, e, &info, &grant.ask);
-	if (existing != NULL) {
-		if (res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
-			return res_err(res, ERR_INTERNAL, NULL);
-		return debate_queue_answer(req, res, existing);
-	}
+	if (req->key != NULL && req->key->is_replay)
+		return debate_queue_answer(req, res, req->key->ref);
 	e = bus_wake(req->app->bus);
 	if (e != ERR_OK) /* the runners look by themselves, a little later */
 		log_debug("debate.wake", "error=%s", err_text(e));

@@ -10,7 +10,6 @@
 #include "store/store.h"
 
 /* row: task, config, total_rounds, priority, parent and branch_point; the id
- * and what the caller decides are set here. key is the Idempotency-Key or
- * NULL. 201 with the debate, or why not. */
-enum http_status debate_queue(struct req *req, struct res *res,
-    struct store_debate *row, const char *key);
+ * and what the caller decides are set here. 201 with the debate, or why not. */
+enum http_status debate_queue(
+    struct req *req, struct res *res, struct store_debate *row);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "fcgi/auth.h"
@@ -17,6 +18,7 @@
 
 #define DISPATCH_ARENA_BLOCK 16384
 #define DISPATCH_READ_STEP   16384
+#define DISPATCH_KEY_MAX     255
 #define DISPATCH_BODY_DIGITS ((uint64_t)1 << 40)
 /* Largest answer: a full page of the longest debates stays below it. */
 #define DISPATCH_OUT_MAX ((size_t)256 << 20)
@@ -220,6 +222,77 @@ dispatch_position(struct buf *out, const struct req *req)
 	buf_printf(out, "X-Aragora-Position: %s\r\n", text);
 }
 
+/* ---- Idempotency-Key ---- */
+
+/* The key of a POST, if it has one. */
+static enum http_status
+dispatch_read_key(struct req *req, struct res *res)
+{
+	static const struct res_field field = {
+	    "Idempotency-Key", "must be 1 to 255 printable ASCII characters"};
+	const char *text = req->env->value[ENV_IDEMPOTENCY_KEY];
+	char hash[ID_HASH_SIZE];
+
+	if (req->method != HTTP_POST || text == NULL)
+		return HTTP_OK;
+	size_t len = strlen(text);
+	bool is_bad = len == 0 || len > DISPATCH_KEY_MAX;
+	for (size_t i = 0; i < len; i++)
+		is_bad = is_bad || text[i] < 0x21 || text[i] > 0x7e;
+	if (is_bad)
+		return res_invalid(res, "INVALID_VALUE", &field, 1);
+	id_sha256(req->body_text, req->body_len, hash);
+	const char *target =
+	    arena_printf(req->arena, "POST %s", req->match.route->pattern);
+	for (size_t i = 0; i < req->match.n_params; i++)
+		target = arena_printf(
+		    req->arena, "%s %s", target, req->match.params[i]);
+	req->key = ARENA_NEW(req->arena, struct store_key);
+	*req->key = (struct store_key){.a = req->arena,
+	    .text = text,
+	    .target = target,
+	    .hash = arena_strdup(req->arena, hash)};
+	return HTTP_OK;
+}
+
+/* The same request again, and its answer is known: that. Where it is not (the
+ * process that gave it died), the handler makes it anew from what the store
+ * finds under the key. */
+static enum http_status
+dispatch_keyed(struct req *req, struct res *res)
+{
+	struct store *store = req->app->store;
+	const char *tenant = req->caller.tenant;
+	struct err_info info = {0};
+	handler_fn fn = handler_at(req->match.index)->fn;
+
+	if (req->key == NULL)
+		return fn(req, res);
+	enum err e = store_key_find(store, req->arena, tenant, req->key, &info);
+	if (e != ERR_OK && e != ERR_NOT_FOUND)
+		return res_err(res, e, &info);
+	bool is_known = e == ERR_OK && req->key->answer != NULL;
+	if (is_known) {
+		res_text(res, "application/json", req->key->answer);
+		res->status = (enum http_status)req->key->status;
+		req->key->is_replay = true;
+	} else {
+		req->key->ref = NULL;
+		(void)fn(req, res);
+	}
+	if (req->key->is_replay && (int)res->status / 100 == 2 &&
+	    res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
+		return res_err(res, ERR_INTERNAL, NULL);
+	if (is_known || req->key->ref == NULL || (int)res->status / 100 != 2 ||
+	    res->next != NULL || res->body->len > STORE_KEY_ANSWER)
+		return res->status;
+	e = store_key_answer(
+	    store, tenant, req->key, (int64_t)res->status, buf_text(res->body));
+	if (e != ERR_OK) /* it is made from what is there, the next time */
+		log_debug("http.key", "error=%s", err_text(e));
+	return res->status;
+}
+
 /* ---- the order of things ---- */
 
 static enum http_status
@@ -314,7 +387,10 @@ dispatch_answer(struct req *req, struct res *res, struct dispatch_scratch *s,
 	if (status != HTTP_OK)
 		return status;
 	dispatch_read_after(req);
-	status = handler_at(req->match.index)->fn(req, res);
+	status = dispatch_read_key(req, res);
+	if (status != HTTP_OK)
+		return status;
+	status = dispatch_keyed(req, res);
 	if (res->body->is_overflowed || res->head->is_overflowed)
 		status = res_err(res, ERR_INTERNAL, NULL);
 	return status;

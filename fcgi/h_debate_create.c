@@ -5,8 +5,6 @@
  */
 #include "fcgi/handler.h"
 
-#include <string.h>
-
 #include "debate/config.h"
 #include "debate/recall.h"
 #include "fcgi/debate_queue.h"
@@ -14,7 +12,6 @@
 #include "store/store.h"
 
 #define DEBATE_ERRORS_MAX   16
-#define DEBATE_KEY_MAX	    255
 #define DEBATE_PRIORITY_MAX 10
 
 struct debate_create_in {
@@ -54,35 +51,14 @@ debate_read_config(
 	    res, is_missing ? "MISSING_FIELD" : "INVALID_VALUE", fields, n);
 }
 
-/* The Idempotency-Key: NULL when none was sent. */
-static enum http_status
-debate_read_key(struct req *req, struct res *res, const char **key)
-{
-	static const struct res_field field = {
-	    "Idempotency-Key", "must be 1 to 255 printable ASCII characters"};
-	const char *text = req->env->value[ENV_IDEMPOTENCY_KEY];
-
-	*key = text;
-	if (text == NULL)
-		return HTTP_OK;
-	size_t len = strlen(text);
-	bool is_bad = len == 0 || len > DEBATE_KEY_MAX;
-	for (size_t i = 0; i < len; i++)
-		is_bad = is_bad || text[i] < 0x21 || text[i] > 0x7e;
-	return is_bad ? res_invalid(res, "INVALID_VALUE", &field, 1) : HTTP_OK;
-}
-
 enum http_status
 debate_create(struct req *req, struct res *res)
 {
 	struct debate_create_in in;
 	struct debate_config config;
-	const char *key;
 
 	enum http_status status =
 	    input_read_body(req, &debate_create_inputs, &in, res);
-	if (status == HTTP_OK)
-		status = debate_read_key(req, res, &key);
 	if (status == HTTP_OK)
 		status = debate_read_config(req, res, &config);
 	if (status != HTTP_OK)
@@ -95,5 +71,5 @@ debate_create(struct req *req, struct res *res)
 	    .config = debate_config_write(req->arena, &config),
 	    .total_rounds = config.rounds,
 	    .priority = in.priority};
-	return debate_queue(req, res, &row, key);
+	return debate_queue(req, res, &row);
 }

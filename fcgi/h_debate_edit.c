@@ -267,8 +267,13 @@ edit_note(struct req *req, const struct store_debate *row, const char *text,
 	id_make(id, "note_", EDIT_ID_BYTES);
 	*note = (struct store_note){.id = arena_strdup(req->arena, id),
 	    .text = text,
-	    .created_us = req->now_us};
-	return store_note_add(req->app->store, row->tenant, row->id, note);
+	    .created_us = req->now_us,
+	    .key = req->key};
+	enum err e =
+	    store_note_add(req->app->store, row->tenant, row->id, note);
+	if (e == ERR_OK && req->key != NULL)
+		note->id = req->key->ref;
+	return e;
 }
 
 /* HTTP_OK and the row as it is now, or the answer is written. */

@@ -116,7 +116,7 @@ fork_queue(struct req *req, struct res *res, const struct store_debate *from,
 	row->config = debate_config_write(req->arena, config);
 	row->total_rounds = config->rounds;
 	row->priority = from->priority;
-	return debate_queue(req, res, row, NULL);
+	return debate_queue(req, res, row);
 }
 
 enum http_status

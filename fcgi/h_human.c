@@ -88,6 +88,17 @@ human_tell_metrics(struct req *req, const struct store_debate *row)
 	debate_out_publish(req, row->id, &event);
 }
 
+static void
+human_tell(struct req *req, const struct store_debate *row,
+    const struct store_human *in, const struct store_event *event)
+{
+	debate_out_publish(req, row->id, event);
+	human_tell_metrics(req, row);
+	log_info("debate.input", "id=%s kind=%s seq=%lld", row->id,
+	    in->kind == STORE_HUMAN_VOTE ? "vote" : "suggestion",
+	    (long long)in->seq);
+}
+
 static const char *
 human_first(const char *a, const char *b, const char *c)
 {
@@ -109,7 +120,8 @@ debate_input(struct req *req, struct res *res)
 		return status;
 	bool is_vote = body.type == 0;
 	struct store_human in = {
-	    .kind = is_vote ? STORE_HUMAN_VOTE : STORE_HUMAN_SUGGESTION};
+	    .kind = is_vote ? STORE_HUMAN_VOTE : STORE_HUMAN_SUGGESTION,
+	    .key = req->key};
 	if (is_vote) {
 		in.choice = human_first(body.choice, body.input, NULL);
 		in.intensity = body.intensity;
@@ -123,10 +135,8 @@ debate_input(struct req *req, struct res *res)
 		row.tenant, row.id, person, body.user_id, &in, &event, &info);
 	if (e != ERR_OK)
 		return human_refuse(res, e, &info);
-	debate_out_publish(req, row.id, &event);
-	human_tell_metrics(req, &row);
-	log_info("debate.input", "id=%s kind=%s seq=%lld", row.id,
-	    is_vote ? "vote" : "suggestion", (long long)in.seq);
+	if (req->key == NULL || !req->key->is_replay)
+		human_tell(req, &row, &in, &event);
 	struct json_w *w = res_json(res);
 	json_w_bool(w, "success", true);
 	json_w_str(w, "input_id",

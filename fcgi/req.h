@@ -17,6 +17,7 @@
 #include "fcgi/url.h"
 #include "limit/limit.h"
 #include "store/store.h"
+#include "store/store_key.h"
 
 #define REQ_TRACE_SIZE 65
 
@@ -41,7 +42,10 @@ struct req {
 	size_t body_len;
 	struct req_caller caller;
 	struct store_read read; /* for the store's lists */
-	bool is_rated;		/* its limits were counted: */
+	/* The Idempotency-Key of a POST: what makes something passes it to the
+	 * store. NULL = none was sent. */
+	struct store_key *key;
+	bool is_rated; /* its limits were counted: */
 	struct limit_state rate;
 	char trace_id[REQ_TRACE_SIZE];
 	int64_t now_us;

@@ -120,7 +120,6 @@ debate_create(struct debate_cmd *d, const struct debate_ask *ask)
 	struct debate_config_error errors[DEBATE_ERRORS];
 	size_t n = DEBATE_ERRORS;
 	bool is_missing;
-	const char *existing;
 	struct err_info info = {0};
 
 	if (debate_config_read(d->arena, d->settings,
@@ -140,8 +139,8 @@ debate_create(struct debate_cmd *d, const struct debate_ask *ask)
 	    .config = debate_config_write(d->arena, &config),
 	    .total_rounds = config.rounds,
 	    .budget = &grant.ask};
-	enum err e = store_debate_create(d->store, d->arena, &row, NULL, NULL,
-	    d->settings->max_queued_debates, &existing, &info);
+	enum err e = store_debate_create(
+	    d->store, d->arena, &row, d->settings->max_queued_debates, &info);
 	if (e != ERR_OK) {
 		if (*info.text == '\0')
 			err_set(&info, e, "", "%s", err_text(e));

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "bus/event.h"
 #include "settings/settings.h"
+#include "store/store_key.h"
 #include "store/store_memory.h"
 
 #define WRITER_SWEEP_MS	  10000
@@ -134,15 +135,18 @@ writer_do_claim(struct writer *w, struct writer_job *j)
 static void
 writer_sweep(struct writer *w)
 {
-	struct store_memory_work work;
+	struct store_memory_work work = {0};
 	int64_t now = clock_mono_ms();
+	int64_t n_keys;
 
 	if (w->swept_ms != 0 && now - w->swept_ms < WRITER_SWEEP_MS)
 		return;
 	w->swept_ms = now;
-	enum err e = store_memory_sweep(w->store, clock_wall_us(), &work);
+	enum err e = store_key_sweep(w->store, clock_wall_us(), &n_keys);
+	if (e == ERR_OK)
+		e = store_memory_sweep(w->store, clock_wall_us(), &work);
 	if (e != ERR_OK)
-		log_debug("memory.sweep", "reason=%s", err_text(e));
+		log_debug("store.sweep", "reason=%s", err_text(e));
 	else if (work.processed > 0)
 		log_info("memory.sweep",
 		    "processed=%lld expired=%lld promoted=%lld demoted=%lld",

@@ -32,6 +32,7 @@ struct store_match;	 /* store_rating.h */
 struct store_memory;	 /* store_memory.h */
 struct store_budget_ask; /* store_budget.h */
 struct store_attempt;	 /* store_attempt.h */
+struct store_key;	 /* store_key.h */
 
 /* Money in millionths of a dollar, and tokens; as a limit -1 = none. */
 struct store_amount {
@@ -186,19 +187,18 @@ struct store_debate {
 	int64_t max_tenant_queued;
 	/* Read and answered by create: NULL = it asks for no grant. */
 	struct store_budget_ask *budget;
+	struct store_key *key; /* the same; NULL = none */
 };
 
-/* Inserts d (id, tenant, owner, task, config, total_rounds, priority are
- * read) as pending. idempotency_key (may be NULL) is unique within the tenant:
- * when it was used before with the same request_hash, *existing_id (on the
- * arena) names that debate and nothing is inserted; with another hash
+/* Inserts d (id, tenant, owner, task, config, total_rounds, priority, parent
+ * and branch_point are read) as pending. d->key was used before by the same
+ * request: d->key->ref names its debate and nothing is inserted; by another:
  * ERR_CONFLICT. ERR_EXISTS: id taken. max_queued pending debates of all
  * tenants or more: ERR_BUSY with field "queue"; d->max_tenant_queued of this
  * one or more: ERR_BUSY with field "tenant_queue". */
 enum err store_debate_create(struct store *store, struct arena *a,
-    const struct store_debate *d, const char *idempotency_key,
-    const char *request_hash, int64_t max_queued, const char **existing_id,
-    struct err_info *info) MUST_CHECK;
+    const struct store_debate *d, int64_t max_queued, struct err_info *info)
+    MUST_CHECK;
 
 /* By id, else by slug. */
 enum err store_debate_get(struct store *store, struct arena *a,
@@ -255,8 +255,9 @@ struct store_note {
 	const char *id;
 	const char *text;
 	int64_t created_us;
+	struct store_key *key; /* read and answered by add; NULL = none */
 };
-/* Of a debate that exists. */
+/* Of a debate that exists. ERR_CONFLICT: the key is another request's. */
 enum err store_note_add(struct store *store, const char *tenant,
     const char *debate_id, const struct store_note *note) MUST_CHECK;
 enum err store_note_list(struct store *store, struct arena *a,

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "store/store_budget.h"
 #include "store/store_commit.h"
+#include "store/store_key.h"
 
 static const char *const store_status_names[STORE_STATUS__COUNT] = {
 #define X(id, text) [id] = text,
@@ -88,45 +89,53 @@ store_debate_from(
 struct store_create {
 	struct arena *a;
 	const struct store_debate *d;
-	const char *key;
-	const char *hash;
 	int64_t max_queued;
-	const char *existing_id;
 	bool is_uncertain; /* an earlier COMMIT of the same */
 	struct err_info *info;
 };
 
-static enum err
-store_create_by_key(struct db *db, struct store_create *c)
+enum err
+store_debate_room(struct db *db, struct arena *a, const struct store_debate *d,
+    int64_t n, int64_t max_queued, struct err_info *info)
 {
-	struct db_result r;
+	struct db_result pending, waiting;
 
-	enum err e = DB_RUN(db, STMT_DEBATE_BY_KEY, c->a, &r,
-	    DB_TEXT(c->d->tenant), DB_TEXT(c->key));
-	if (e != ERR_OK || r.rows == 0)
+	enum err e = db_queue(db, STMT_DEBATE_PENDING, NULL, 0, a, &pending);
+	if (e == ERR_OK && d->max_tenant_queued > 0)
+		e = DB_QUEUE(
+		    db, STMT_DEBATE_WAITING, a, &waiting, DB_TEXT(d->tenant));
+	if (e == ERR_OK)
+		e = db_sync(db);
+	if (e != ERR_OK)
 		return e;
-	if (!str_eq(db_text(&r, 0, 1), c->hash))
-		return err_set(c->info, ERR_CONFLICT, "Idempotency-Key",
-		    "was used before with another request");
-	c->existing_id = db_text(&r, 0, 0);
+	if (db_int(&pending, 0, 0) > max_queued - n)
+		return err_set(info, ERR_BUSY, "queue",
+		    "%lld debates are waiting already",
+		    (long long)db_int(&pending, 0, 0));
+	if (d->max_tenant_queued > 0 &&
+	    db_int(&waiting, 0, 0) > d->max_tenant_queued - n)
+		return err_set(info, ERR_BUSY, "tenant_queue",
+		    "%lld debates of this tenant are waiting already",
+		    (long long)db_int(&waiting, 0, 0));
 	return ERR_OK;
 }
 
-/* Is there a place left for this tenant? */
-static enum err
-store_create_room(struct db *db, struct store_create *c)
+enum err
+store_debate_put(struct db *db, struct arena *a, const struct store_debate *d,
+    struct store_budget_ask *budget, struct err_info *info)
 {
-	struct db_result r;
+	const char *config = d->config;
+	enum err e = ERR_OK;
 
-	if (c->d->max_tenant_queued == 0)
-		return ERR_OK;
-	enum err e =
-	    DB_RUN(db, STMT_DEBATE_WAITING, c->a, &r, DB_TEXT(c->d->tenant));
-	if (e != ERR_OK || db_int(&r, 0, 0) < c->d->max_tenant_queued)
+	if (budget != NULL)
+		e = store_budget_grant(db, a, d, budget, &config, info);
+	if (e != ERR_OK)
 		return e;
-	return err_set(c->info, ERR_BUSY, "tenant_queue",
-	    "%lld debates of this tenant are waiting already",
-	    (long long)db_int(&r, 0, 0));
+	return DB_QUEUE(db, STMT_DEBATE_INSERT, a, NULL, DB_TEXT(d->tenant),
+	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
+	    DB_TEXT(config), DB_INT(d->total_rounds), DB_INT(d->priority),
+	    DB_INT(clock_wall_us()), DB_TEXT(d->parent),
+	    DB_INT(d->branch_point));
 }
 
 static enum err
@@ -134,12 +143,11 @@ store_create_tx(struct db *db, void *arg)
 {
 	struct store_create *c = arg;
 	const struct store_debate *d = c->d;
-	struct db_result r, pending;
-	enum err e;
+	struct db_result r;
 
-	c->existing_id = NULL;
-	e = db_queue(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &pending);
-	if (e != ERR_OK)
+	enum err e =
+	    store_key_claim(db, c->a, d->tenant, d->key, d->id, c->info);
+	if (e != ERR_OK || store_key_is_made(d->key))
 		return e;
 	if (c->is_uncertain) {
 		e = DB_RUN(db, STMT_DEBATE_GET, c->a, &r, DB_TEXT(d->tenant),
@@ -147,59 +155,30 @@ store_create_tx(struct db *db, void *arg)
 		if (e != ERR_OK || r.rows > 0)
 			return e;
 	}
-	if (c->key != NULL) {
-		e = store_create_by_key(db, c);
-		if (e != ERR_OK || c->existing_id != NULL)
-			return e;
-	}
-	e = db_sync(db);
-	if (e != ERR_OK)
-		return e;
-	if (db_int(&pending, 0, 0) >= c->max_queued)
-		return err_set(c->info, ERR_BUSY, "queue",
-		    "%lld debates are waiting already",
-		    (long long)db_int(&pending, 0, 0));
-	e = store_create_room(db, c);
-	if (e != ERR_OK)
-		return e;
-	const char *config = d->config;
-	if (d->budget != NULL)
-		e = store_budget_grant(
-		    db, c->a, d, d->budget, &config, c->info);
-	if (e != ERR_OK)
-		return e;
-	return DB_QUEUE(db, STMT_DEBATE_INSERT, c->a, NULL, DB_TEXT(d->tenant),
-	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
-	    DB_TEXT(config), DB_INT(d->total_rounds), DB_INT(d->priority),
-	    DB_TEXT(c->key), DB_TEXT(c->hash), DB_INT(clock_wall_us()),
-	    DB_TEXT(d->parent), DB_INT(d->branch_point));
+	e = store_debate_room(db, c->a, d, 1, c->max_queued, c->info);
+	return e == ERR_OK ? store_debate_put(db, c->a, d, d->budget, c->info)
+			   : e;
 }
 
 enum err
 store_debate_create(struct store *store, struct arena *a,
-    const struct store_debate *d, const char *idempotency_key,
-    const char *request_hash, int64_t max_queued, const char **existing_id,
-    struct err_info *info)
+    const struct store_debate *d, int64_t max_queued, struct err_info *info)
 {
-	struct store_create c = {.a = a,
-	    .d = d,
-	    .key = idempotency_key,
-	    .hash = request_hash,
-	    .max_queued = max_queued,
-	    .info = info};
+	struct store_create c = {
+	    .a = a, .d = d, .max_queued = max_queued, .info = info};
 
 	enum err e = ERR_OK;
 	for (int i = 0; i < STORE_CREATE_TRIES; i++) {
 		e = store_tx(store, DB_WRITE, store_create_tx, &c, info);
 		if (e == ERR_UNCERTAIN)
 			c.is_uncertain = true;
-		/* The row that is in the way came from a parallel request with
-		 * the same key, or from our own first try: look again. */
-		else if (e != ERR_EXISTS ||
-		    (idempotency_key == NULL && !c.is_uncertain))
+		/* The row that is in the way may come from our own first try:
+		 * look again. */
+		else if (e != ERR_EXISTS || !c.is_uncertain)
 			break;
 	}
-	*existing_id = c.existing_id;
+	if (d->key != NULL && e != ERR_OK)
+		d->key->ref = NULL;
 	if (c.is_uncertain && e != ERR_OK && e != ERR_CONFLICT)
 		return ERR_UNCERTAIN;
 	return e;

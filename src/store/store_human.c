@@ -7,6 +7,8 @@
 #include "store/store_human.h"
 
 #include "base/clock.h"
+#include "base/str.h"
+#include "store/store_key.h"
 #include "store/store_tx.h"
 
 struct store_human_call {
@@ -54,13 +56,31 @@ store_human_put(struct db *db, struct store_human_call *c)
 	return store_event_put(db, c->a, c->tenant, c->id, c->event);
 }
 
+/* Taken before, under the same key. */
+static enum err
+store_human_made(struct store_human_call *c)
+{
+	const char *seq = c->in->key->ref;
+
+	return str_to_i64(seq, 0, INT64_MAX, &c->in->seq) == ERR_OK
+	    ? ERR_OK
+	    : ERR_INTERNAL;
+}
+
 static enum err
 store_human_add_tx(struct db *db, void *arg)
 {
 	struct store_human_call *c = arg;
+	struct store_key *key = c->in->key;
+	struct err_info info;
 	struct db_result r;
 
-	enum err e = DB_RUN(
+	enum err e = store_key_claim(db, c->a, c->tenant, key, "", &info);
+	if (e != ERR_OK)
+		return e;
+	if (store_key_is_made(key))
+		return store_human_made(c);
+	e = DB_RUN(
 	    db, STMT_DEBATE_HEAR, c->a, &r, DB_TEXT(c->tenant), DB_TEXT(c->id));
 	if (e != ERR_OK)
 		return e;
@@ -75,6 +95,11 @@ store_human_add_tx(struct db *db, void *arg)
 		return e;
 	if (db_int(&r, 0, 0) >= c->max)
 		return ERR_TOO_LARGE;
+	if (key != NULL)
+		e = store_key_rename(db, c->a, c->tenant, key,
+		    arena_printf(key->a, "%lld", (long long)c->in->seq));
+	if (e != ERR_OK)
+		return e;
 	return store_human_put(db, c);
 }
 

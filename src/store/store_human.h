@@ -21,10 +21,13 @@ struct store_human {
 	const char *text;   /* of a suggestion, else NULL */
 	int64_t intensity;  /* of a vote, 1 to 10 */
 	int64_t created_us; /* set by the store */
+	/* Read and answered by add, its ref is the seq; NULL = none. */
+	struct store_key *key;
 };
 
 /* Stores the input and its event, whose seq, round and time are set, in one
- * transaction. ERR_NOT_FOUND; ERR_CONFLICT: its votes are closed, *status says
+ * transaction. An input whose key was used before has the seq of that one, and
+ * no event. ERR_NOT_FOUND; ERR_CONFLICT: its votes are closed, *status says
  * whether it is over; ERR_TOO_LARGE: it holds max inputs. */
 enum err store_human_add(struct store *store, const char *tenant,
     const char *debate_id, struct store_human *in, struct store_event *event,

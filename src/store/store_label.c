@@ -4,6 +4,7 @@
  * notes, taking it away.
  */
 #include "base/clock.h"
+#include "store/store_key.h"
 #include "store/store_tx.h"
 
 struct store_label {
@@ -107,7 +108,12 @@ static enum err
 store_note_add_tx(struct db *db, void *arg)
 {
 	struct store_label *l = arg;
+	struct err_info info;
 
+	enum err e = store_key_claim(
+	    db, l->a, l->tenant, l->note->key, l->note->id, &info);
+	if (e != ERR_OK || store_key_is_made(l->note->key))
+		return e;
 	return DB_RUN(db, STMT_NOTE_INSERT, l->a, NULL, DB_TEXT(l->tenant),
 	    DB_TEXT(l->id), DB_TEXT(l->note->id), DB_TEXT(l->note->text),
 	    DB_INT(l->note->created_us));

@@ -69,3 +69,13 @@ enum err store_vector_put(struct db *db, struct arena *a, const char *tenant,
 /* Queued. */
 enum err store_turn_put(struct db *db, struct arena *a, const char *tenant,
     const char *debate_id, const struct store_turn *t) MUST_CHECK;
+
+/* Is there a place in the queue for n more of d's tenant? ERR_BUSY as
+ * store_debate_create says. */
+enum err store_debate_room(struct db *db, struct arena *a,
+    const struct store_debate *d, int64_t n, int64_t max_queued,
+    struct err_info *info) MUST_CHECK;
+/* Inserts it; queued, unless there is a budget (NULL = none). */
+enum err store_debate_put(struct db *db, struct arena *a,
+    const struct store_debate *d, struct store_budget_ask *budget,
+    struct err_info *info) MUST_CHECK;

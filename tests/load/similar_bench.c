@@ -53,7 +53,6 @@ bench_vector(struct arena *a, size_t dimension)
 static void
 bench_create(struct store *store, struct arena *a)
 {
-	const char *existing = NULL;
 	char id[ID_SIZE];
 
 	id_make(id, "bench_", 8);
@@ -62,9 +61,8 @@ bench_create(struct store *store, struct arena *a)
 	    .task = "?",
 	    .config = "{}",
 	    .total_rounds = 1};
-	bench_check("create",
-	    store_debate_create(
-		store, a, &d, NULL, NULL, BENCH_GROUP * 2, &existing, NULL));
+	bench_check(
+	    "create", store_debate_create(store, a, &d, BENCH_GROUP * 2, NULL));
 }
 
 /* BENCH_GROUP debates that have ended. */

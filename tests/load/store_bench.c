@@ -179,7 +179,6 @@ bench_read_pipelined(struct bench *b)
 static void
 bench_fill(struct bench *b)
 {
-	const char *existing;
 	char id[ID_SIZE];
 	struct store_debate d = {.id = id,
 	    .tenant = STORE_TENANT_DEFAULT,
@@ -190,8 +189,8 @@ bench_fill(struct bench *b)
 	for (int i = 0; i < BENCH_DEBATES; i++) {
 		id_make(id, "adhoc_", 8);
 		bench_check("create",
-		    store_debate_create(b->store, b->arena, &d, NULL, NULL,
-			BENCH_DEBATES, &existing, NULL));
+		    store_debate_create(
+			b->store, b->arena, &d, BENCH_DEBATES, NULL));
 	}
 	bench_check("claim",
 	    store_claim(b->store, b->arena, "bench", BENCH_LEASE_US,

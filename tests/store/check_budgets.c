@@ -29,7 +29,6 @@ budget_create(struct arena *a, const char *tenant, const char *id,
     const char *owner, int64_t want, int64_t least,
     struct store_amount *granted, struct store_budget_ask *out)
 {
-	const char *existing;
 	struct store_amount given = {0};
 	struct err_info info = {0};
 	struct store_budget_ask ask = {.settings = kit.settings,
@@ -48,8 +47,7 @@ budget_create(struct arena *a, const char *tenant, const char *id,
 	    .config = "{}",
 	    .budget = &ask};
 
-	enum err e = store_debate_create(
-	    kit.store, a, &d, NULL, NULL, 100000, &existing, &info);
+	enum err e = store_debate_create(kit.store, a, &d, 100000, &info);
 	ck_assert(
 	    e == ERR_OK || (e == ERR_BUSY && str_eq(info.field, "budget")));
 	if (granted != NULL)

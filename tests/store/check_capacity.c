@@ -76,7 +76,6 @@ END_TEST
 static enum err
 capacity_create(const char *tenant, int i, struct err_info *info)
 {
-	const char *existing;
 	char id[32];
 
 	snprintf(id, sizeof(id), "adhoc_%s%d", tenant, i);
@@ -86,7 +85,7 @@ capacity_create(const char *tenant, int i, struct err_info *info)
 		.task = "t",
 		.config = "{}",
 		.max_tenant_queued = 2},
-	    NULL, NULL, 3, &existing, info);
+	    3, info);
 }
 
 START_TEST(test_queue_limits)

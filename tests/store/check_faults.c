@@ -268,7 +268,6 @@ fault_start(void)
 START_TEST(test_outage)
 {
 	char file[128], away[128];
-	const char *existing;
 	struct store_debate got;
 	struct store_debate d = {.id = "late",
 	    .tenant = STORE_TENANT_DEFAULT,
@@ -281,17 +280,15 @@ START_TEST(test_outage)
 	ck_assert_int_eq(store_debate_get(kit.store, kit.arena,
 			     STORE_TENANT_DEFAULT, id, &got),
 	    ERR_DOWN);
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 100, &existing, NULL),
-	    ERR_DOWN);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 100, NULL), ERR_DOWN);
 	fault_paths(file, away, sizeof(file));
 	ck_assert_int_ne(access(file, F_OK), 0); /* nobody made an empty one */
 	fault_start();
 	ck_assert_int_eq(store_ping(kit.store), ERR_OK);
 	ck_assert_str_eq(kit_get(id).task, "before");
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 100, &existing, NULL),
-	    ERR_OK);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 100, NULL), ERR_OK);
 }
 END_TEST
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "store/store_key.h"
 #include "store/store_tx.h"
 #include "tests/store/store_kit.h"
 
@@ -101,15 +102,17 @@ race_create(void *slot)
 {
 	struct race_key *k = slot;
 	struct arena *a = arena_new(0);
-	const char *existing = NULL;
+	struct store_key key = {
+	    .a = a, .text = "key", .target = "POST /x", .hash = "hash"};
 	struct store_debate d = {.id = k->id,
 	    .tenant = STORE_TENANT_DEFAULT,
 	    .task = "t",
-	    .config = "{}"};
+	    .config = "{}",
+	    .key = &key};
 
-	k->e = store_debate_create(
-	    kit.store, a, &d, "key", "hash", 100, &existing, NULL);
-	k->is_mine = k->e == ERR_OK && existing == NULL;
+	k->e = store_debate_create(kit.store, a, &d, 100, NULL);
+	k->is_mine = k->e == ERR_OK && !key.is_replay;
+	ck_assert(k->e != ERR_OK || !k->is_mine || str_eq(key.ref, k->id));
 	arena_free(&a);
 	return NULL;
 }

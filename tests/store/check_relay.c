@@ -212,7 +212,10 @@ END_TEST
 
 START_TEST(test_lost_create)
 {
-	const char *existing = NULL;
+	struct store_key key = {.a = kit.arena,
+	    .text = "key",
+	    .target = "POST /debates",
+	    .hash = "hash"};
 	struct store_debate d = {.id = "a1",
 	    .tenant = STORE_TENANT_DEFAULT,
 	    .task = "t",
@@ -220,16 +223,16 @@ START_TEST(test_lost_create)
 
 	relay_setup();
 	relay_arm(relay, "COMMIT", (enum relay_cut)_i, 1);
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 10, &existing, NULL),
-	    ERR_OK);
-	ck_assert_ptr_null(existing);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 10, NULL), ERR_OK);
 	d.id = "a2";
+	d.key = &key;
 	relay_arm(relay, "COMMIT", (enum relay_cut)_i, 1);
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, "key",
-			     "hash", 10, &existing, NULL),
-	    ERR_OK);
-	ck_assert_ptr_null(existing);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 10, NULL), ERR_OK);
+	ck_assert(!key.is_replay);
+	ck_assert_str_eq(key.ref, "a2");
+	d.key = NULL;
 	ck_assert_str_eq(kit_get("a1").id, "a1");
 	ck_assert_str_eq(kit_get("a2").id, "a2");
 
@@ -237,8 +240,8 @@ START_TEST(test_lost_create)
 	d.id = "a3";
 	relay_refuse_after_cut(relay);
 	relay_arm(relay, "COMMIT", (enum relay_cut)_i, 1);
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 10, &existing, NULL),
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 10, NULL),
 	    ERR_UNCERTAIN);
 	relay_teardown();
 }

@@ -169,7 +169,6 @@ tenancy_alternate(void *arg)
 	struct arena *a = arena_new(0);
 	struct store_debate_filter f = {
 	    .tenant = t->tenant, .status = -1, .limit = 100};
-	const char *existing;
 	struct store_debate *rows;
 	int64_t total;
 	size_t n;
@@ -181,8 +180,8 @@ tenancy_alternate(void *arg)
 		    .tenant = t->tenant,
 		    .task = t->tenant,
 		    .config = "{}"};
-		if (store_debate_create(kit.store, a, &d, NULL, NULL, 100000,
-			&existing, NULL) != ERR_OK ||
+		if (store_debate_create(kit.store, a, &d, 100000, NULL) !=
+			ERR_OK ||
 		    store_debate_list(kit.store, a, &f, &rows, &n, &total) !=
 			ERR_OK) {
 			t->n_bad++;

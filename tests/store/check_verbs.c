@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "store/store_tx.h"
+#include "store/store_key.h"
 #include "tests/store/store_kit.h"
 
 START_TEST(test_create_get)
@@ -34,37 +35,42 @@ END_TEST
 START_TEST(test_create_refused)
 {
 	struct err_info info = {0};
-	const char *existing = NULL;
+	struct store_key key = {.a = kit.arena,
+	    .text = "key",
+	    .target = "POST /debates",
+	    .hash = "h1"};
 	struct store_debate d = {.id = "a1",
 	    .tenant = STORE_TENANT_DEFAULT,
 	    .task = "t",
-	    .config = "{}"};
+	    .config = "{}",
+	    .key = &key};
 
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, "key",
-			     "h1", 2, &existing, &info),
-	    ERR_OK);
-	ck_assert_ptr_null(existing);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 2, &info), ERR_OK);
+	ck_assert(!key.is_replay);
+	ck_assert_str_eq(key.ref, "a1");
 	d.id = "a2";
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, "key",
-			     "h1", 2, &existing, &info),
-	    ERR_OK);
-	ck_assert_str_eq(existing, "a1");
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, "key",
-			     "h2", 2, &existing, &info),
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 2, &info), ERR_OK);
+	ck_assert(key.is_replay);
+	ck_assert_str_eq(key.ref, "a1");
+	key.hash = "h2";
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 2, &info),
 	    ERR_CONFLICT);
 	ck_assert_str_eq(info.field, "Idempotency-Key");
+	ck_assert_ptr_null(key.ref);
+	d.key = NULL;
 	d.id = "a1";
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 2, &existing, &info),
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 2, &info),
 	    ERR_EXISTS);
 	d.id = "a3";
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 2, &existing, &info),
-	    ERR_OK);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 2, &info), ERR_OK);
 	d.id = "a4";
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 2, &existing, &info),
-	    ERR_BUSY);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 2, &info), ERR_BUSY);
 	ck_assert_str_eq(info.field, "queue");
 }
 END_TEST
@@ -140,15 +146,13 @@ START_TEST(test_list_wide)
 	    .config = "{\"domain\":\"law\",\"tags\":[\"x\",\"y\"],"
 		      "\"agents\":[{\"name\":\"a\"},"
 		      "{\"name\":\"b \\\"c\\\"\"}]}"};
-	const char *existing = NULL;
 	struct store_debate_filter f = {.tenant = STORE_TENANT_DEFAULT,
 	    .status = -1,
 	    .is_ascending = true,
 	    .limit = 9};
 
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &other, NULL,
-			     NULL, 9, &existing, NULL),
-	    ERR_OK);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &other, 9, NULL), ERR_OK);
 	ck_assert_int_eq(
 	    store_debate_list(kit.store, kit.arena, &f, &rows, &n, &total),
 	    ERR_OK);

@@ -145,7 +145,6 @@ const char *
 kit_create_for(const char *tenant, const char *task, int64_t priority)
 {
 	char id[ID_SIZE];
-	const char *existing = NULL;
 
 	id_make(id, "adhoc_", 4);
 	struct store_debate d = {.id = arena_strdup(kit.arena, id),
@@ -154,9 +153,8 @@ kit_create_for(const char *tenant, const char *task, int64_t priority)
 	    .config = "{}",
 	    .total_rounds = 2,
 	    .priority = priority};
-	ck_assert_int_eq(store_debate_create(kit.store, kit.arena, &d, NULL,
-			     NULL, 1000, &existing, NULL),
-	    ERR_OK);
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 1000, NULL), ERR_OK);
 	return d.id;
 }
 

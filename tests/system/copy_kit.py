@@ -61,6 +61,8 @@ FILL_ONE_ROW = (
     "INSERT INTO attempts SELECT id, '1/propose/demo/', 1, tenant, 1, 1, "
     "'first', 1, 'hash', 'demo', 'm', 3, 4, 0, -1, 200, NULL, 7, 8 FROM "
     "debates ORDER BY id LIMIT 1",
+    "INSERT INTO request_keys VALUES ('default', 'k', 'POST /x', 'h', 'adhoc_1', "
+    "201, '{}', 7)",
     "INSERT INTO memory_boards VALUES ('default', 1)",
     "INSERT INTO memories VALUES ('default', 'mem_1', 'k', 2, 'general', "
     "'text', '{}', '', 4, 500000, 100000, 0, 0, 1, 2, 3, 4, 5, 6)",

@@ -100,14 +100,12 @@ feed_migrate(struct feed *f, char *rest UNUSED, char *answer, size_t size)
 static enum err
 feed_create(struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
 {
-	const char *existing = NULL;
 	struct store_debate d = {
 	    .tenant = STORE_TENANT_DEFAULT, .config = "{}", .total_rounds = 2};
 
 	d.id = feed_word(&rest);
 	d.task = rest;
-	return store_debate_create(
-	    f->store, f->arena, &d, NULL, NULL, 1000, &existing, NULL);
+	return store_debate_create(f->store, f->arena, &d, 1000, NULL);
 }
 
 static enum err
