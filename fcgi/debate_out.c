@@ -54,15 +54,22 @@ debate_out_links(struct json_w *w, const struct req *req, const char *debate_id)
 }
 
 void
-debate_out_page(struct json_w *w, int64_t total, size_t count, int64_t limit,
-    int64_t offset)
+debate_out_page_at(struct json_w *w, int64_t total, size_t count, int64_t limit,
+    int64_t offset, bool has_more)
 {
 	json_w_int(w, "total", total);
 	json_w_int(w, "count", (int64_t)count);
 	json_w_int(w, "limit", limit);
 	json_w_int(w, "offset", offset);
-	json_w_bool(
-	    w, "has_more", count > 0 && offset < total - (int64_t)count);
+	json_w_bool(w, "has_more", has_more);
+}
+
+void
+debate_out_page(struct json_w *w, int64_t total, size_t count, int64_t limit,
+    int64_t offset)
+{
+	debate_out_page_at(w, total, count, limit, offset,
+	    count > 0 && offset < total - (int64_t)count);
 }
 
 void

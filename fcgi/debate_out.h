@@ -22,6 +22,9 @@ void debate_out_links(
 void debate_out_array(struct json_w *w, const char *key, struct req *req,
     const struct store_debate *rows, size_t n);
 
+/* The same where it is known whether there are more. */
+void debate_out_page_at(struct json_w *w, int64_t total, size_t count,
+    int64_t limit, int64_t offset, bool has_more);
 /* total, count, limit, offset, has_more. */
 void debate_out_page(struct json_w *w, int64_t total, size_t count,
     int64_t limit, int64_t offset);

@@ -14,6 +14,7 @@
 #define DEBATE_ID_PREFIX    "adhoc_"
 #define DEBATE_ID_BYTES	    4
 #define DEBATE_ID_TRIES	    5  /* 32 random bits do meet, rarely */
+#define DEBATE_BATCH_BYTES  8  /* a thousand at once must not meet any */
 #define DEBATE_FULL_RETRY_S 30 /* a queue place comes free in minutes */
 
 static enum err
@@ -32,7 +33,7 @@ debate_queue_insert(
 	return e;
 }
 
-static enum http_status
+enum http_status
 debate_queue_refuse(struct res *res, enum err e, struct err_info *info,
     const struct store_budget_ask *ask)
 {
@@ -78,6 +79,25 @@ debate_queue_answer(struct req *req, struct res *res, const char *id)
 		json_w_int(w, "estimated_wait_seconds",
 		    (wait.wait_us + 999999) / 1000000);
 	return res_json_end(res, HTTP_CREATED);
+}
+
+void
+debate_queue_prepare(struct req *req, struct store_debate *row,
+    struct debate_config *config, struct debate_grant *grant)
+{
+	const struct settings *s = req->app->settings;
+	char id[ID_SIZE];
+
+	id_make(id, DEBATE_ID_PREFIX, DEBATE_BATCH_BYTES);
+	row->id = arena_strdup(req->arena, id);
+	row->tenant = req->caller.tenant;
+	row->owner = req->caller.token_id;
+	row->max_tenant_queued = s->max_queued_debates_per_tenant;
+	debate_grant_init(grant, req->arena, s, config);
+	row->task = config->task;
+	row->total_rounds = config->rounds;
+	row->config = debate_config_write(req->arena, config);
+	row->budget = &grant->ask;
 }
 
 enum http_status

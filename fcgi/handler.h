@@ -153,6 +153,16 @@ enum http_status debate_notes_list(struct req *req, struct res *res);
 enum http_status debate_notes_add(struct req *req, struct res *res);
 enum http_status debate_notes_remove(struct req *req, struct res *res);
 enum http_status debate_delete(struct req *req, struct res *res);
+/* h_batch.c */
+extern const struct input_list batch_list_inputs;
+enum http_status batch_list(struct req *req, struct res *res);
+enum http_status batch_get(struct req *req, struct res *res);
+enum http_status batch_results(struct req *req, struct res *res);
+enum http_status batch_cancel(struct req *req, struct res *res);
+enum http_status queue_status(struct req *req, struct res *res);
+/* h_batch_create.c */
+enum http_status batch_submit(struct req *req, struct res *res);
+enum http_status batch_retry(struct req *req, struct res *res);
 /* h_debate_fork.c */
 enum http_status debate_fork(struct req *req, struct res *res);
 enum http_status debate_forks(struct req *req, struct res *res);

@@ -256,6 +256,7 @@ openapi_operation(
     struct json_w *w, struct arena *a, size_t index, const struct settings *s)
 {
 	const struct route *r = route_at(index);
+	const struct route_also *also = route_also(r);
 	const char *method = http_method_name(r->method);
 	char *name = arena_strdup(a, method);
 
@@ -288,6 +289,12 @@ openapi_operation(
 	}
 	openapi_content(w, a, r->answer);
 	json_w_end(w);
+	if (also != NULL) {
+		json_w_begin(w, arena_printf(a, "%d", (int)also->status));
+		json_w_str(w, "description", http_status_text(also->status));
+		openapi_content(w, a, also->answer);
+		json_w_end(w);
+	}
 	openapi_ref(w, a, "default", "responses", "Error");
 	json_w_end(w);
 	if (r->auth == ROUTE_USER || r->auth == ROUTE_PUBLIC) {

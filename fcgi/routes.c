@@ -29,6 +29,22 @@ static const char *const route_analytics[] = {
 #undef ROUTE
 };
 
+static const struct route_also route_alsos[] = {
+#define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)
+#define ALSO(op, st, ans) {op, (enum http_status)st, ans},
+#include "fcgi/routes.def"
+#undef ROUTE
+};
+
+const struct route_also *
+route_also(const struct route *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(route_alsos); i++)
+		if (str_eq(route_alsos[i].operation_id, r->operation_id))
+			return &route_alsos[i];
+	return NULL;
+}
+
 bool
 route_is_analytic(const struct route *r)
 {

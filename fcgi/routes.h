@@ -51,6 +51,13 @@ struct route {
 
 size_t route_count(void);
 const struct route *route_at(size_t i);
+/* Another success of it, or NULL. */
+struct route_also {
+	const char *operation_id;
+	enum http_status status;
+	const char *answer;
+};
+const struct route_also *route_also(const struct route *r);
 /* May a read replica serve it? */
 bool route_is_analytic(const struct route *r);
 const char *route_auth_name(enum route_auth a);

@@ -73,6 +73,18 @@ id_sha256(const void *data, size_t len, char *out)
 	str_hex(digest, n, out);
 }
 
+void
+id_hmac_sha256(const char *secret, const void *data, size_t len, char *out)
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	size_t n = 0;
+
+	if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, secret,
+		strlen(secret), data, len, mac, sizeof(mac), &n) == NULL)
+		abort();
+	str_hex(mac, n, out);
+}
+
 bool
 id_secret_eq(const char *a, const char *b)
 {

@@ -25,5 +25,8 @@ bool id_is_valid(const char *text);
 void id_random(void *out, size_t len);
 /* Lower-case hex SHA-256 into out[ID_HASH_SIZE]. */
 void id_sha256(const void *data, size_t len, char *out);
+/* The same of an HMAC-SHA256. */
+void id_hmac_sha256(
+    const char *secret, const void *data, size_t len, char *out);
 /* Constant-time comparison of two strings of any length. */
 bool id_secret_eq(const char *a, const char *b);

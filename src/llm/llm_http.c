@@ -38,7 +38,7 @@ struct llm_transfer {
 	struct llm_transfer_ops ops;
 	CURL *easy;
 	struct curl_slist *headers;
-	bool is_plain, is_offline, may_be_private;
+	bool is_plain, is_offline, may_be_private, is_foreign;
 	bool is_closed;
 	bool is_denied; /* an address was refused */
 	bool is_aborted;
@@ -218,10 +218,11 @@ http_open_socket(
 	struct llm_transfer *t = arg;
 	enum llm_reach reach = llm_url_reach(&address->addr);
 	/* A public name that suddenly leads inside is none of ours. */
-	bool is_inside = t->is_plain || t->may_be_private;
+	bool is_inside = (t->is_plain && !t->is_foreign) || t->may_be_private;
+	bool is_outside = !t->is_plain || t->is_foreign;
 	bool is_allowed = (reach == LLM_REACH_LOOPBACK && is_inside) ||
 	    (reach == LLM_REACH_PRIVATE && is_inside && !t->is_offline) ||
-	    (reach == LLM_REACH_PUBLIC && !t->is_offline && !t->is_plain);
+	    (reach == LLM_REACH_PUBLIC && !t->is_offline && is_outside);
 
 	if (!is_allowed) {
 		t->is_denied = true;
@@ -278,9 +279,10 @@ http_set_up(struct llm_transfer *t, const struct llm_transfer_spec *spec)
 	CURL *e = t->easy;
 
 	t->headers = curl_slist_append(NULL, "Content-Type: application/json");
-	t->headers = curl_slist_append(t->headers,
-	    "Accept: text/event-stream, application/x-ndjson, "
-	    "application/json");
+	if (!spec->is_foreign)
+		t->headers = curl_slist_append(t->headers,
+		    "Accept: text/event-stream, application/x-ndjson, "
+		    "application/json");
 	t->headers = curl_slist_append(t->headers, "Expect:");
 	if (*spec->auth != '\0')
 		t->headers = curl_slist_append(t->headers, spec->auth);
@@ -288,6 +290,8 @@ http_set_up(struct llm_transfer *t, const struct llm_transfer_spec *spec)
 		t->headers = curl_slist_append(t->headers, spec->header);
 	if (*spec->key != '\0')
 		t->headers = curl_slist_append(t->headers, spec->key);
+	for (size_t i = 0; i < spec->n_headers; i++)
+		t->headers = curl_slist_append(t->headers, spec->headers[i]);
 	curl_easy_setopt(e, CURLOPT_URL, spec->url);
 	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
@@ -324,6 +328,7 @@ llm_transfer_start(struct llm_http *h, const struct llm_transfer_spec *spec,
 	t->is_plain = llm_url_is_plain(spec->url);
 	t->is_offline = spec->is_offline;
 	t->may_be_private = spec->may_be_private;
+	t->is_foreign = spec->is_foreign;
 	t->easy = curl_easy_init();
 	if (t->easy == NULL)
 		mem_exhausted(0);
@@ -359,9 +364,10 @@ http_reason(
 	case LLM_TRANSFER_DENIED:
 		return t->is_offline ? "ARAGORA_OFFLINE is set and the address "
 				       "is not this machine's"
-		    : t->is_plain    ? "plain http is for this machine and "
-				       "private networks only"
-				     : "the address is not allowed";
+		    : t->is_plain && !t->is_foreign
+		    ? "plain http is for this machine and "
+		      "private networks only"
+		    : "the address is not allowed";
 	case LLM_TRANSFER_TIMEOUT:
 		return "no connection in time";
 	case LLM_TRANSFER_BROKEN:

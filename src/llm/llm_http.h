@@ -35,6 +35,11 @@ struct llm_transfer_spec {
 	int64_t connect_timeout_s;
 	bool is_offline;     /* loopback addresses only */
 	bool may_be_private; /* https may lead to private addresses */
+	/* The address comes from a client, not from the operator: http and
+	 * https to public addresses, to others only with may_be_private. */
+	bool is_foreign;
+	const char *const *headers; /* more whole lines */
+	size_t n_headers;
 };
 
 struct llm_transfer_ops {

@@ -220,3 +220,46 @@ llm_url_base(struct arena *a, const char *text, const char *port,
 	    url_ends_with(rest, len, path) ? "" : path);
 	return ERR_OK;
 }
+
+/* Is the host an address, and where does it lead? */
+static bool
+url_host_reach(const char *host, enum llm_reach *reach)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
+		*reach = url_reach_v4(ntohl(v4.sin_addr.s_addr));
+	else if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1)
+		*reach = url_reach_v6(&v6.sin6_addr);
+	else if (str_ieq(host, "localhost"))
+		*reach = LLM_REACH_LOOPBACK;
+	else
+		return false;
+	return true;
+}
+
+enum err
+llm_url_foreign(const char *url, bool may_be_private, struct err_info *info)
+{
+	char host[URL_HOST_MAX];
+	enum llm_reach reach;
+
+	for (const char *p = url; *p != '\0'; p++)
+		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f ||
+		    strchr("\"<>\\^`{|}", *p) != NULL)
+			return err_set(info, ERR_INVALID, "",
+			    "holds a character no URL has");
+	if (!str_starts(url, "http://") && !str_starts(url, "https://"))
+		return err_set(
+		    info, ERR_INVALID, "", "must begin with http or https");
+	if (!url_host(url, host, sizeof(host)) || *host == '\0')
+		return err_set(info, ERR_INVALID, "",
+		    "must name a host, and no user or password");
+	if (!url_host_reach(host, &reach) || reach == LLM_REACH_PUBLIC)
+		return ERR_OK;
+	if (reach == LLM_REACH_NEVER || !may_be_private)
+		return err_set(info, ERR_DENIED, "",
+		    "must not lead to this machine or a private network");
+	return ERR_OK;
+}

@@ -34,5 +34,11 @@ bool llm_url_is_loopback(const char *text);
 /* May an https URL lead to private addresses? When its host is an address or
  * localhost itself, or is one of these names (comma-separated). */
 bool llm_url_may_be_private(const char *url, const char *hosts);
+/* May a client have us call this? ERR_INVALID: no URL of http or https with a
+ * host and without user information; ERR_DENIED: its host is an address that
+ * is not public, and may_be_private is not set. A name is judged when it is
+ * called. */
+enum err llm_url_foreign(
+    const char *url, bool may_be_private, struct err_info *info) MUST_CHECK;
 /* Plain http? */
 bool llm_url_is_plain(const char *url);

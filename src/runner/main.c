@@ -20,6 +20,7 @@
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
 #include "runner/drive.h"
+#include "runner/hook.h"
 #include "settings/settings.h"
 
 /* More at once than fits: the heartbeat finds the rest. */
@@ -46,6 +47,7 @@ struct runner_main {
 	struct loop *loop;
 	struct settings *settings;
 	struct drive *drive;
+	struct hook *hook;    /* NULL: runs one debate and goes */
 	atomic_bool is_poked; /* by the bus thread */
 	pthread_mutex_t lock;
 	struct buf over; /* ids of debates, a line each */
@@ -184,6 +186,10 @@ runner_run(struct runner_main *m, struct drive_options *o)
 	enum err e = drive_new(&m->drive, o);
 	if (e != ERR_OK)
 		return e;
+	if (o->only_id == NULL)
+		e = hook_new(&m->hook, o->settings, o->store);
+	if (e != ERR_OK)
+		return e;
 	loop_on_wake(m->loop, runner_on_wake, m);
 	e = bus_sub_open(&sub, o->settings, "runner", true, &ops, &info);
 	if (e != ERR_OK) /* polling finds the work too */
@@ -249,6 +255,7 @@ main(int argc, char **argv)
 	o.loop = m.loop;
 	runner_set_signals(m.loop);
 	e = runner_run(&m, &o);
+	hook_free(&m.hook);
 	if (m.drive != NULL)
 		drive_stop(m.drive);
 	bool is_success = m.drive != NULL && drive_is_success(m.drive);

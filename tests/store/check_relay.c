@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "store/store_key.h"
 #include "tests/store/pg_relay.h"
 #include "tests/store/store_kit.h"
 

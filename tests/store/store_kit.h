@@ -78,5 +78,6 @@ void add_faults(TCase *t);
 void add_relay(TCase *t);
 void add_human(TCase *t);
 void add_ratings(TCase *t);
+void add_batches(TCase *t);
 void add_budgets(TCase *t);
 void add_memory(TCase *t);

@@ -63,6 +63,10 @@ FILL_ONE_ROW = (
     "debates ORDER BY id LIMIT 1",
     "INSERT INTO request_keys VALUES ('default', 'k', 'POST /x', 'h', 'adhoc_1', "
     "201, '{}', 7)",
+    "INSERT INTO batches VALUES ('batch_1', 'default', NULL, 0, 0, '{}', NULL, "
+    "NULL, 0, 0, 0, 0, NULL, 7)",
+    "INSERT INTO batch_items VALUES ('batch_1', 0, 'default', 'item_1', "
+    "'adhoc_1', 0)",
     "INSERT INTO memory_boards VALUES ('default', 1)",
     "INSERT INTO memories VALUES ('default', 'mem_1', 'k', 2, 'general', "
     "'text', '{}', '', 4, 500000, 100000, 0, 0, 1, 2, 3, 4, 5, 6)",

@@ -35,6 +35,9 @@ NAMED = {
     "seed": [0, 7], "intensity": [1, 10], "priority": [0, 10], "budget_limit_usd": [0, 99.5],
     "budget_limit_tokens": [0, 10 ** 6], "budget_limit_seconds": [0, 3600],
     "protocol": [{"preset": "debate"}, {"rounds": 2}], "context": ["At home."],
+    "items": [[{"task": "Tea or coffee?", "agents": "demo,demo"}]],
+    "requests": [[{"question": "Tea?", "agents": ["demo", "demo"]}] * 2],
+    "webhook_url": ["https://hooks.example.org/"],
     "since": [0, "2026-01-01T00:00:00Z"], "input": ["Think of the cost."],
 }
 
@@ -190,10 +193,16 @@ def prepare(s, path, method):
     ids = [waiting, paused]
     if method != "delete":
         ids += [s.ended[0], s.archived]
+    part = (path.split("/") + [""] * 2)[2]
+    if "batch/{id}" in path:
+        part = "batch"
+    r_batch = s.post("/api/batch", {"items": [
+        {"task": "Tea?", "agents": "demo,demo"}]})
+    batches = [r_batch.json()["batch_id"]]
     matches = [m["match_id"] for m in s.get("/api/matches/recent")["matches"]]
     s.document.named = {
-        **NAMED, "id": {"matches": matches, "tenants": ["default"]}.get(
-            path.split("/")[2], ids) if path.count("/") > 1 else ids,
+        **NAMED, "id": {"matches": matches, "tenants": ["default"],
+                        "batch": batches}.get(part, ids),
         "slug": ids, "note": [r.json()["note_id"]], "debate_ids": [ids]}
 
 

@@ -16,6 +16,7 @@
 #include "runner/runner.h"
 #include "runner/teller.h"
 #include "settings/settings.h"
+#include "store/store_key.h"
 #include "store/store_memory.h"
 
 #define ROOM 64
@@ -155,6 +156,13 @@ store_memory_sweep(struct store *store UNUSED, int64_t now_us UNUSED,
     struct store_memory_work *work)
 {
 	*work = (struct store_memory_work){0};
+	return ERR_OK;
+}
+
+enum err
+store_key_sweep(struct store *store UNUSED, int64_t now_us UNUSED, int64_t *n)
+{
+	*n = 0;
 	return ERR_OK;
 }
 
