@@ -29,7 +29,7 @@ LEVEL = {
 # Further headers: the pure parts of the domain for the two front programs,
 # the list of routes and the metrics that the store's pool and the bus count.
 ALSO = {
-    "fcgi": {"debate/audience_take.h", "debate/config.h", "debate/grant.h", "debate/recall.h",
+    "fcgi": {"debate/audience_take.h", "debate/batch_view.h", "debate/config.h", "debate/grant.h", "debate/recall.h",
              "debate/similar.h",
              "debate/view.h", "debate/result.h"},
     "ws-bridge": {"debate/audience_take.h", "debate/config.h", "debate/view.h", "debate/result.h"},
