@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ws-bridge/backfill.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "auth/auth.h"
@@ -23,13 +22,12 @@
 struct backfill {
 	struct store *store;
 	struct auth *auth;
-	void (*on_done)(void *arg);
-	void *arg;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t has_work;
-	struct list queue; /* under lock, as the next two */
-	struct list done;
+	pthread_cond_t is_idle;
+	struct list queue;		     /* under lock, as the next two */
+	const struct backfill_port *running; /* whose job runs */
 	bool is_stopping;
 	/* The thread's own: */
 	bool is_failing; /* the store is out of reach */
@@ -336,9 +334,26 @@ backfill_next(struct backfill *b)
 	if (!b->is_stopping) {
 		job = LIST_ENTRY(b->queue.next, struct job, node);
 		list_del(&job->node);
+		b->running = job->port;
 	}
 	pthread_mutex_unlock(&b->lock);
 	return job;
+}
+
+/* Give it back, then the port may go. */
+static void
+backfill_done(struct backfill *b, struct job *job)
+{
+	struct backfill_port *port = job->port;
+
+	pthread_mutex_lock(&port->lock);
+	list_add_tail(&port->done, &job->node);
+	pthread_mutex_unlock(&port->lock);
+	port->on_done(port->arg);
+	pthread_mutex_lock(&b->lock);
+	b->running = NULL;
+	pthread_cond_broadcast(&b->is_idle);
+	pthread_mutex_unlock(&b->lock);
 }
 
 /* Verbs do not notice a schema that moved on without breaking them. */
@@ -363,28 +378,22 @@ backfill_main(void *arg)
 		backfill_look(b);
 		job->err = backfill_run(b, job);
 		backfill_note(b, job->err);
-		pthread_mutex_lock(&b->lock);
-		list_add_tail(&b->done, &job->node);
-		pthread_mutex_unlock(&b->lock);
-		b->on_done(b->arg);
+		backfill_done(b, job);
 	}
 	return NULL;
 }
 
 enum err
-backfill_open(struct backfill **out, struct store *store, struct auth *auth,
-    void (*on_done)(void *arg), void *arg)
+backfill_open(struct backfill **out, struct store *store, struct auth *auth)
 {
 	struct backfill *b = mem_zalloc(sizeof(*b));
 
 	b->store = store;
 	b->auth = auth;
-	b->on_done = on_done;
-	b->arg = arg;
 	list_init(&b->queue);
-	list_init(&b->done);
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->has_work, NULL);
+	pthread_cond_init(&b->is_idle, NULL);
 	if (pthread_create(&b->thread, NULL, backfill_main, b) != 0) {
 		free(b);
 		return ERR_IO;
@@ -417,31 +426,64 @@ backfill_close(struct backfill **bp)
 	pthread_mutex_unlock(&b->lock);
 	pthread_join(b->thread, NULL);
 	backfill_drop(&b->queue);
-	backfill_drop(&b->done);
+	pthread_cond_destroy(&b->is_idle);
 	pthread_cond_destroy(&b->has_work);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
 
 void
-backfill_submit(struct backfill *b, struct job *job)
+backfill_submit(struct backfill *b, struct backfill_port *port, struct job *job)
 {
+	job->port = port;
 	pthread_mutex_lock(&b->lock);
 	list_add_tail(&b->queue, &job->node);
 	pthread_cond_signal(&b->has_work);
 	pthread_mutex_unlock(&b->lock);
 }
 
+void
+backfill_forget(struct backfill *b, struct backfill_port *port)
+{
+	pthread_mutex_lock(&b->lock);
+	list_for_each (it, &b->queue) {
+		struct job *job = LIST_ENTRY(it, struct job, node);
+		if (job->port != port)
+			continue;
+		list_del(&job->node);
+		job_free(&job);
+	}
+	while (b->running == port)
+		pthread_cond_wait(&b->is_idle, &b->lock);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+backfill_port_init(
+    struct backfill_port *port, void (*on_done)(void *arg), void *arg)
+{
+	*port = (struct backfill_port){.on_done = on_done, .arg = arg};
+	pthread_mutex_init(&port->lock, NULL);
+	list_init(&port->done);
+}
+
+void
+backfill_port_release(struct backfill_port *port)
+{
+	backfill_drop(&port->done);
+	pthread_mutex_destroy(&port->lock);
+}
+
 struct job *
-backfill_take(struct backfill *b)
+backfill_take(struct backfill_port *port)
 {
 	struct job *job = NULL;
 
-	pthread_mutex_lock(&b->lock);
-	if (!list_is_empty(&b->done)) {
-		job = LIST_ENTRY(b->done.next, struct job, node);
+	pthread_mutex_lock(&port->lock);
+	if (!list_is_empty(&port->done)) {
+		job = LIST_ENTRY(port->done.next, struct job, node);
 		list_del(&job->node);
 	}
-	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_unlock(&port->lock);
 	return job;
 }

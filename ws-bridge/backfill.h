@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * The bridge's one way to the store: a thread that takes jobs from a queue,
- * because a query may block and the event loop must not. Finished jobs are
- * fetched on the loop's thread.
+ * because a query may block and the event loops must not. Finished jobs wait
+ * in the port of the loop that sent them.
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,8 +36,22 @@ enum job_kind {
 
 #define JOB_LOOPS_MAX 100 /* debates one loop_list names */
 
+/* Where finished jobs come back to; one loop's. */
+struct backfill_port {
+	pthread_mutex_t lock;
+	struct list done; /* under lock */
+	/* On the store's thread after each finished job: it wakes the loop. */
+	void (*on_done)(void *arg);
+	void *arg;
+};
+void backfill_port_init(
+    struct backfill_port *port, void (*on_done)(void *arg), void *arg);
+/* After backfill_forget. */
+void backfill_port_release(struct backfill_port *port);
+
 struct job {
 	struct list node;
+	struct backfill_port *port;
 	enum job_kind kind;
 	struct arena *arena; /* of everything below */
 	void *owner;	     /* the submitter's business */
@@ -72,13 +87,15 @@ struct job *job_new(
     enum job_kind kind, const char *debate_id, const char *tenant) MUST_CHECK;
 void job_free(struct job **job);
 
-/* on_done(arg) runs on the thread after each finished job: it wakes the
- * loop. store and auth (may be NULL) are borrowed. */
-enum err backfill_open(struct backfill **out, struct store *store,
-    struct auth *auth, void (*on_done)(void *arg), void *arg) MUST_CHECK;
+/* store and auth (may be NULL) are borrowed. */
+enum err backfill_open(
+    struct backfill **out, struct store *store, struct auth *auth) MUST_CHECK;
 /* Waits for the running job; the others are dropped. */
 void backfill_close(struct backfill **b);
 /* Takes the job. */
-void backfill_submit(struct backfill *b, struct job *job);
+void backfill_submit(
+    struct backfill *b, struct backfill_port *port, struct job *job);
+/* Drop the port's jobs, and wait for the one that runs. */
+void backfill_forget(struct backfill *b, struct backfill_port *port);
 /* A finished job, the caller's; NULL when there is none. */
-struct job *backfill_take(struct backfill *b);
+struct job *backfill_take(struct backfill_port *port);

@@ -13,6 +13,7 @@
 struct admission;
 struct auth;
 struct client_ip_list;
+struct relay;
 struct settings;
 struct store;
 
@@ -35,7 +36,8 @@ struct bridge_times {
 
 struct bridge {
 	const struct settings *settings;
-	struct store *store;	     /* NULL = echo mode */
+	struct store *store; /* NULL in echo mode, as the next two */
+	struct relay *relay;
 	struct auth *auth;	     /* NULL = no signed tokens */
 	struct admission *admission; /* NULL = nobody is counted */
 	struct client_ip_list *trusted;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -139,6 +140,29 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 		outq_cut(&c->out);
 	connection_push(c, notice_close(code, reason), false);
 	connection_set_state(c, CONN_CLOSING);
+}
+
+void
+connection_drain(struct connection *c, int64_t reconnect_ms)
+{
+	char reason[WS_CONTROL_MAX];
+
+	switch (c->state) {
+	case CONN_REQUEST:
+	case CONN_AUTH:
+		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
+		    "the server is restarting", reconnect_ms + 1);
+		break;
+	case CONN_OPEN:
+		snprintf(reason, sizeof(reason),
+		    "{\"reason\":\"restart\",\"reconnect_ms\":%lld}",
+		    (long long)reconnect_ms);
+		connection_close(c, WS_CLOSE_AWAY, reason);
+		break;
+	case CONN_CLOSING:
+	case CONN_DEAD:
+		break;
+	}
 }
 
 static void

@@ -92,6 +92,9 @@ void connection_push(struct connection *c, struct frame *f, bool is_replayed);
 /* Begin the closing handshake. */
 void connection_close(struct connection *c, uint16_t code, const char *reason);
 
+/* The bridge ends: say so, and when to come back. */
+void connection_drain(struct connection *c, int64_t reconnect_ms);
+
 /* conn_stream.c: what the client follows */
 void connection_subscribe(struct connection *c, const char *id, bool has_since,
     int64_t since, bool is_ack_due);

@@ -19,40 +19,27 @@ hub_backfill_done(void *arg)
 	loop_wake(h->loop);
 }
 
-enum err
-hub_open(struct hub **out, struct loop *loop, const struct settings *settings,
-    struct store *store, struct auth *auth, const struct hub_ops *ops,
-    struct err_info *info)
+struct hub *
+hub_new(struct loop *loop, const struct settings *settings, struct relay *relay,
+    const struct hub_ops *ops)
 {
 	struct hub *h = mem_zalloc(sizeof(*h));
-	const struct bus_sub_ops bus_ops = {.on_message = hub_inbox_on_message,
-	    .on_gap = hub_inbox_on_gap,
-	    .arg = h};
 
 	h->loop = loop;
 	h->settings = settings;
+	h->relay = relay;
 	h->ops = *ops;
 	list_init(&h->loops);
 	list_init(&h->followers);
 	hub_inbox_init(&h->inbox);
 	hub_table_init(h);
-	enum err e =
-	    backfill_open(&h->backfill, store, auth, hub_backfill_done, h);
-	if (e == ERR_OK)
-		e = backfill_open(
-		    &h->tokens, store, auth, hub_backfill_done, h);
-	if (e == ERR_OK)
-		e = bus_open(&h->out, settings, info);
-	if (e == ERR_OK)
-		e = bus_sub_open(
-		    &h->bus, settings, "ws", false, &bus_ops, info);
-	if (e != ERR_OK) {
-		hub_close(&h);
-		return e;
-	}
+	backfill_port_init(&h->port, hub_backfill_done, h);
+	h->member = (struct relay_member){.on_message = hub_inbox_on_message,
+	    .on_gap = hub_inbox_on_gap,
+	    .arg = h};
+	relay_join(relay, &h->member);
 	hub_watch_start(h);
-	*out = h;
-	return ERR_OK;
+	return h;
 }
 
 void
@@ -64,18 +51,27 @@ hub_close(struct hub **hp)
 		return;
 	*hp = NULL;
 	loop_timer_del(h->loop, &h->watch);
-	if (h->buckets != NULL && h->bus != NULL)
-		hub_table_release(h);
-	free(h->buckets);
+	relay_leave(h->relay, &h->member);
+	hub_table_release(h);
 	hub_loops_release(h);
-	if (h->bus != NULL)
-		bus_sub_close(&h->bus);
-	backfill_close(&h->backfill);
-	backfill_close(&h->tokens);
-	if (h->out != NULL)
-		bus_close(&h->out);
+	backfill_forget(relay_reader(h->relay), &h->port);
+	backfill_forget(relay_tokens(h->relay), &h->port);
+	backfill_port_release(&h->port);
 	hub_inbox_release(&h->inbox);
 	free(h);
+}
+
+void
+hub_ask(struct hub *h, struct job *job)
+{
+	backfill_submit(relay_reader(h->relay), &h->port, job);
+}
+
+void
+hub_note_watching(struct hub *h)
+{
+	atomic_store(
+	    &h->is_watching, h->n_topics > 0 || !list_is_empty(&h->followers));
 }
 
 void
@@ -91,7 +87,7 @@ hub_read_table(struct hub *h, struct hub_topic *ht, int64_t since)
 	list_add_tail(&ht->reads, &read->node);
 	struct job *job = job_new(JOB_PAGE, ht->t.id, ht->tenant);
 	job->since = since;
-	backfill_submit(h->backfill, job);
+	hub_ask(h, job);
 }
 
 void
@@ -113,7 +109,7 @@ hub_lookup_debate(
 	list_add_tail(&ht->lookups, &lookup->node);
 	struct job *job = job_new(JOB_LOOKUP, ht->t.id, tenant);
 	job->wants_frame = wants_frame;
-	backfill_submit(h->backfill, job);
+	hub_ask(h, job);
 }
 
 void
@@ -390,9 +386,7 @@ hub_wake(struct hub *h)
 		hub_on_item(h, item);
 		hub_item_free(&item);
 	}
-	while ((job = backfill_take(h->backfill)) != NULL)
-		hub_on_job(h, job);
-	while ((job = backfill_take(h->tokens)) != NULL)
+	while ((job = backfill_take(&h->port)) != NULL)
 		hub_on_job(h, job);
 	if (is_gap) {
 		h->is_trusted = true;
@@ -403,13 +397,13 @@ hub_wake(struct hub *h)
 void
 hub_check_token(struct hub *h, struct job *job)
 {
-	backfill_submit(h->tokens, job);
+	backfill_submit(relay_tokens(h->relay), &h->port, job);
 }
 
 void
 hub_say(struct hub *h, struct job *job)
 {
 	job->settings = h->settings;
-	job->bus = h->out;
-	backfill_submit(h->backfill, job);
+	job->bus = relay_bus(h->relay);
+	hub_ask(h, job);
 }

@@ -6,7 +6,8 @@
  * each (re)subscription, every few seconds, and several times a second while
  * the bus has proved deaf.
  *
- * One hub belongs to one loop's thread. It never blocks.
+ * One hub belongs to one loop's thread; the hubs of a process share a relay.
+ * It never blocks.
  */
 #pragma once
 
@@ -18,11 +19,10 @@
 #include "ws-bridge/backfill.h"
 #include "ws-bridge/topic.h"
 
-struct auth;
 struct hub;
 struct loop;
+struct relay;
 struct settings;
-struct store;
 
 enum sub_state {
 	SUB_IDLE,    /* in no topic */
@@ -89,9 +89,9 @@ struct hub_ops {
 	void (*on_said)(struct job *job);
 };
 
-enum err hub_open(struct hub **out, struct loop *loop,
-    const struct settings *settings, struct store *store, struct auth *auth,
-    const struct hub_ops *ops, struct err_info *info) MUST_CHECK;
+/* Everything is borrowed. */
+struct hub *hub_new(struct loop *loop, const struct settings *settings,
+    struct relay *relay, const struct hub_ops *ops) MUST_CHECK;
 /* No subscriber may be left. */
 void hub_close(struct hub **hub);
 /* To be called on the loop's wake-up. */

@@ -16,9 +16,10 @@ void
 hub_follow(struct hub *h, struct follower *f)
 {
 	if (list_is_empty(&h->followers))
-		bus_sub_all(h->bus, true);
+		bus_sub_all(relay_sub(h->relay), true);
 	list_add_tail(&h->followers, &f->node);
 	h->follow_gen++;
+	hub_note_watching(h);
 	hub_watch_now(h);
 }
 
@@ -28,8 +29,9 @@ hub_unfollow(struct hub *h, struct follower *f)
 	if (list_is_empty(&f->node))
 		return;
 	list_del(&f->node);
+	hub_note_watching(h);
 	if (list_is_empty(&h->followers))
-		bus_sub_all(h->bus, false);
+		bus_sub_all(relay_sub(h->relay), false);
 }
 
 void
@@ -66,7 +68,7 @@ hub_loops_read(struct hub *h, struct hub_loops *l)
 	if (l->is_reading)
 		return;
 	l->is_reading = true;
-	backfill_submit(h->backfill, job_new(JOB_LOOPS, NULL, l->tenant));
+	hub_ask(h, job_new(JOB_LOOPS, NULL, l->tenant));
 }
 
 void

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * From the bus thread to the loop: frames are encoded on the bus thread, the
- * loop only files them. Past its byte limit the inbox drops messages and asks
- * for a comparison of heads instead: the table has them.
+ * From the bus thread to the loop. Past its byte limit the inbox drops
+ * messages and asks for a comparison of heads instead: the table has them.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/id.h"
 #include "base/mem.h"
 #include "metrics/metrics.h"
 #include "ws-bridge/hub_priv.h"
@@ -47,7 +45,7 @@ hub_inbox_release(struct hub_inbox *in)
 }
 
 static struct hub_item *
-hub_item_new(const struct bus_message *m)
+hub_item_new(const struct bus_message *m, struct frame *frame)
 {
 	size_t id_len = strlen(m->debate_id);
 	struct hub_item *item = mem_zalloc(sizeof(*item) + id_len + 1);
@@ -55,22 +53,20 @@ hub_item_new(const struct bus_message *m)
 	list_init(&item->node);
 	memcpy(item->id, m->debate_id, id_len + 1);
 	item->seq = m->seq;
-	if (m->payload_len > 0)
-		item->frame =
-		    frame_new_event(m->seq, m->payload, m->payload_len);
+	item->frame = frame != NULL ? frame_ref(frame) : NULL;
 	return item;
 }
 
 void
-hub_inbox_on_message(void *arg, const struct bus_message *m)
+hub_inbox_on_message(
+    void *arg, const struct bus_message *m, struct frame *frame)
 {
 	struct hub *h = arg;
 	struct hub_inbox *in = &h->inbox;
 
-	if (m->seq < 0 || !id_is_valid(m->debate_id) ||
-	    (m->seq == 0 && m->payload_len == 0))
+	if (!atomic_load(&h->is_watching))
 		return;
-	struct hub_item *item = hub_item_new(m);
+	struct hub_item *item = hub_item_new(m, frame);
 	size_t size = sizeof(*item) + m->payload_len;
 	pthread_mutex_lock(&in->lock);
 	bool is_first = list_is_empty(&in->items) && !in->is_gap;

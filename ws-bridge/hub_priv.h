@@ -7,10 +7,12 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/loop.h"
 #include "bus/bus.h"
 #include "ws-bridge/hub.h"
+#include "ws-bridge/relay.h"
 
 #define HUB_HEADS_MS	  5000	/* while the bus is trusted, +-10% */
 #define HUB_HEADS_FAST_MS 250	/* while it is not, or has to prove itself */
@@ -71,12 +73,9 @@ struct hub {
 	struct loop *loop;
 	const struct settings *settings;
 	struct hub_ops ops;
-	struct backfill *backfill;
-	/* Credentials have a thread of their own: looking for the key of a
-	 * signed token may take seconds, and events do not wait for that. */
-	struct backfill *tokens;
-	struct bus_sub *bus;
-	struct bus *out; /* for what clients say */
+	struct relay *relay;
+	struct relay_member member;
+	struct backfill_port port; /* of both its readers */
 	struct hub_inbox inbox;
 	struct list *buckets;
 	size_t n_buckets; /* a power of two */
@@ -85,7 +84,8 @@ struct hub {
 	struct list topics;
 	struct list loops;
 	struct list followers;
-	uint64_t follow_gen; /* counts hub_follow */
+	uint64_t follow_gen;	 /* counts hub_follow */
+	atomic_bool is_watching; /* messages of the bus are looked at */
 	struct loop_timer watch;
 	bool is_trusted;   /* the bus delivers */
 	bool is_comparing; /* a JOB_HEADS is under way */
@@ -110,14 +110,18 @@ void hub_topic_free(struct hub *h, struct hub_topic *ht);
 /* hub_inbox.c */
 void hub_inbox_init(struct hub_inbox *in);
 void hub_inbox_release(struct hub_inbox *in);
-/* bus_sub_ops; arg is the hub. */
-void hub_inbox_on_message(void *arg, const struct bus_message *m);
+/* relay_member's; arg is the hub. */
+void hub_inbox_on_message(
+    void *arg, const struct bus_message *m, struct frame *frame);
 void hub_inbox_on_gap(void *arg);
 /* Move everything into out; true when heads must be compared. */
 bool hub_inbox_take(struct hub_inbox *in, struct list *out);
 void hub_item_free(struct hub_item **item);
 
 /* hub.c */
+void hub_ask(struct hub *h, struct job *job);
+/* After a topic or a follower came or went. */
+void hub_note_watching(struct hub *h);
 void hub_read_table(struct hub *h, struct hub_topic *ht, int64_t since);
 void hub_lookup_debate(
     struct hub *h, struct hub_topic *ht, const char *tenant, bool wants_frame);

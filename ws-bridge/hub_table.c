@@ -89,15 +89,16 @@ hub_topic_get(struct hub *h, const char *id)
 	list_add_tail(hub_bucket(h, id), &ht->in_bucket);
 	list_add_tail(&h->topics, &ht->in_all);
 	h->n_topics++;
+	hub_note_watching(h);
 	ht->idle_ms = clock_mono_ms();
-	bus_sub_add(h->bus, id);
+	bus_sub_add(relay_sub(h->relay), id);
 	return ht;
 }
 
 void
 hub_topic_free(struct hub *h, struct hub_topic *ht)
 {
-	bus_sub_del(h->bus, ht->t.id);
+	bus_sub_del(relay_sub(h->relay), ht->t.id);
 	list_for_each (it, &ht->reads)
 		free(LIST_ENTRY(it, struct hub_read, node));
 	list_for_each (it, &ht->lookups)
@@ -105,6 +106,7 @@ hub_topic_free(struct hub *h, struct hub_topic *ht)
 	list_del(&ht->in_bucket);
 	list_del(&ht->in_all);
 	h->n_topics--;
+	hub_note_watching(h);
 	topic_release(&ht->t);
 	free(ht->tenant);
 	free(ht);

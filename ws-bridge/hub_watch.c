@@ -93,7 +93,7 @@ hub_watch_compare(struct hub *h)
 		return;
 	}
 	h->is_comparing = true;
-	backfill_submit(h->backfill, job);
+	hub_ask(h, job);
 }
 
 static void

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * aragora-ws: the WebSocket bridge. One event loop, one thread for the bus,
- * one for the store.
+ * aragora-ws: the WebSocket bridge. A thread for each event loop, one for the
+ * bus, two that ask the store.
  */
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +16,18 @@
 #include "auth/auth.h"
 #include "base/listen.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/service.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
 #include "ws-bridge/bridge.h"
-#include "ws-bridge/server.h"
+#include "ws-bridge/relay.h"
+#include "ws-bridge/workers.h"
 
-#define WS_PROGRAM "aragora-ws"
-/* What draining may take, as told to a service manager. */
-#define WS_STOP_MS 40000
+#define WS_PROGRAM   "aragora-ws"
+#define WS_LOOPS_MAX 64
+#define WS_CLOSE_MS  10000 /* for what follows the drain */
 
 static const char ws_usage[] =
     "Usage: " WS_PROGRAM " [--listen unix:/path|host:port]\n"
@@ -37,7 +40,8 @@ static const char ws_usage[] =
     "\n"
     "Settings come from the environment; `aragora config` lists them.\n"
     "SIGTERM and SIGINT close every connection with 1001 and end the "
-    "program; SIGHUP reads the file of ARAGORA_CONFIG again.\n";
+    "program;\na second one ends it at once. SIGHUP reads the file of "
+    "ARAGORA_CONFIG again.\n";
 
 struct ws_options {
 	const char *address; /* NULL = inherited */
@@ -96,42 +100,76 @@ ws_fail(int status, const struct err_info *info)
 	return status;
 }
 
-static int
-ws_listen(const char *address, int *fd)
-{
-	struct err_info info = {0};
-	enum err e = address != NULL ? listen_open(address, fd, &info)
-				     : listen_inherit(fd);
+/* The thread that main is runs a loop of its own: signals, and the end of the
+ * workers. */
+struct ws_main {
+	struct loop *loop;
+	struct settings *settings;
+	struct bridge bridge;
+	struct workers *workers;
+	struct loop_watch signals;
+	struct loop_timer alive;
+	bool is_draining;
+};
 
-	if (e == ERR_OK)
-		return EX_OK;
-	if (address == NULL)
-		err_set(&info, e, "--listen",
-		    "no address given and no socket inherited");
-	return ws_fail(address == NULL ? EX_USAGE : EX_OSERR, &info);
+static size_t
+ws_count_loops(const struct settings *s)
+{
+	cpu_set_t set;
+	int n = 1;
+
+	if (s->ws_loops > 0)
+		return (size_t)s->ws_loops;
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		n = CPU_COUNT(&set);
+	return n > WS_LOOPS_MAX ? WS_LOOPS_MAX : (size_t)n;
 }
 
-struct ws_signal {
-	struct loop_watch watch;
-	struct server *server;
-	struct settings *settings;
-};
+static int
+ws_listen(const char *address, int *fds, size_t n)
+{
+	struct err_info info = {0};
+	enum err e;
+
+	if (address != NULL) {
+		e = listen_open_each(address, fds, n, &info);
+		return e == ERR_OK ? EX_OK : ws_fail(EX_OSERR, &info);
+	}
+	e = listen_inherit(&fds[0]);
+	if (e == ERR_OK)
+		e = listen_share(fds, n);
+	if (e == ERR_OK)
+		return EX_OK;
+	err_set(
+	    &info, e, "--listen", "no address given and no socket inherited");
+	return ws_fail(EX_USAGE, &info);
+}
+
+/* Told twice, it ends at once. */
+static void
+ws_terminate(struct ws_main *m, unsigned signal)
+{
+	log_info(m->is_draining ? "ws.stop" : "ws.drain", "signal=%u", signal);
+	service_stopping(m->bridge.times.drain_ms + WS_CLOSE_MS);
+	if (m->is_draining)
+		loop_stop(m->loop);
+	else
+		workers_drain(m->workers);
+	m->is_draining = true;
+}
 
 static void
 ws_on_signal(struct loop_watch *w, uint32_t events UNUSED)
 {
-	struct ws_signal *s = w->arg;
+	struct ws_main *m = w->arg;
 	struct signalfd_siginfo si;
 
-	if (read(w->fd, &si, sizeof(si)) != sizeof(si))
-		return;
-	if (si.ssi_signo == SIGHUP) {
-		settings_hangup(WS_PROGRAM, s->settings);
-		return;
+	while (read(w->fd, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGHUP)
+			settings_hangup(WS_PROGRAM, m->settings);
+		else
+			ws_terminate(m, si.ssi_signo);
 	}
-	log_info("ws.drain", "signal=%u", si.ssi_signo);
-	service_stopping(WS_STOP_MS);
-	server_drain(s->server);
 }
 
 /* Termination arrives as an event of the loop. Blocked before the threads
@@ -151,40 +189,48 @@ ws_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int
-ws_run(struct bridge *bridge, struct settings *settings, int listen_fd,
-    int signal_fd)
+/* On a worker's thread: its loop has ended. */
+static void
+ws_on_end(void *arg)
 {
-	struct ws_signal signals = {.settings = settings,
-	    .watch = {.fd = signal_fd, .fn = ws_on_signal, .arg = &signals}};
-	struct loop_timer alive;
-	struct server *srv = NULL;
-	struct loop *loop = NULL;
-	struct err_info info = {.text = "cannot start the event loop"};
+	struct ws_main *m = arg;
+
+	loop_wake(m->loop);
+}
+
+static void
+ws_on_wake(void *arg)
+{
+	struct ws_main *m = arg;
+
+	if (!workers_are_running(m->workers))
+		loop_stop(m->loop);
+}
+
+/* Takes fds. */
+static int
+ws_run(struct ws_main *m, const int *fds, size_t n)
+{
+	struct err_info info = {.text = "cannot start the event loops"};
 	int status = EX_OSERR;
 
-	if (loop_new(&loop) != ERR_OK)
-		return ws_fail(status, &info);
-	if (server_open(&srv, loop, listen_fd, bridge, &info) != ERR_OK) {
+	if (workers_start(&m->workers, &m->bridge, fds, n, ws_on_end, m) !=
+		ERR_OK ||
+	    loop_watch_add(m->loop, &m->signals, EPOLLIN) != ERR_OK) {
 		ws_fail(status, &info);
 		goto out;
 	}
-	signals.server = srv;
-	if (loop_watch_add(loop, &signals.watch, EPOLLIN) != ERR_OK) {
-		ws_fail(status, &info);
-		goto out;
-	}
-	log_info("ws.ready", "store=%s",
-	    bridge->is_echo ? "none" : store_kind(bridge->store));
-	service_watch_loop(loop, &alive);
-	service_ready("relaying");
-	if (loop_run(loop) == ERR_OK)
+	loop_on_wake(m->loop, ws_on_wake, m);
+	log_info("ws.ready", "store=%s loops=%zu",
+	    m->bridge.is_echo ? "none" : store_kind(m->bridge.store), n);
+	service_watch_loop(m->loop, &m->alive);
+	service_ready("%zu loops", n);
+	if (loop_run(m->loop) == ERR_OK)
 		status = EX_OK;
-	loop_timer_del(loop, &alive);
-	log_info("ws.stopped", "status=%d", status);
+	loop_timer_del(m->loop, &m->alive);
 out:
-	server_close(&srv);
-	loop_free(&loop);
+	workers_stop(&m->workers);
+	log_info("ws.stopped", "status=%d", status);
 	return status;
 }
 
@@ -207,38 +253,50 @@ ws_open(struct bridge *b, const struct settings *settings)
 		log_warning("ws.store_down", "error=\"%s\"", info.text);
 	if (e == ERR_SCHEMA)
 		log_error("ws.store_schema", "error=\"%s\"", info.text);
+	if (relay_open(&b->relay, settings, b->store, b->auth, &info) != ERR_OK)
+		return ws_fail(EX_OSERR, &info);
 	return EX_OK;
+}
+
+/* Settings, options and the socket; EX_OK or why not. */
+static int
+ws_prepare(struct ws_main *m, const struct ws_options *o, int *fds, size_t *n)
+{
+	struct err_info info = {.text = "cannot make an event loop"};
+
+	m->signals = (struct loop_watch){
+	    .fd = ws_signals(), .fn = ws_on_signal, .arg = m};
+	if (m->signals.fd < 0 || loop_new(&m->loop) != ERR_OK)
+		return ws_fail(EX_OSERR, &info);
+	if (bridge_init(&m->bridge, m->settings, o->is_echo, &info) != ERR_OK ||
+	    (o->times != NULL &&
+		bridge_set_times(&m->bridge, o->times, &info) != ERR_OK))
+		return ws_fail(EX_CONFIG, &info);
+	*n = ws_count_loops(m->settings);
+	return ws_listen(o->address, fds, *n);
 }
 
 int
 main(int argc, char **argv)
 {
 	struct ws_options options = {0};
-	struct bridge bridge;
-	struct err_info info = {0};
-	int listen_fd;
+	struct ws_main m = {0};
+	int fds[WS_LOOPS_MAX];
+	size_t n = 0;
 
 	ws_options(argc, argv, &options);
-	struct settings *settings = settings_start(WS_PROGRAM);
-	int signal_fd = ws_signals();
-	int status = EX_CONFIG;
-	if (bridge_init(&bridge, settings, options.is_echo, &info) != ERR_OK ||
-	    (options.times != NULL &&
-		bridge_set_times(&bridge, options.times, &info) != ERR_OK)) {
-		ws_fail(status, &info);
-		goto out;
-	}
-	status = ws_listen(options.address, &listen_fd);
-	if (status != EX_OK || signal_fd < 0)
-		goto out;
-	status = ws_open(&bridge, settings);
+	m.settings = settings_start(WS_PROGRAM);
+	int status = ws_prepare(&m, &options, fds, &n);
 	if (status == EX_OK)
-		status = ws_run(&bridge, settings, listen_fd, signal_fd);
-out:
-	auth_close(&bridge.auth);
-	store_close(&bridge.store);
-	bridge_release(&bridge);
+		status = ws_open(&m.bridge, m.settings);
+	if (status == EX_OK)
+		status = ws_run(&m, fds, n);
+	relay_close(&m.bridge.relay);
+	auth_close(&m.bridge.auth);
+	store_close(&m.bridge.store);
+	bridge_release(&m.bridge);
+	loop_free(&m.loop);
 	metrics_close();
-	settings_free(&settings);
+	settings_free(&m.settings);
 	return status;
 }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "ws-bridge/bridge.h"
@@ -14,16 +15,26 @@
 #include "ws-bridge/hub.h"
 #include "ws-bridge/ws_deflate.h"
 
-#define SERVER_ACCEPTS	64  /* per turn */
+#define SERVER_ACCEPTS 16 /* per turn, so that others get some */
+/* Percent of the time to drain in which clients are told to come back. */
+#define SERVER_SPREAD	83
 #define SERVER_PAUSE_MS 100 /* before accepting again without descriptors */
+
+/* Of the loops that share a socket one is woken. */
+static bool
+server_listen(struct server *srv)
+{
+	return loop_watch_add(srv->loop, &srv->listener,
+		   EPOLLIN | EPOLLEXCLUSIVE) == ERR_OK;
+}
 
 static void
 server_resume_accept(struct loop_timer *t)
 {
 	struct server *srv = t->arg;
 
-	if (!srv->is_draining)
-		loop_watch_mod(srv->loop, &srv->listener, EPOLLIN);
+	if (!srv->is_draining && !server_listen(srv))
+		loop_timer_set(srv->loop, t, SERVER_PAUSE_MS);
 }
 
 static void
@@ -43,7 +54,7 @@ server_accept(struct loop_watch *w, uint32_t events UNUSED)
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		    errno == ENOMEM) {
 			log_warning("ws.accept_paused", "errno=%d", errno);
-			loop_watch_mod(srv->loop, w, 0);
+			loop_watch_del(srv->loop, w);
 			loop_timer_set(
 			    srv->loop, &srv->accept_pause, SERVER_PAUSE_MS);
 		}
@@ -51,11 +62,37 @@ server_accept(struct loop_watch *w, uint32_t events UNUSED)
 	}
 }
 
+static struct server_task *
+server_take_task(struct server *srv)
+{
+	struct server_task *task = NULL;
+
+	pthread_mutex_lock(&srv->lock);
+	if (!list_is_empty(&srv->tasks)) {
+		task = LIST_ENTRY(srv->tasks.next, struct server_task, node);
+		list_del(&task->node);
+	}
+	pthread_mutex_unlock(&srv->lock);
+	return task;
+}
+
+void
+server_post(struct server *srv, struct server_task *task)
+{
+	pthread_mutex_lock(&srv->lock);
+	list_add_tail(&srv->tasks, &task->node);
+	pthread_mutex_unlock(&srv->lock);
+	loop_wake(srv->loop);
+}
+
 static void
 server_on_wake(void *arg)
 {
 	struct server *srv = arg;
+	struct server_task *task;
 
+	while ((task = server_take_task(srv)) != NULL)
+		task->fn(task, srv);
 	if (srv->hub != NULL)
 		hub_wake(srv->hub);
 }
@@ -92,10 +129,9 @@ server_drain_end(struct loop_timer *t)
 
 enum err
 server_open(struct server **out, struct loop *loop, int listen_fd,
-    struct bridge *bridge, struct err_info *info)
+    struct bridge *bridge)
 {
 	struct server *srv = mem_zalloc(sizeof(*srv));
-	enum err e = ERR_OK;
 
 	srv->loop = loop;
 	srv->bridge = bridge;
@@ -110,17 +146,17 @@ server_open(struct server **out, struct loop *loop, int listen_fd,
 	list_init(&srv->connections);
 	list_init(&srv->dirty);
 	list_init(&srv->dead);
-	if (!bridge->is_echo)
-		e = hub_open(&srv->hub, loop, bridge->settings, bridge->store,
-		    bridge->auth, &connection_hub_ops, info);
-	if (e == ERR_OK)
-		e = loop_watch_add(loop, &srv->listener, EPOLLIN);
-	if (e != ERR_OK) {
-		server_close(&srv);
-		return e;
-	}
+	list_init(&srv->tasks);
+	pthread_mutex_init(&srv->lock, NULL);
 	loop_on_wake(loop, server_on_wake, srv);
 	loop_on_turn_end(loop, server_turn_end, srv);
+	if (!bridge->is_echo)
+		srv->hub = hub_new(
+		    loop, bridge->settings, bridge->relay, &connection_hub_ops);
+	if (!server_listen(srv)) {
+		server_close(&srv);
+		return ERR_IO;
+	}
 	*out = srv;
 	return ERR_OK;
 }
@@ -154,7 +190,19 @@ server_close(struct server **sp)
 		    LIST_ENTRY(srv->dead.next, struct connection, in_server));
 	hub_close(&srv->hub);
 	ws_deflater_free(&srv->deflater);
+	pthread_mutex_destroy(&srv->lock);
 	free(srv);
+}
+
+/* When a client may come back, so that they do not all come at once. */
+static int64_t
+server_reconnect_ms(const struct server *srv)
+{
+	int64_t span = srv->bridge->times.drain_ms * SERVER_SPREAD / 100;
+	uint64_t r;
+
+	id_random(&r, sizeof(r));
+	return (int64_t)(r % (uint64_t)(span + 1));
 }
 
 void
@@ -168,10 +216,6 @@ server_drain(struct server *srv)
 	list_for_each (it, &srv->connections) {
 		struct connection *c =
 		    LIST_ENTRY(it, struct connection, in_server);
-		if (c->state == CONN_OPEN)
-			connection_close(
-			    c, WS_CLOSE_AWAY, "the server is restarting");
-		else if (c->state != CONN_CLOSING)
-			connection_set_state(c, CONN_DEAD);
+		connection_drain(c, server_reconnect_ms(srv));
 	}
 }

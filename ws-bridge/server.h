@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * One event loop's share of the bridge: its listening socket, its clients and
- * its hub. Nothing here is global, so that a process may run several.
+ * its hub. Nothing here is global: a process runs several.
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,10 +16,17 @@
 
 struct bridge;
 struct hub;
+struct server;
 struct settings;
 struct ws_deflater;
 
 #define SERVER_SCRATCH (64u * 1024)
+
+/* Something to be done on the server's thread; the caller's memory. */
+struct server_task {
+	struct list node;
+	void (*fn)(struct server_task *task, struct server *srv);
+};
 
 struct server {
 	struct loop *loop;
@@ -35,13 +43,19 @@ struct server {
 	size_t n_connections;
 	size_t n_open;
 	bool is_draining;
+	pthread_mutex_t lock;
+	struct list tasks;	      /* under lock */
 	char scratch[SERVER_SCRATCH]; /* what one recv brings */
 };
 
-/* Takes listen_fd (non-blocking). Everything else is borrowed. */
+/* Takes listen_fd (non-blocking), which other servers may listen on too.
+ * Everything else is borrowed. */
 enum err server_open(struct server **out, struct loop *loop, int listen_fd,
-    struct bridge *bridge, struct err_info *info) MUST_CHECK;
-/* Closes every connection at once. */
+    struct bridge *bridge) MUST_CHECK;
+/* Closes every connection at once. After its loop has ended. */
 void server_close(struct server **srv);
 /* Stop accepting, say 1001 to everybody, then stop the loop. */
 void server_drain(struct server *srv);
+/* Any thread: run the task on the server's thread, soon. Those that wait when
+ * the loop ends are not run. */
+void server_post(struct server *srv, struct server_task *task);

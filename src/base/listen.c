@@ -117,6 +117,52 @@ listen_unix(const char *where, int *out, struct err_info *info)
 	return ERR_OK;
 }
 
+/* Others may bind to this port now: those of the same user. */
+static bool
+listen_tcp_share(int fd)
+{
+	int on = 1;
+
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
+}
+
+/* -1 with errno. A socket that shares its port from the start would not see
+ * that another process has it. */
+static int
+listen_tcp_bind(const struct sockaddr *addr, socklen_t len, bool is_shared)
+{
+	int fd = socket(
+	    addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+
+	if (fd >= 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	    (!is_shared || listen_tcp_share(fd)) && bind(fd, addr, len) == 0)
+		return fd;
+	int error = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = error;
+	return -1;
+}
+
+/* Another socket on the port of the first one. */
+static int
+listen_tcp_again(int first)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(first, (struct sockaddr *)&addr, &len) != 0)
+		return -1;
+	int fd = listen_tcp_bind((struct sockaddr *)&addr, len, true);
+	if (fd >= 0 && listen(fd, SOMAXCONN) != 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 static enum err
 listen_tcp(const char *where, int *out, struct err_info *info)
 {
@@ -128,7 +174,6 @@ listen_tcp(const char *where, int *out, struct err_info *info)
 	const char *colon = strrchr(where, ':');
 	enum err e = ERR_OK;
 	uint64_t port;
-	int on = 1;
 
 	/* getaddrinfo takes the rest of a port that is too large. */
 	if (str_to_u64(colon + 1, strlen(colon + 1), UINT16_MAX, &port) !=
@@ -148,12 +193,8 @@ listen_tcp(const char *where, int *out, struct err_info *info)
 		    gai_strerror(rc));
 		goto out;
 	}
-	int fd = socket(
-	    found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-	    bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
-	    listen(fd, SOMAXCONN) != 0) {
+	int fd = listen_tcp_bind(found->ai_addr, found->ai_addrlen, false);
+	if (fd < 0 || !listen_tcp_share(fd) || listen(fd, SOMAXCONN) != 0) {
 		e = listen_failed(fd, where, info);
 		goto out;
 	}
@@ -175,6 +216,42 @@ listen_open(const char *where, int *fd, struct err_info *info)
 		return err_set(info, ERR_INVALID, "--listen",
 		    "'%s' is neither unix:/path nor host:port", where);
 	return listen_tcp(where, fd, info);
+}
+
+enum err
+listen_share(int *fds, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+		if (fds[i] >= 0)
+			continue;
+		while (i-- > 1)
+			close(fds[i]);
+		return ERR_IO;
+	}
+	return ERR_OK;
+}
+
+enum err
+listen_open_each(const char *where, int *fds, size_t n, struct err_info *info)
+{
+	enum err e = listen_open(where, &fds[0], info);
+	size_t made = 1;
+
+	if (e != ERR_OK)
+		return e;
+	if (str_starts(where, LISTEN_UNIX)) {
+		if (listen_share(fds, n) == ERR_OK)
+			return ERR_OK;
+	} else {
+		while (made < n && (fds[made] = listen_tcp_again(fds[0])) >= 0)
+			made++;
+		if (made == n)
+			return ERR_OK;
+	}
+	while (made-- > 1)
+		close(fds[made]);
+	return listen_failed(fds[0], where, info);
 }
 
 void

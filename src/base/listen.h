@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 /* The socket this process was given: the first of systemd (LISTEN_FDS), or
@@ -14,6 +16,12 @@ enum err listen_inherit(int *fd) MUST_CHECK;
  * nobody listens on is replaced; ERR_EXISTS when somebody does. */
 enum err listen_open(const char *where, int *fd, struct err_info *info)
     MUST_CHECK;
+/* The same for n threads: sockets of "host:port" that share the port, each with
+ * a queue of its own (SO_REUSEPORT); of "unix:" the same one n times. */
+enum err listen_open_each(
+    const char *where, int *fds, size_t n, struct err_info *info) MUST_CHECK;
+/* fds[0] is a listening socket: make n of it for as many threads. */
+enum err listen_share(int *fds, size_t n) MUST_CHECK;
 /* Close a socket of listen_open; the file of a "unix:" one goes too, unless
  * another process listens on it by now. */
 void listen_close(const char *where, int fd);

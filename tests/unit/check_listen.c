@@ -115,6 +115,57 @@ START_TEST(test_close_leaves_successor)
 }
 END_TEST
 
+/* Sockets for several threads: each gets callers, and yet another process is
+ * told that the port is taken. */
+START_TEST(test_each)
+{
+	struct sockaddr_in own;
+	socklen_t len = sizeof(own);
+	char again[32];
+	int fds[4], other;
+	int served[4] = {0};
+
+	ck_assert_int_eq(
+	    listen_open_each("127.0.0.1:0", fds, ARRAY_LEN(fds), &info),
+	    ERR_OK);
+	getsockname(fds[0], (struct sockaddr *)&own, &len);
+	snprintf(again, sizeof(again), "127.0.0.1:%d", ntohs(own.sin_port));
+	ck_assert_int_eq(listen_open(again, &other, &info), ERR_EXISTS);
+	ck_assert_int_eq(listen_open_each(again, fds, 1, &info), ERR_EXISTS);
+	ck_assert_int_eq(
+	    listen_open_each("127.0.0.1:0", fds, ARRAY_LEN(fds), &info),
+	    ERR_OK);
+	getsockname(fds[0], (struct sockaddr *)&own, &len);
+	for (int i = 0; i < 200; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		ck_assert_int_eq(connect(fd, (struct sockaddr *)&own, len), 0);
+		for (size_t k = 0; k < ARRAY_LEN(fds); k++) {
+			int got = accept(fds[k], NULL, NULL);
+			if (got < 0)
+				continue;
+			served[k]++;
+			close(got);
+		}
+		close(fd);
+	}
+	for (size_t k = 0; k < ARRAY_LEN(fds); k++) {
+		ck_assert_int_gt(served[k], 0);
+		close(fds[k]);
+	}
+	ck_assert_int_eq(
+	    listen_open_each(where, fds, ARRAY_LEN(fds), &info), ERR_OK);
+	for (size_t k = 1; k < ARRAY_LEN(fds); k++) {
+		ck_assert_int_ne(fds[k], fds[0]);
+		ck_assert_int_eq(
+		    fcntl(fds[k], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+		listen_close(where, fds[k]);
+	}
+	ck_assert(is_there());
+	listen_close(where, fds[0]);
+	ck_assert(!is_there());
+}
+END_TEST
+
 START_TEST(test_tcp)
 {
 	static const char *const hosts[] = {"127.0.0.1:0", ":0"};
@@ -213,6 +264,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_unix_taken);
 	tcase_add_test(t, test_unix_other_file);
 	tcase_add_test(t, test_close_leaves_successor);
+	tcase_add_test(t, test_each);
 	tcase_add_test(t, test_tcp);
 	tcase_add_test(t, test_refused);
 	tcase_add_test(t, test_inherit);
