@@ -149,6 +149,11 @@ connection_drain(struct connection *c, int64_t reconnect_ms)
 
 	switch (c->state) {
 	case CONN_REQUEST:
+		if (c->request->raw.len == 0) { /* it asks for nothing */
+			connection_set_state(c, CONN_DEAD);
+			break;
+		}
+		__attribute__((fallthrough));
 	case CONN_AUTH:
 		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
 		    "the server is restarting", reconnect_ms + 1);

@@ -19,7 +19,7 @@
 /* Best effort, as the manual asks: a manager that is not there is no fault of
  * the service. */
 static void
-service_send(const char *text)
+service_send(const char *text, int flags)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -32,7 +32,7 @@ service_send(const char *text)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	ssize_t n = sendto(fd, text, strlen(text), MSG_NOSIGNAL,
+	ssize_t n = sendto(fd, text, strlen(text), MSG_NOSIGNAL | flags,
 	    (const struct sockaddr *)&at,
 	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
 	(void)n;
@@ -50,7 +50,7 @@ service_line(const char *before, const char *fmt, va_list args)
 	for (char *p = text + n; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20)
 			*p = ' ';
-	service_send(text);
+	service_send(text, 0);
 }
 
 void
@@ -80,7 +80,7 @@ service_reloading(void)
 
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
 	    (long long)clock_mono_us());
-	service_send(text);
+	service_send(text, 0);
 }
 
 void
@@ -92,7 +92,7 @@ service_stopping(int64_t takes_ms)
 	    "STOPPING=1\nSTATUS=finishing what is under way\n"
 	    "EXTEND_TIMEOUT_USEC=%lld",
 	    (long long)takes_ms * 1000);
-	service_send(text);
+	service_send(text, 0);
 }
 
 int64_t
@@ -115,7 +115,8 @@ service_watchdog_ms(void)
 void
 service_alive(void)
 {
-	service_send("WATCHDOG=1");
+	/* A manager that reads late must not hold a loop up. */
+	service_send("WATCHDOG=1", MSG_DONTWAIT);
 }
 
 static void
