@@ -67,6 +67,15 @@ START_TEST(test_messages)
 END_TEST
 
 /* Without a manager, or with one that has gone, nothing happens. */
+/* A manager that does not read hears less, and nobody waits for it. */
+START_TEST(test_late_manager)
+{
+	for (int i = 0; i < 5000; i++)
+		service_alive();
+	ck_assert_str_eq(heard(), "WATCHDOG=1");
+}
+END_TEST
+
 START_TEST(test_nobody)
 {
 	unsetenv("NOTIFY_SOCKET");
@@ -151,6 +160,7 @@ add_tests(TCase *t)
 {
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, test_messages);
+	tcase_add_test(t, test_late_manager);
 	tcase_add_test(t, test_nobody);
 	tcase_add_test(t, test_abstract);
 	tcase_add_test(t, test_watchdog);
