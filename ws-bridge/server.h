@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "ws-bridge/outq.h"
 
 struct bridge;
 struct hub;
@@ -46,6 +47,7 @@ struct server {
 	pthread_mutex_t lock;
 	struct list tasks;	      /* under lock */
 	char scratch[SERVER_SCRATCH]; /* what one recv brings */
+	struct outq_vec vec;	      /* of one write */
 };
 
 /* Takes listen_fd (non-blocking), which other servers may listen on too.
