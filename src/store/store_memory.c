@@ -115,8 +115,8 @@ memory_lock(struct db *db, struct arena *a, const char *tenant, int64_t now)
 }
 
 enum err
-store_memory_find(struct db *db, struct arena *a, const char *tenant, const char *key,
-    int64_t now, struct store_memory *out)
+store_memory_find(struct db *db, struct arena *a, const char *tenant,
+    const char *key, int64_t now, struct store_memory *out)
 {
 	struct db_result r;
 
@@ -452,8 +452,8 @@ memory_move_call(struct db *db, void *arg)
 
 enum err
 store_memory_move(struct store *store, struct arena *a, const char *tenant,
-    const struct store_memory_move *move, int64_t now,
-    struct store_memory *out, enum memory_tier *from, struct err_info *info)
+    const struct store_memory_move *move, int64_t now, struct store_memory *out,
+    enum memory_tier *from, struct err_info *info)
 {
 	struct memory_call c = {.a = a,
 	    .tenant = tenant,

@@ -39,8 +39,8 @@ enum err store_memory_put(struct store *store, struct arena *a,
 
 /* Makes the entry as it was what it is to be; may run again. An error of it
  * leaves the entry as it was. */
-typedef enum err (*store_memory_change_fn)(void *arg, struct arena *a,
-    struct store_memory *m, struct err_info *info);
+typedef enum err (*store_memory_change_fn)(
+    void *arg, struct arena *a, struct store_memory *m, struct err_info *info);
 /* What is at a key (or id) becomes what fn makes of it, nobody in between. As
  * long as it stays in its tier and fn sets no ttl_s, its life does not get
  * longer. */
@@ -112,8 +112,8 @@ enum err store_memory_sweep(struct store *store, int64_t now_us,
  * is taken, and nothing is to be overwritten); ERR_INVALID (larger than its
  * tier). */
 enum err store_memory_put_all(struct store *store, struct arena *a,
-    const char *tenant, struct store_memory *rows, size_t n, bool is_overwriting,
-    int64_t now_us, enum err *outcomes) MUST_CHECK;
+    const char *tenant, struct store_memory *rows, size_t n,
+    bool is_overwriting, int64_t now_us, enum err *outcomes) MUST_CHECK;
 
 struct store_memory_prune {
 	int tier;		/* -1 = all */

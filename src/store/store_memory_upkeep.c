@@ -28,11 +28,13 @@ memory_put_one(struct db *db, struct memory_upkeep *u, size_t i)
 	struct store_memory m = u->rows[i];
 	struct store_memory before;
 	struct err_info info = {0};
+	/* One after the other: the first of equals is the oldest. */
+	int64_t now = u->now + (int64_t)i;
 
 	u->outcomes[i] = ERR_OK;
 	if (m.key != NULL && !u->is_overwriting) {
-		enum err e = store_memory_find(
-		    db, u->a, u->tenant, m.key, u->now, &before);
+		enum err e =
+		    store_memory_find(db, u->a, u->tenant, m.key, now, &before);
 		if (e != ERR_OK && e != ERR_NOT_FOUND)
 			return e;
 		if (e == ERR_OK && str_eq(before.key, m.key)) {
@@ -41,8 +43,7 @@ memory_put_one(struct db *db, struct memory_upkeep *u, size_t i)
 		}
 	}
 	/* Said before anything is written. */
-	enum err e =
-	    store_memory_put_tx(db, u->a, u->tenant, &m, u->now, &info);
+	enum err e = store_memory_put_tx(db, u->a, u->tenant, &m, now, &info);
 	if (e == ERR_INVALID) {
 		u->outcomes[i] = e;
 		return ERR_OK;
@@ -56,8 +57,7 @@ memory_put_all_call(struct db *db, void *arg)
 	struct memory_upkeep *u = arg;
 	int64_t expired;
 
-	enum err e =
-	    store_memory_lock(db, u->a, u->tenant, u->now, &expired);
+	enum err e = store_memory_lock(db, u->a, u->tenant, u->now, &expired);
 	for (size_t i = 0; e == ERR_OK && i < u->n; i++)
 		e = memory_put_one(db, u, i);
 	return e;
@@ -129,8 +129,7 @@ memory_rebuild_call(struct db *db, void *arg)
 	int64_t expired;
 
 	u->repaired = 0;
-	enum err e =
-	    store_memory_lock(db, u->a, u->tenant, u->now, &expired);
+	enum err e = store_memory_lock(db, u->a, u->tenant, u->now, &expired);
 	if (e == ERR_OK)
 		e = DB_RUN(db, STMT_MEMORY_LIST, u->a, &r, DB_TEXT(u->tenant),
 		    DB_INT(u->now), DB_INT(MEMORY_ITEMS_MAX), DB_INT(0));
@@ -178,10 +177,8 @@ store_memory_tallies(struct store *store, struct arena *a, const char *tenant,
     int64_t from_us, int64_t until_us, struct store_memory_tally **rows,
     size_t *n)
 {
-	struct memory_upkeep u = {.a = a,
-	    .tenant = tenant,
-	    .from_us = from_us,
-	    .until_us = until_us};
+	struct memory_upkeep u = {
+	    .a = a, .tenant = tenant, .from_us = from_us, .until_us = until_us};
 	enum err e =
 	    store_tx(store, DB_READ_ONE, memory_tallies_call, &u, NULL);
 	size_t found = e == ERR_OK ? u.found.rows : 0;

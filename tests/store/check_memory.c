@@ -234,14 +234,12 @@ tally(enum memory_deed deed, int tier)
 	int64_t sum = 0;
 	size_t n;
 
-	ck_assert_int_eq(
-	    store_memory_tallies(kit.store, kit.arena, STORE_TENANT_DEFAULT, 0,
-		INT64_MAX, &rows, &n),
+	ck_assert_int_eq(store_memory_tallies(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, 0, INT64_MAX, &rows, &n),
 	    ERR_OK);
 	for (size_t i = 0; i < n; i++)
-		sum += rows[i].deed == deed && rows[i].tier == tier
-		    ? rows[i].n
-		    : 0;
+		sum += rows[i].deed == deed && rows[i].tier == tier ? rows[i].n
+								    : 0;
 	return sum;
 }
 
@@ -365,8 +363,8 @@ change_many(void *arg)
 	for (int i = 0; e == ERR_OK && i < WRITES; i++) {
 		struct arena *a = arena_new(0);
 		struct store_memory m;
-		e = store_memory_change(kit.store, a, STORE_TENANT_DEFAULT,
-		    "k", change_it, &c, NOW, &m, NULL);
+		e = store_memory_change(kit.store, a, STORE_TENANT_DEFAULT, "k",
+		    change_it, &c, NOW, &m, NULL);
 		arena_free(&a);
 	}
 	return e == ERR_OK ? arg : NULL;
@@ -382,8 +380,8 @@ START_TEST(test_change_together)
 	ck_assert_int_eq(
 	    put(STORE_TENANT_DEFAULT, "k", "", 1, MEMORY_MEDIUM, NOW), ERR_OK);
 	for (size_t i = 0; i < KIT_THREADS; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, change_many,
-				     names[i]),
+		ck_assert_int_eq(
+		    pthread_create(&threads[i], NULL, change_many, names[i]),
 		    0);
 	for (size_t i = 0; i < KIT_THREADS; i++) {
 		pthread_join(threads[i], &ok);
@@ -442,8 +440,8 @@ START_TEST(test_upkeep)
 	ck_assert_int_eq(put(t, "high", "a", 6, MEMORY_SLOW, NOW), ERR_OK);
 	ck_assert_int_eq(put(t, "late", "a", 5, MEMORY_SLOW, NOW + 1), ERR_OK);
 	ck_assert_int_eq(put(t, "here", huge, 9, MEMORY_GLACIAL, NOW), ERR_OK);
-	ck_assert_int_eq(put(t, "gone", "a", 9, MEMORY_FAST, NOW - DAY_US),
-	    ERR_OK);
+	ck_assert_int_eq(
+	    put(t, "gone", "a", 9, MEMORY_FAST, NOW - DAY_US), ERR_OK);
 	ck_assert_int_eq(put(OTHER, "low", "a", 5, MEMORY_SLOW, NOW), ERR_OK);
 	ck_assert_int_eq(store_memory_prune(kit.store, t, NOW + 1, &p), ERR_OK);
 	ck_assert_int_eq(p.expired, 1);
