@@ -26,7 +26,7 @@ struct res {
 	res_next_fn next; /* NULL = body is all of it */
 	void *next_arg;
 	const char *trace_id; /* borrowed */
-	bool has_etag;	      /* may be kept and asked for again */
+	const char *etag;     /* it may be kept and asked for again; or NULL */
 };
 
 /* One wrong field. */

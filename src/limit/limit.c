@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "limit/limit_impl.h"
 #include "metrics/metrics.h"
+#include "redis/redis_pool.h"
 #include "settings/settings.h"
 
 /* Layout of the shared file, in its name. */
@@ -20,24 +21,19 @@
 struct limit {
 	const struct settings *settings;
 	struct limit_table *table;
+	struct redis_pool *pool;   /* NULL = none, or another's */
 	struct limit_redis *redis; /* NULL = none is configured */
 };
 
-enum err
-limit_open(
-    struct limit **out, const struct settings *settings, struct err_info *info)
+void
+limit_open_with(struct limit **out, const struct settings *settings,
+    struct redis_pool *redis)
 {
 	struct limit *l = mem_zalloc(sizeof(*l));
-	enum err e = ERR_OK;
 
-	*out = NULL;
 	l->settings = settings;
-	if (!str_is_empty(settings->redis_url))
-		e = limit_redis_open(&l->redis, settings, info);
-	if (e != ERR_OK) {
-		free(l);
-		return e;
-	}
+	if (redis != NULL)
+		limit_redis_new(&l->redis, settings, redis);
 	mkdir(settings->data_dir, 0750); /* may exist; opening tells */
 	char *path = mem_printf("%s/" LIMIT_FILE, settings->data_dir);
 	struct err_info why = {0};
@@ -48,6 +44,22 @@ limit_open(
 		    why.text);
 	free(path);
 	*out = l;
+}
+
+enum err
+limit_open(
+    struct limit **out, const struct settings *settings, struct err_info *info)
+{
+	struct redis_pool *pool = NULL;
+	enum err e = ERR_OK;
+
+	*out = NULL;
+	if (!str_is_empty(settings->redis_url))
+		e = redis_pool_open(&pool, settings, info);
+	if (e != ERR_OK)
+		return e;
+	limit_open_with(out, settings, pool);
+	(*out)->pool = pool;
 	return ERR_OK;
 }
 
@@ -58,7 +70,8 @@ limit_close(struct limit **limit)
 
 	if (l == NULL)
 		return;
-	limit_redis_close(&l->redis);
+	limit_redis_free(&l->redis);
+	redis_pool_close(&l->pool);
 	limit_table_close(&l->table);
 	free(l);
 	*limit = NULL;

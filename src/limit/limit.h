@@ -16,6 +16,7 @@
 #include "limit/gcra.h"
 
 struct settings;
+struct redis_pool;
 struct limit;
 
 #define LIMIT_ASKS_MAX 3
@@ -38,6 +39,10 @@ struct limit_state {
 /* ERR_INVALID: the settings' Redis is no address. */
 enum err limit_open(struct limit **out, const struct settings *settings,
     struct err_info *info) MUST_CHECK;
+/* With connections that others of the process use too, borrowed; NULL = none
+ * is configured. */
+void limit_open_with(struct limit **out, const struct settings *settings,
+    struct redis_pool *redis);
 void limit_close(struct limit **limit);
 
 /* Takes from all of them or from none. *tightest is that with the longest

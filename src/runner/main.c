@@ -17,8 +17,10 @@
 #include "base/log.h"
 #include "base/service.h"
 #include "base/str.h"
+#include "cache/cache.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
+#include "redis/redis_pool.h"
 #include "runner/drive.h"
 #include "runner/hook.h"
 #include "settings/settings.h"
@@ -252,6 +254,13 @@ main(int argc, char **argv)
 	}
 	if (metrics_open(settings, &info) != ERR_OK)
 		log_warning("metrics.open", "%s", info.text);
+	struct redis_pool *redis = NULL;
+	if (!str_is_empty(settings->redis_url) &&
+	    redis_pool_open(&redis, settings, &info) != ERR_OK) {
+		log_error("runner.start", "%s", info.text);
+		return EX_CONFIG;
+	}
+	cache_open(&o.cache, settings, redis, "");
 	o.loop = m.loop;
 	runner_set_signals(m.loop);
 	e = runner_run(&m, &o);
@@ -261,6 +270,8 @@ main(int argc, char **argv)
 	bool is_success = m.drive != NULL && drive_is_success(m.drive);
 	drive_free(&m.drive);
 	log_info("runner.stop", "id=%s", o.id);
+	cache_close(&o.cache);
+	redis_pool_close(&redis);
 	metrics_close();
 	bus_close(&o.bus);
 	store_close(&o.store);
