@@ -35,9 +35,8 @@ struct cache_row {
 };
 
 static const struct cache_row cache_rows[CACHE__COUNT] = {
-#define CACHE_KIND(id, text, life, size)                                       \
-	[CACHE_##id] = {text, life, size, METRIC_CACHE_HITS_##id,              \
-	    METRIC_CACHE_MISSES_##id},
+#define CACHE_KIND(id, text, life, size, hit, miss, evicted)                   \
+	[CACHE_##id] = {text, life, size, hit, miss},
 #include "cache/cache.def"
 #undef CACHE_KIND
 };
@@ -132,9 +131,12 @@ cache_name(const struct cache *c, enum cache_kind kind, const char *tenant,
     const char *key, char name[ID_HASH_SIZE])
 {
 	const char *parts[] = {c->salt, cache_kind_name(kind), tenant, key};
+	size_t len = 0;
 	struct buf b;
 
-	buf_init(&b, SIZE_MAX / 2);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		len += strlen(parts[i]) + 1;
+	buf_init(&b, len);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		buf_append(&b, parts[i], strlen(parts[i]) + 1);
 	id_sha256(b.data, b.len, name);

@@ -23,7 +23,7 @@ struct cache;
 struct cache_flight;
 
 enum cache_kind {
-#define CACHE_KIND(id, name, ttl_s, bytes) CACHE_##id,
+#define CACHE_KIND(id, name, ttl_s, bytes, hits, misses, evicted) CACHE_##id,
 #include "cache/cache.def"
 #undef CACHE_KIND
 	CACHE__COUNT

@@ -49,9 +49,9 @@ struct cache_table {
 	struct list flights;
 };
 
-static const enum metric table_evictions[CACHE__COUNT] = {
-#define CACHE_KIND(id, name, ttl_s, bytes)                                     \
-	[CACHE_##id] = METRIC_CACHE_EVICTED_##id,
+static const enum metric table_evicted[CACHE__COUNT] = {
+#define CACHE_KIND(id, name, ttl_s, bytes, hits, misses, evicted)              \
+	[CACHE_##id] = evicted,
 #include "cache/cache.def"
 #undef CACHE_KIND
 };
@@ -182,7 +182,7 @@ table_make_room(struct cache_table *t, enum cache_kind kind, size_t size)
 		struct cache_entry *last = LIST_ENTRY(
 		    t->order[kind].prev, struct cache_entry, in_order);
 		if (now_ms < last->expires_ms)
-			metric_add(table_evictions[kind], 1);
+			metric_add(table_evicted[kind], 1);
 		table_remove(t, last);
 	}
 }
