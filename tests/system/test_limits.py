@@ -260,7 +260,7 @@ def test_redis_is_away(how, mode, env):
             # one of them is taken already.
             statuses, seconds = storm(s)
             check_bound(statuses, seconds, 14, 6 / 4)
-        lost = s.logged().count('"limit.redis.lost"')
+        lost = s.logged().count('"redis.lost"')
         assert 1 <= lost <= 2, s.logged()  # once a worker
         if how == "killed":
             s.redis.start()
@@ -270,5 +270,5 @@ def test_redis_is_away(how, mode, env):
         def is_back():
             for _ in range(4):
                 s.ask()
-            return s.logged().count('"limit.redis.found"') == lost
+            return s.logged().count('"redis.found"') == lost
         fs.wait_for("Redis again", is_back)
