@@ -191,7 +191,7 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	    redis_pool_open(&app->redis, app->settings, info) != ERR_OK)
 		return main_fail("start.redis", info, EX_CONFIG);
 	if (!app->settings->disable_all_rate_limits)
-		limit_open_with(&app->limit, app->settings, app->redis);
+		limit_open(&app->limit, app->settings, app->redis);
 	main_cache_open(app);
 	app->router = router_new();
 	openapi_write(openapi, app->settings);

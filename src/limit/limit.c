@@ -12,7 +12,6 @@
 #include "base/str.h"
 #include "limit/limit_impl.h"
 #include "metrics/metrics.h"
-#include "redis/redis_pool.h"
 #include "settings/settings.h"
 
 /* Layout of the shared file, in its name. */
@@ -21,12 +20,11 @@
 struct limit {
 	const struct settings *settings;
 	struct limit_table *table;
-	struct redis_pool *pool;   /* NULL = none, or another's */
 	struct limit_redis *redis; /* NULL = none is configured */
 };
 
 void
-limit_open_with(struct limit **out, const struct settings *settings,
+limit_open(struct limit **out, const struct settings *settings,
     struct redis_pool *redis)
 {
 	struct limit *l = mem_zalloc(sizeof(*l));
@@ -46,23 +44,6 @@ limit_open_with(struct limit **out, const struct settings *settings,
 	*out = l;
 }
 
-enum err
-limit_open(
-    struct limit **out, const struct settings *settings, struct err_info *info)
-{
-	struct redis_pool *pool = NULL;
-	enum err e = ERR_OK;
-
-	*out = NULL;
-	if (!str_is_empty(settings->redis_url))
-		e = redis_pool_open(&pool, settings, info);
-	if (e != ERR_OK)
-		return e;
-	limit_open_with(out, settings, pool);
-	(*out)->pool = pool;
-	return ERR_OK;
-}
-
 void
 limit_close(struct limit **limit)
 {
@@ -71,7 +52,6 @@ limit_close(struct limit **limit)
 	if (l == NULL)
 		return;
 	limit_redis_free(&l->redis);
-	redis_pool_close(&l->pool);
 	limit_table_close(&l->table);
 	free(l);
 	*limit = NULL;

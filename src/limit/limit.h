@@ -36,12 +36,9 @@ struct limit_state {
 	int64_t wait_us;  /* until this call would be admitted, 0 = was */
 };
 
-/* ERR_INVALID: the settings' Redis is no address. */
-enum err limit_open(struct limit **out, const struct settings *settings,
-    struct err_info *info) MUST_CHECK;
-/* With connections that others of the process use too, borrowed; NULL = none
+/* redis: connections that others of the process use too, borrowed; NULL = none
  * is configured. */
-void limit_open_with(struct limit **out, const struct settings *settings,
+void limit_open(struct limit **out, const struct settings *settings,
     struct redis_pool *redis);
 void limit_close(struct limit **limit);
 
