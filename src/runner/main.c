@@ -209,6 +209,20 @@ runner_run(struct runner_main *m, struct drive_options *o)
 	return e;
 }
 
+/* Nothing is kept here, but dropped where it is. */
+static enum err
+runner_open_cache(
+    struct drive_options *o, struct redis_pool **redis, struct err_info *info)
+{
+	enum err e = ERR_OK;
+
+	if (!str_is_empty(o->settings->redis_url))
+		e = redis_pool_open(redis, o->settings, info);
+	if (e == ERR_OK)
+		cache_open(&o->cache, o->settings, *redis, "");
+	return e;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -247,20 +261,15 @@ main(int argc, char **argv)
 		log_warning("store.down", "%s", info.text);
 	if (e == ERR_SCHEMA && (o.is_once || o.only_id != NULL))
 		return EX_CONFIG; /* nobody waits for these */
+	struct redis_pool *redis = NULL;
 	if (bus_open(&o.bus, settings, &info) != ERR_OK ||
+	    runner_open_cache(&o, &redis, &info) != ERR_OK ||
 	    loop_new(&m.loop) != ERR_OK) {
 		log_error("runner.start", "%s", info.text);
 		return EX_CONFIG;
 	}
 	if (metrics_open(settings, &info) != ERR_OK)
 		log_warning("metrics.open", "%s", info.text);
-	struct redis_pool *redis = NULL;
-	if (!str_is_empty(settings->redis_url) &&
-	    redis_pool_open(&redis, settings, &info) != ERR_OK) {
-		log_error("runner.start", "%s", info.text);
-		return EX_CONFIG;
-	}
-	cache_open(&o.cache, settings, redis, "");
 	o.loop = m.loop;
 	runner_set_signals(m.loop);
 	e = runner_run(&m, &o);

@@ -303,7 +303,7 @@ def test_figures(stack):
     def read():
         rows = (line.rsplit(" ", 1) for line in
                 stack.ask("/metrics").text.splitlines() if line[0] != "#")
-        return {name: int(value) for name, value in rows}
+        return {name: float(value) for name, value in rows}
     before = read()
     stack.warm()
     after = read()
