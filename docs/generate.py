@@ -36,7 +36,8 @@ A debate is told as events. Every event is one JSON object:
 
 `debate_id` and `loop_id` are equal. `timestamp` is in seconds since 1970 UTC.
 `round` and `agent` stand at the top and again in `data`, with `round_number`
-beside `round`. The same object comes over the WebSocket and from
+beside `round`. `correlation_id`, if there is one, is the W3C trace id of the
+request that asked for the debate. The same object comes over the WebSocket and from
 `GET /api/debates/{id}/events`.
 
 ## Stored events

@@ -19,8 +19,6 @@ struct probe;
 struct auth;
 struct limit;
 struct receipt_keys;
-struct redis_pool;
-struct cache;
 
 struct app {
 	const struct settings *settings;
@@ -29,10 +27,8 @@ struct app {
 	struct router *router;
 	struct client_ip_list *trusted;
 	struct probe *probe;
-	struct auth *auth;	  /* NULL = no keys are set */
-	struct redis_pool *redis; /* NULL = none is configured */
-	struct limit *limit;	  /* NULL = switched off */
-	struct cache *cache;
+	struct auth *auth;   /* NULL = no keys are set */
+	struct limit *limit; /* NULL = switched off */
 	struct receipt_keys *receipt_keys;
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */

@@ -44,16 +44,19 @@ cors_headers(struct buf *out, const char *origin, bool is_preflight)
 	buf_puts(out, "Access-Control-Allow-Origin: ");
 	buf_puts(out, origin);
 	buf_puts(out,
-	    "\r\nVary: Origin\r\n"
+	    "\r\n"
 	    "Access-Control-Expose-Headers: X-RateLimit-Limit, "
-	    "X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, "
-	    "X-Trace-Id, X-Aragora-Position\r\n");
+	    "X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit, "
+	    "RateLimit-Policy, Retry-After, X-Trace-Id, X-Request-ID, "
+	    "traceparent, tracestate, ETag, Allow, Content-Disposition, "
+	    "Idempotent-Replayed, X-Aragora-Position\r\n");
 	if (is_preflight)
 		buf_puts(out,
 		    "Access-Control-Allow-Methods: GET, POST, PUT, PATCH, "
 		    "DELETE, OPTIONS\r\n"
 		    "Access-Control-Allow-Headers: Content-Type, "
 		    "Authorization, X-API-Key, Idempotency-Key, X-Trace-Id, "
-		    "X-Request-ID, X-Aragora-Position\r\n"
+		    "X-Request-ID, traceparent, tracestate, If-Match, "
+		    "If-None-Match, X-Aragora-Position\r\n"
 		    "Access-Control-Max-Age: " CORS_MAX_AGE "\r\n");
 }

@@ -9,7 +9,6 @@
 #include "bus/bus.h"
 #include "bus/event.h"
 #include "debate/view.h"
-#include "fcgi/etag.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 
@@ -74,21 +73,22 @@ debate_out_page(struct json_w *w, int64_t total, size_t count, int64_t limit,
 }
 
 void
-debate_out_publish(
-    struct req *req, const char *debate_id, const struct store_event *event)
+debate_out_publish(struct req *req, const struct store_debate *row,
+    const struct store_event *event)
 {
 	struct buf text;
 	struct event e = {.type = event->type,
-	    .debate_id = debate_id,
+	    .debate_id = row->id,
 	    .seq = event->seq,
 	    .round = event->round,
 	    .agent = event->agent,
 	    .created_us = event->created_us,
-	    .data = event->data};
+	    .data = event->data,
+	    .trace_parent = row->trace_parent};
 
 	buf_init(&text, DEBATE_OUT_EVENT_BYTES);
 	event_encode(&text, &e);
-	struct bus_message m = {.debate_id = debate_id,
+	struct bus_message m = {.debate_id = row->id,
 	    .seq = event->seq,
 	    .payload = buf_text(&text),
 	    .payload_len = text.len};
@@ -139,7 +139,7 @@ debate_out_cancel(struct req *req, struct store_debate *row, const char *reason)
 	/* First: calls that nobody wants any more cost money. */
 	if (bus_wake_over(req->app->bus, row->id) != ERR_OK)
 		log_debug("debate.wake", "id=%s", row->id);
-	debate_out_publish(req, row->id, &event);
+	debate_out_publish(req, row, &event);
 	metric_add(METRIC_DEBATES_CANCELLED, 1);
 	log_info("debate.cancelled", "id=%s", row->id);
 	return ERR_OK;
@@ -150,13 +150,19 @@ bool
 debate_out_is_known(
     struct req *req, struct res *res, const struct store_debate *row)
 {
-	return etag_is_known(req, res, debate_out_revision(req, row),
-	    !store_status_is_final(row->status));
-}
+	const char *known = req->env->value[ENV_IF_NONE_MATCH];
+	const char *tag = arena_printf(req->arena, "\"%lld-%llx\"",
+	    (long long)row->revision, (unsigned long long)row->updated_us);
+	bool is_final = store_status_is_final(row->status);
 
-const char *
-debate_out_revision(struct req *req, const struct store_debate *row)
-{
-	return arena_printf(req->arena, "%lld-%llx", (long long)row->revision,
-	    (unsigned long long)row->updated_us);
+	if (res_header(res, "ETag",
+		is_final ? tag : arena_printf(req->arena, "W/%s", tag)) !=
+	    ERR_OK)
+		return false;
+	res->has_etag = true;
+	if (known == NULL ||
+	    (!str_eq(known, "*") && strstr(known, tag) == NULL))
+		return false;
+	res->status = HTTP_NOT_MODIFIED;
+	return true;
 }

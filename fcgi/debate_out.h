@@ -31,8 +31,8 @@ void debate_out_page(struct json_w *w, int64_t total, size_t count,
 
 /* A stored event, to whoever watches, and a wake-up for the runners. Doorbell
  * only: who misses it reads the table. */
-void debate_out_publish(
-    struct req *req, const char *debate_id, const struct store_event *event);
+void debate_out_publish(struct req *req, const struct store_debate *row,
+    const struct store_event *event);
 
 /* End a debate that is under way: row becomes what it is then. The store takes
  * the lease over, so whatever the runner still writes is refused; the event
@@ -40,9 +40,6 @@ void debate_out_publish(
 enum err debate_out_cancel(
     struct req *req, struct store_debate *row, const char *reason) MUST_CHECK;
 
-/* What changes with every change of the debate. */
-const char *debate_out_revision(
-    struct req *req, const struct store_debate *row);
 /* The ETag of a debate as it stands; true, and the answer is to be 304, when
  * the caller has it. */
 bool debate_out_is_known(

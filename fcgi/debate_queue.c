@@ -81,6 +81,18 @@ debate_queue_answer(struct req *req, struct res *res, const char *id)
 	return res_json_end(res, HTTP_CREATED);
 }
 
+/* Where it is asked for. */
+static void
+debate_queue_trace(struct req *req, struct store_debate *row)
+{
+	char *parent = ARENA_ARRAY(req->arena, TRACE_PARENT_SIZE, char);
+
+	trace_write(&req->trace, parent);
+	row->trace_parent = parent;
+	row->trace_state = req->trace_state;
+	row->request_id = req->trace_id;
+}
+
 void
 debate_queue_prepare(struct req *req, struct store_debate *row,
     struct debate_config *config, struct debate_grant *grant)
@@ -92,6 +104,7 @@ debate_queue_prepare(struct req *req, struct store_debate *row,
 	row->id = arena_strdup(req->arena, id);
 	row->tenant = req->caller.tenant;
 	row->owner = req->caller.token_id;
+	debate_queue_trace(req, row);
 	row->max_tenant_queued = s->max_queued_debates_per_tenant;
 	debate_grant_init(grant, req->arena, s, config);
 	row->task = config->task;
@@ -110,6 +123,7 @@ debate_queue(struct req *req, struct res *res, struct store_debate *row)
 
 	row->tenant = req->caller.tenant;
 	row->owner = req->caller.token_id;
+	debate_queue_trace(req, row);
 	row->max_tenant_queued = s->max_queued_debates_per_tenant;
 	/* The copy of another debate asks for a part of its own. */
 	enum err e =
@@ -128,7 +142,9 @@ debate_queue(struct req *req, struct res *res, struct store_debate *row)
 	e = bus_wake(req->app->bus);
 	if (e != ERR_OK) /* the runners look by themselves, a little later */
 		log_debug("debate.wake", "error=%s", err_text(e));
-	log_info("debate.accepted", "id=%s rounds=%lld", row->id,
+	log_info("debate.accepted",
+	    "id=%s trace_id=%s span_id=%s request_id=%s rounds=%lld", row->id,
+	    req->trace.id, req->trace.span, req->trace_id,
 	    (long long)row->total_rounds);
 	return debate_queue_answer(req, res, row->id);
 }

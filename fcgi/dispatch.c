@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "fcgi/auth.h"
 #include "fcgi/cors.h"
-#include "fcgi/keep.h"
+#include "fcgi/handler.h"
 #include "fcgi/rate.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
@@ -264,9 +264,10 @@ dispatch_keyed(struct req *req, struct res *res)
 	struct store *store = req->app->store;
 	const char *tenant = req->caller.tenant;
 	struct err_info info = {0};
+	handler_fn fn = handler_at(req->match.index)->fn;
 
 	if (req->key == NULL)
-		return keep_answer(req, res);
+		return fn(req, res);
 	enum err e = store_key_find(store, req->arena, tenant, req->key, &info);
 	if (e != ERR_OK && e != ERR_NOT_FOUND)
 		return res_err(res, e, &info);
@@ -277,7 +278,7 @@ dispatch_keyed(struct req *req, struct res *res)
 		req->key->is_replay = true;
 	} else {
 		req->key->ref = NULL;
-		(void)keep_answer(req, res);
+		(void)fn(req, res);
 	}
 	if (req->key->is_replay && (int)res->status / 100 == 2 &&
 	    res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
@@ -397,24 +398,17 @@ dispatch_answer(struct req *req, struct res *res, struct dispatch_scratch *s,
 
 /* ---- the header ---- */
 
-/* May it be kept? Then by the caller alone, who asks whether it still holds.
- * What depends on a credential says so. */
 static void
-dispatch_validator(
-    struct buf *out, const struct req *req, const struct res *res)
+dispatch_trace(struct buf *out, const struct req *req)
 {
-	bool is_tagged = res->etag != NULL &&
-	    ((int)res->status < 300 || res->status == HTTP_NOT_MODIFIED);
+	char parent[TRACE_PARENT_SIZE];
 
-	if (!is_tagged) {
-		buf_puts(out, "Cache-Control: no-store\r\n");
-		return;
-	}
-	buf_puts(out, "Cache-Control: private, no-cache\r\nETag: ");
-	buf_puts(out, res->etag);
-	buf_puts(out, "\r\n");
-	if (req->match.route->auth != ROUTE_OPEN)
-		buf_puts(out, "Vary: Authorization, X-API-Key\r\n");
+	trace_write(&req->trace, parent);
+	buf_printf(out, "X-Trace-Id: %s\r\nX-Request-ID: %s\r\n", req->trace_id,
+	    req->trace_id);
+	buf_printf(out, "traceparent: %s\r\n", parent);
+	if (req->trace_state != NULL)
+		buf_printf(out, "tracestate: %s\r\n", req->trace_state);
 }
 
 static void
@@ -430,11 +424,13 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 	if (!http_status_is_bare(res->status) && res->next == NULL) {
 		buf_printf(out, "Content-Length: %zu\r\n", res->body->len);
 	}
-	buf_puts(out, "X-Trace-Id: ");
-	buf_puts(out, req->trace_id);
-	buf_puts(out, "\r\n");
-	dispatch_validator(out, req, res);
+	dispatch_trace(out, req);
+	buf_puts(out, "Cache-Control: ");
+	buf_puts(out, res->has_etag ? "private, no-cache" : "no-store");
+	/* What is answered depends on both: a cache between must know. */
+	buf_puts(out, "\r\nVary: Origin, Accept");
 	buf_puts(out,
+	    "\r\n"
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "X-Frame-Options: DENY\r\n"
 	    "Referrer-Policy: strict-origin-when-cross-origin\r\n");
@@ -477,8 +473,11 @@ dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 		: class == 4  ? METRIC_HTTP_4XX
 			      : METRIC_HTTP_5XX,
 	    1);
-	log_debug("http.request", "method=%s route=%s status=%d ms=%.2f",
-	    env_get(req->env, ENV_METHOD),
+	log_debug("http.request",
+	    "method=%s request_id=%s trace_id=%s span_id=%s route=%s status=%d "
+	    "ms=%.2f",
+	    env_get(req->env, ENV_METHOD), req->trace_id, req->trace.id,
+	    req->trace.span,
 	    req->match.route == NULL ? "-" : req->match.route->pattern,
 	    (int)status, (double)us / 1000.0);
 }
@@ -514,6 +513,8 @@ dispatch_run(struct app *app, struct dispatch_scratch *s,
 	s->next = NULL;
 	req_set_trace(&req);
 	res_init(&res, &s->extra, &s->body, req.trace_id);
+	res.is_problem_wanted =
+	    res_accepts_problem(env_get(in->env, ENV_ACCEPT));
 	*status = dispatch_answer(&req, &res, s, in, &is_closed);
 	if (is_closed)
 		return ERR_CLOSED;

@@ -26,6 +26,9 @@ env_add(struct env *e, const char *name, size_t name_len, const char *value)
 			e->duplicate = env_rows[i].name;
 		if (e->value[i] == NULL || i == ENV_FORWARDED_FOR)
 			e->value[i] = value;
+		/* Two of them are none (W3C Trace Context 3.2.1). */
+		else if (i == ENV_TRACEPARENT)
+			e->value[i] = "";
 		return;
 	}
 }

@@ -21,7 +21,8 @@ struct env {
 };
 
 /* Unknown names are ignored; of a repeated one the first counts, except
- * X-Forwarded-For, of which the last is the one nearest to us. */
+ * X-Forwarded-For, of which the last is the one nearest to us, and of
+ * traceparent, of which none does. */
 void env_add(
     struct env *e, const char *name, size_t name_len, const char *value);
 /* "" when not sent. */

@@ -2,6 +2,7 @@
  *
  * The requests that a debate made to providers: each try, and what it took.
  */
+#include "debate/view.h"
 #include "fcgi/debate_out.h"
 #include "fcgi/handler.h"
 #include "store/store_attempt.h"
@@ -25,8 +26,11 @@ calls_add(struct calls_sum *s, const struct store_attempt *x)
 }
 
 static void
-calls_show(struct json_w *w, const struct store_attempt *x)
+calls_show(struct json_w *w, const char *id, const struct store_attempt *x)
 {
+	char span[TRACE_SPAN_LEN + 1];
+
+	trace_span_of(span, id, x->step_key, x->attempt);
 	json_w_begin(w, NULL);
 	json_w_str(w, "step", x->step_key);
 	json_w_int(w, "attempt", x->attempt);
@@ -35,6 +39,7 @@ calls_show(struct json_w *w, const struct store_attempt *x)
 	json_w_bool(
 	    w, "possibly_billed", store_attempt_may_be_billed(x->state));
 	json_w_int(w, "key_attempt", x->key_attempt);
+	json_w_str(w, "span_id", span);
 	json_w_str(w, "request_hash", x->request_hash);
 	json_w_str(w, "provider", x->provider);
 	json_w_str(w, "model", x->model);
@@ -70,9 +75,10 @@ debate_calls(struct req *req, struct res *res)
 		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);
 	json_w_str(w, "debate_id", row.id);
+	debate_view_trace(w, &row);
 	json_w_begin_array(w, "calls");
 	for (size_t i = 0; i < n; i++) {
-		calls_show(w, &rows[i]);
+		calls_show(w, row.id, &rows[i]);
 		calls_add(&sum, &rows[i]);
 	}
 	json_w_end_array(w);

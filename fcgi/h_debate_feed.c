@@ -170,7 +170,8 @@ debate_event_array(struct json_w *w, const char *debate_id,
 		    .round = events[i].round,
 		    .agent = events[i].agent,
 		    .created_us = events[i].created_us,
-		    .data = events[i].data};
+		    .data = events[i].data,
+		    .trace_parent = events[i].trace_parent};
 		buf_clear(&text);
 		event_encode(&text, &e);
 		json_w_raw(w, NULL, buf_text(&text));

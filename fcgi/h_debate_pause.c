@@ -58,7 +58,7 @@ debate_pause_set(struct req *req, struct res *res, bool is_pause)
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	if (event.seq > 0)
-		debate_out_publish(req, row.id, &event);
+		debate_out_publish(req, &row, &event);
 	else if (bus_wake(req->app->bus) != ERR_OK)
 		log_debug("debate.wake", "id=%s", row.id);
 	log_info("debate.pause", "id=%s wanted=%d status=%s", row.id, is_pause,

@@ -85,14 +85,14 @@ human_tell_metrics(struct req *req, const struct store_debate *row)
 		&event.data) != ERR_OK)
 		return;
 	event.created_us = req->now_us;
-	debate_out_publish(req, row->id, &event);
+	debate_out_publish(req, row, &event);
 }
 
 static void
 human_tell(struct req *req, const struct store_debate *row,
     const struct store_human *in, const struct store_event *event)
 {
-	debate_out_publish(req, row->id, event);
+	debate_out_publish(req, row, event);
 	human_tell_metrics(req, row);
 	log_info("debate.input", "id=%s kind=%s seq=%lld", row->id,
 	    in->kind == STORE_HUMAN_VOTE ? "vote" : "suggestion",

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "fcgi/http.h"
 
+#include <string.h>
+#include <strings.h>
+
 #include "base/str.h"
+
+#define HTTP_WEIGHT_ONE 1000
 
 static const char *const http_methods[HTTP_METHOD__COUNT] = {
 #define X(id) [HTTP_##id] = #id,
@@ -37,6 +42,56 @@ bool
 http_status_is_bare(enum http_status s)
 {
 	return s == HTTP_NO_CONTENT || s == HTTP_NOT_MODIFIED;
+}
+
+/* "0.25" as 250; at most three digits count (RFC 9110 12.4.2). */
+static int
+http_weight(const char *p, const char *end)
+{
+	int value = p < end && *p >= '1' && *p <= '9' ? HTTP_WEIGHT_ONE : 0;
+	int step = HTTP_WEIGHT_ONE / 10;
+
+	if (value > 0 || end - p < 3 || p[1] != '.')
+		return value;
+	for (p += 2; p < end && str_is_digit(*p) && step > 0; p++) {
+		value += (*p - '0') * step;
+		step /= 10;
+	}
+	return value;
+}
+
+/* The weight of one element, -1 when it is of another type. */
+static int
+http_element_weight(const char *p, const char *end, const char *type)
+{
+	size_t len = strlen(type);
+	int weight = HTTP_WEIGHT_ONE;
+
+	while (p < end && str_is_space(*p))
+		p++;
+	if ((size_t)(end - p) < len || strncasecmp(p, type, len) != 0)
+		return -1;
+	p += len;
+	if (p < end && *p != ';' && !str_is_space(*p))
+		return -1;
+	for (; p < end; p++)
+		if ((*p == ';' || str_is_space(*p)) && end - p > 2 &&
+		    str_lower(p[1]) == 'q' && p[2] == '=')
+			weight = http_weight(p + 3, end);
+	return weight;
+}
+
+int
+http_accept_weight(const char *accept, const char *type)
+{
+	int weight = -1;
+
+	for (const char *p = accept; *p != '\0' && weight < 0;) {
+		const char *end = p + strcspn(p, ",");
+		weight = http_element_weight(p, end, type);
+		p = *end == ',' ? end + 1 : end;
+	}
+	return weight;
 }
 
 const char *

@@ -56,6 +56,10 @@ enum err http_method_parse(const char *text, enum http_method *out) MUST_CHECK;
 /* May the method change something? */
 bool http_method_is_unsafe(enum http_method m);
 
+/* The weight of a media type in an Accept header, 0 to 1000; -1 = it is not
+ * named there. */
+int http_accept_weight(const char *accept, const char *type);
+
 const char *http_status_text(enum http_status s);
 /* An answer without a body (RFC 9110, 15.3.5 and 15.4.5). */
 bool http_status_is_bare(enum http_status s);

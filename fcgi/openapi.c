@@ -186,11 +186,6 @@ openapi_input_schema(struct json_w *w, struct arena *a, const struct input *row,
 		json_w_str(w, "type", "string");
 		openapi_choices(w, a, row->choices);
 		break;
-	case INPUT_SHARE:
-		json_w_str(w, "type", "number");
-		json_w_int(w, "minimum", 0);
-		json_w_int(w, "maximum", 1);
-		break;
 	}
 	json_w_end(w);
 }
@@ -236,6 +231,27 @@ openapi_parameters(
 		json_w_end(w);
 	}
 	json_w_end_array(w);
+}
+
+/* One shape under two names (RFC 9457). */
+static void
+openapi_error(struct json_w *w, struct arena *a)
+{
+	static const char *const kinds[][2] = {{"application/json", "Error"},
+	    {"application/problem+json", "Problem"}};
+
+	json_w_begin(w, "responses");
+	json_w_begin(w, "Error");
+	json_w_str(w, "description", "The error envelope.");
+	json_w_begin(w, "content");
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		json_w_begin(w, kinds[i][0]);
+		openapi_ref(w, a, "schema", "schemas", kinds[i][1]);
+		json_w_end(w);
+	}
+	json_w_end(w);
+	json_w_end(w);
+	json_w_end(w);
 }
 
 static void
@@ -392,12 +408,7 @@ openapi_write(struct buf *out, const struct settings *settings)
 	openapi_paths(&w, a, settings);
 	json_w_begin(&w, "components");
 	openapi_schemas(&w, a);
-	json_w_begin(&w, "responses");
-	json_w_begin(&w, "Error");
-	json_w_str(&w, "description", "The error envelope.");
-	openapi_content(&w, a, "Error");
-	json_w_end(&w);
-	json_w_end(&w);
+	openapi_error(&w, a);
 	openapi_position(&w);
 	json_w_begin(&w, "securitySchemes");
 	json_w_begin(&w, "bearer");

@@ -180,11 +180,15 @@ rate_headers(struct buf *out, const struct req *req)
 		return;
 	buf_printf(out,
 	    "X-RateLimit-Limit: %lld\r\nX-RateLimit-Remaining: %lld\r\n"
-	    "X-RateLimit-Reset: %lld\r\n"
-	    "RateLimit-Policy: \"default\";q=%lld;w=%d\r\n"
-	    "RateLimit: \"default\";r=%lld;t=%lld\r\n",
+	    "X-RateLimit-Reset: %lld\r\n",
 	    (long long)s->per_minute, (long long)s->left,
-	    (long long)(req->now_us / RATE_US + reset_s),
+	    (long long)(req->now_us / RATE_US + reset_s));
+	/* What other hosts admitted meanwhile is not known. */
+	if (s->is_partial)
+		return;
+	buf_printf(out,
+	    "RateLimit-Policy: \"" RES_POLICY "\";q=%lld;w=%d\r\n"
+	    "RateLimit: \"" RES_POLICY "\";r=%lld;t=%lld\r\n",
 	    (long long)s->per_minute, RATE_WINDOW_S, (long long)s->left,
 	    (long long)reset_s);
 }

@@ -59,21 +59,51 @@ req_is_plain(const char *text)
 	return n > 0;
 }
 
-void
-req_set_trace(struct req *req)
+/* What the client, or the web server, called the request; NULL = nothing. */
+static const char *
+req_name(const struct req *req, const enum env_var *sources, size_t n)
 {
-	static const enum env_var sources[] = {
-	    ENV_TRACE_ID, ENV_X_REQUEST_ID, ENV_REQUEST_ID};
-
-	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+	for (size_t i = 0; i < n; i++) {
 		const char *text = env_get(req->env, sources[i]);
-		if (req_is_plain(text)) {
-			memcpy(req->trace_id, text, strlen(text) + 1);
-			return;
-		}
+		if (req_is_plain(text))
+			return text;
 	}
+	return NULL;
+}
+
+/* A span of our own, in the caller's trace or in a new one. */
+static bool
+req_begin_trace(struct req *req, const char *name)
+{
 	struct app *app = req->app;
 	uint64_t fresh[2] = {app->trace_seed[0],
 	    app->trace_seed[1] + atomic_fetch_add(&app->trace_count, 1)};
-	str_hex(fresh, REQ_TRACE_BYTES, req->trace_id);
+	const char *state = env_get(req->env, ENV_TRACESTATE);
+	bool is_continued =
+	    trace_parse(env_get(req->env, ENV_TRACEPARENT), &req->trace);
+
+	if (is_continued && trace_state_is_valid(state))
+		req->trace_state = state;
+	if (!is_continued) {
+		req->trace.flags = TRACE_SAMPLED;
+		str_hex(fresh, REQ_TRACE_BYTES, req->trace.id);
+	}
+	if (!is_continued && name != NULL && trace_is_id(name, TRACE_ID_LEN))
+		memcpy(req->trace.id, name, TRACE_ID_LEN);
+	str_hex(&fresh[1], sizeof(fresh[1]), req->trace.span);
+	return is_continued;
+}
+
+void
+req_set_trace(struct req *req)
+{
+	static const enum env_var said[] = {ENV_TRACE_ID, ENV_X_REQUEST_ID};
+	static const enum env_var given[] = {ENV_REQUEST_ID};
+	const char *name = req_name(req, said, ARRAY_LEN(said));
+	const char *other = req_name(req, given, ARRAY_LEN(given));
+
+	bool is_continued = req_begin_trace(req, name != NULL ? name : other);
+	if (name == NULL)
+		name = is_continued || other == NULL ? req->trace.id : other;
+	memcpy(req->trace_id, name, strlen(name) + 1);
 }

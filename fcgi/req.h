@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/trace.h"
 #include "fcgi/app.h"
 #include "fcgi/env.h"
 #include "fcgi/router.h"
@@ -47,7 +48,9 @@ struct req {
 	struct store_key *key;
 	bool is_rated; /* its limits were counted: */
 	struct limit_state rate;
-	char trace_id[REQ_TRACE_SIZE];
+	char trace_id[REQ_TRACE_SIZE]; /* the request's name */
+	struct trace trace;	       /* span: this request's */
+	const char *trace_state;       /* NULL = none */
 	int64_t now_us;
 };
 
@@ -57,6 +60,7 @@ const char *req_client_ip(const struct req *req);
 bool req_is_https(const struct req *req);
 /* The Host header if it can be one, else "". */
 const char *req_host(const struct req *req);
-/* Fills trace_id: what the client or the web server named, if it is plain,
- * else a fresh one. */
+/* Fills the trace: the caller's if its traceparent is one, else it begins
+ * here. trace_id is what the client named in X-Trace-Id or X-Request-ID, if it
+ * is plain; else the trace's, or what the web server named. */
 void req_set_trace(struct req *req);

@@ -9,6 +9,18 @@
 
 #define RES_TEXT_MAX 512
 #define RES_JSON     "application/json"
+#define RES_PROBLEM  "application/problem+json"
+/* draft-ietf-httpapi-ratelimit-headers */
+#define RES_TYPE_QUOTA                                                         \
+	"https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+bool
+res_accepts_problem(const char *accept)
+{
+	int problem = http_accept_weight(accept, RES_PROBLEM);
+
+	return problem > 0 && problem >= http_accept_weight(accept, RES_JSON);
+}
 
 void
 res_init(
@@ -26,6 +38,7 @@ res_init(
 struct json_w *
 res_json(struct res *res)
 {
+	res->is_error = false;
 	buf_clear(res->body);
 	res->content_type = RES_JSON;
 	json_w_init(&res->json, res->body);
@@ -33,9 +46,24 @@ res_json(struct res *res)
 	return &res->json;
 }
 
+/* What RFC 9457 has beside the envelope's own members. */
+static void
+res_problem(struct res *res, enum http_status status)
+{
+	struct json_w *w = &res->json;
+	bool is_quota = status == HTTP_TOO_MANY;
+
+	res->content_type = RES_PROBLEM;
+	json_w_str(w, "type", is_quota ? RES_TYPE_QUOTA : "about:blank");
+	json_w_str(w, "title", http_status_text(status));
+	json_w_int(w, "status", (int64_t)status);
+}
+
 enum http_status
 res_json_end(struct res *res, enum http_status status)
 {
+	if (res->is_error && res->is_problem_wanted)
+		res_problem(res, status);
 	json_w_end(&res->json);
 	res->status = status;
 	return status;
@@ -94,6 +122,9 @@ res_envelope(
 {
 	struct json_w *w = res_json(res);
 
+	res->is_error = true;
+	if (res->is_problem_wanted)
+		json_w_str(w, "detail", text);
 	json_w_str(w, "error", text);
 	json_w_str(w, "code", code);
 	json_w_str(w, "message", text);
@@ -162,6 +193,11 @@ res_limited(struct res *res, int retry_after_s, int64_t limit, int64_t left)
 
 	json_w_int(w, "limit", limit);
 	json_w_int(w, "remaining", left);
+	if (res->is_problem_wanted) {
+		json_w_begin_array(w, "violated-policies");
+		json_w_str(w, NULL, RES_POLICY);
+		json_w_end_array(w);
+	}
 	return res_json_end(res, HTTP_TOO_MANY);
 }
 

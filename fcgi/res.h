@@ -25,8 +25,10 @@ struct res {
 	struct json_w json;
 	res_next_fn next; /* NULL = body is all of it */
 	void *next_arg;
-	const char *trace_id; /* borrowed */
-	const char *etag;     /* it may be kept and asked for again; or NULL */
+	const char *trace_id;	/* borrowed */
+	bool is_problem_wanted; /* errors as RFC 9457 has them */
+	bool is_error;
+	bool has_etag; /* may be kept and asked for again */
 };
 
 /* One wrong field. */
@@ -34,6 +36,10 @@ struct res_field {
 	const char *field;
 	const char *message;
 };
+
+/* Does an Accept header name application/problem+json, and not prefer
+ * application/json? */
+bool res_accepts_problem(const char *accept);
 
 void res_init(
     struct res *res, struct buf *head, struct buf *body, const char *trace_id);
@@ -55,7 +61,9 @@ enum http_status res_stream(
  * control character: nothing from a client can start a line of its own. */
 enum err res_header(struct res *res, const char *name, const char *value);
 
-/* The error envelope. Each drops what was written so far. */
+/* The error envelope. Each drops what was written so far. To those who ask for
+ * application/problem+json it is one: with type, title, status and detail
+ * before the members that all get. */
 enum http_status res_fail(struct res *res, enum http_status status,
     const char *code, const char *fmt, ...) PRINTF(4, 5);
 /* 400 with every wrong field; the first one's message is the text. */
@@ -68,6 +76,8 @@ enum http_status res_err(
 /* As res_err with another code ("INVALID_TOKEN"). */
 enum http_status res_err_code(
     struct res *res, enum err e, const struct err_info *info, const char *code);
+/* The name of the rate limit, as RateLimit-Policy and problems tell it. */
+#define RES_POLICY "default"
 /* 429, with the limit that was reached. */
 enum http_status res_limited(
     struct res *res, int retry_after_s, int64_t limit, int64_t left);

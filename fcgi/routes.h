@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "cache/cache.h"
 #include "fcgi/http.h"
 
 #define ROUTE_AUTHS(X)                                                         \
@@ -61,9 +60,5 @@ struct route_also {
 const struct route_also *route_also(const struct route *r);
 /* May a read replica serve it? */
 bool route_is_analytic(const struct route *r);
-/* Is its answer kept for a time, and as what? */
-bool route_is_cached(const struct route *r, enum cache_kind *kind);
-/* May a caller keep its answer and ask whether it still holds? */
-bool route_is_kept(const struct route *r);
 const char *route_auth_name(enum route_auth a);
 const char *route_rate_name(enum route_rate r);

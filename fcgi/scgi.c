@@ -64,7 +64,9 @@ scgi_parse_vars(const char *p, const char *end, struct scgi_head *out,
 		    !scgi_take(&p, end, &v.value))
 			return err_set(info, ERR_SYNTAX, "",
 			    "scgi header ends within a variable");
-		if (v.name[0] == '\0' || scgi_has(out, v.name))
+		/* What the client repeated comes twice; who reads it judges. */
+		if (v.name[0] == '\0' ||
+		    (!str_starts(v.name, "HTTP_") && scgi_has(out, v.name)))
 			return err_set(info, ERR_SYNTAX, "",
 			    "scgi variable name is empty or repeated");
 		if (out->n_vars == SCGI_VARS_MAX)

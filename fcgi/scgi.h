@@ -29,6 +29,7 @@ struct scgi_head {
 
 /* ERR_OK; ERR_AGAIN: the first len bytes are a good beginning, more is needed;
  * ERR_TOO_LARGE, ERR_SYNTAX: never going to be one. Strict: no leading zeros,
- * CONTENT_LENGTH first, SCGI=1, names unique and not empty. */
+ * CONTENT_LENGTH first, SCGI=1, names not empty and, but for
+ * the client's headers, unique. */
 enum err scgi_parse(const char *data, size_t len, struct scgi_head *out,
     struct err_info *info) MUST_CHECK;

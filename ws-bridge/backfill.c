@@ -71,7 +71,8 @@ backfill_encode(struct buf *b, const char *id, const struct store_event *row)
 	    .round = row->round,
 	    .agent = row->agent,
 	    .created_us = row->created_us,
-	    .data = row->data};
+	    .data = row->data,
+	    .trace_parent = row->trace_parent};
 
 	buf_clear(b);
 	event_encode(b, &e);
@@ -135,6 +136,9 @@ backfill_lookup(struct backfill *b, struct job *job)
 	job->is_final = store_status_is_final(d.status);
 	job->last_seq = d.last_seq;
 	job->created_us = d.created_us;
+	log_debug("ws.lookup", "debate=%s traceparent=%s last_seq=%lld", d.id,
+	    d.trace_parent != NULL ? d.trace_parent : "-",
+	    (long long)d.last_seq);
 	if (job->wants_frame)
 		job->frame = sync_debate(job->arena, &d, turns, n);
 	return ERR_OK;
@@ -224,7 +228,8 @@ backfill_publish(struct job *job, const struct store_event *event)
 		.seq = event->seq,
 		.round = event->round,
 		.created_us = event->created_us,
-		.data = event->data});
+		.data = event->data,
+		.trace_parent = event->trace_parent});
 	const struct bus_message m = {.debate_id = job->debate_id,
 	    .seq = event->seq,
 	    .payload = buf_text(&b),
@@ -235,10 +240,12 @@ backfill_publish(struct job *job, const struct store_event *event)
 }
 
 static void
-backfill_publish_metrics(struct backfill *b, struct job *job)
+backfill_publish_metrics(
+    struct backfill *b, struct job *job, const char *trace_parent)
 {
 	struct store_event event = {.type = event_name(EVENT_AUDIENCE_METRICS),
-	    .created_us = clock_wall_us()};
+	    .created_us = clock_wall_us(),
+	    .trace_parent = trace_parent};
 
 	if (audience_metrics(b->store, job->arena, job->tenant, job->debate_id,
 		&event.data) == ERR_OK)
@@ -275,7 +282,7 @@ backfill_said(struct backfill *b, struct job *job)
 	    &event, &info);
 	if (e == ERR_OK) {
 		backfill_publish(job, &event);
-		backfill_publish_metrics(b, job);
+		backfill_publish_metrics(b, job, event.trace_parent);
 		job->frame =
 		    notice_ack(is_vote ? "user_vote" : "user_suggestion",
 			"taken: it counts from the end of the round");

@@ -13,7 +13,6 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/loop.h"
-#include "ws-bridge/outq.h"
 
 struct bridge;
 struct hub;
@@ -47,7 +46,6 @@ struct server {
 	pthread_mutex_t lock;
 	struct list tasks;	      /* under lock */
 	char scratch[SERVER_SCRATCH]; /* what one recv brings */
-	struct outq_vec vec;	      /* of one write */
 };
 
 /* Takes listen_fd (non-blocking), which other servers may listen on too.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/trace.h"
 
 static const struct event_row event_rows[EVENT__COUNT] = {
 #define EVENT(id, text, stored, members, meaning)                              \
@@ -73,6 +74,9 @@ event_encode(struct buf *out, const struct event *e)
 		json_w_int(&w, "round", e->round);
 	if (e->agent != NULL)
 		json_w_str(&w, "agent", e->agent);
+	struct trace trace;
+	if (e->trace_parent != NULL && trace_parse(e->trace_parent, &trace))
+		json_w_str(&w, "correlation_id", trace.id);
 	if (e->is_replayed)
 		json_w_bool(&w, "replayed", true);
 	event_encode_data(&w, e);

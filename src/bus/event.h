@@ -37,7 +37,9 @@ struct event {
 	const char *data;      /* JSON object text; debate_id, loop_id, round,
 				* round_number and agent are put in front of
 				* its members */
-	bool is_replayed;      /* adds "replayed":true */
+	const char *trace_parent; /* its trace id is the correlation_id; NULL
+				   * = none */
+	bool is_replayed;	  /* adds "replayed":true */
 };
 /* Append the envelope, one JSON object without a newline. data must not hold
  * the members the encoder adds. */

@@ -49,7 +49,8 @@ audience_take(struct store *store, const struct settings *settings,
 	if (e != ERR_OK)
 		return e;
 	*event = (struct store_event){.type = audience_event_type(in->kind),
-	    .data = audience_event_data(a, in)};
+	    .data = audience_event_data(a, in),
+	    .trace_parent = row.trace_parent};
 	e = store_human_add(store, row.tenant, row.id, in, event,
 	    settings->audience_inputs, &status);
 	if (e == ERR_CONFLICT)

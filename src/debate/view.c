@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/trace.h"
 #include "debate/config.h"
 
 const struct json *
@@ -265,6 +266,15 @@ view_outcome(const struct store_debate *row)
 	return NULL;
 }
 
+void
+debate_view_trace(struct json_w *w, const struct store_debate *row)
+{
+	struct trace trace;
+
+	if (row->trace_parent != NULL && trace_parse(row->trace_parent, &trace))
+		json_w_str(w, "correlation_id", trace.id);
+}
+
 static void
 view_identity(struct view *v)
 {
@@ -279,6 +289,9 @@ view_identity(struct view *v)
 	json_w_str(w, "question", row->task);
 	json_w_str(w, "title", row->title != NULL ? row->title : row->task);
 	json_w_str(w, "status", store_status_name(row->status));
+	debate_view_trace(w, row);
+	if (row->request_id != NULL)
+		json_w_str(w, "request_id", row->request_id);
 	view_names(v, "agents");
 	view_names(v, "participants");
 	json_w_int(w, "current_round", row->round);

@@ -19,6 +19,8 @@ void debate_view_members(struct json_w *w, struct arena *a,
     const struct store_debate *row, const struct store_turn *turns, size_t n,
     enum debate_view_detail detail, int64_t now_us);
 
+/* Member correlation_id: the id of the trace it was asked in, if any. */
+void debate_view_trace(struct json_w *w, const struct store_debate *row);
 /* An object: what each agent holds now. */
 void debate_view_positions(struct json_w *w, const char *key,
     const struct store_turn *turns, size_t n);

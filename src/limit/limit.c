@@ -23,15 +23,21 @@ struct limit {
 	struct limit_redis *redis; /* NULL = none is configured */
 };
 
-void
-limit_open(struct limit **out, const struct settings *settings,
-    struct redis_pool *redis)
+enum err
+limit_open(
+    struct limit **out, const struct settings *settings, struct err_info *info)
 {
 	struct limit *l = mem_zalloc(sizeof(*l));
+	enum err e = ERR_OK;
 
+	*out = NULL;
 	l->settings = settings;
-	if (redis != NULL)
-		limit_redis_new(&l->redis, settings, redis);
+	if (!str_is_empty(settings->redis_url))
+		e = limit_redis_open(&l->redis, settings, info);
+	if (e != ERR_OK) {
+		free(l);
+		return e;
+	}
 	mkdir(settings->data_dir, 0750); /* may exist; opening tells */
 	char *path = mem_printf("%s/" LIMIT_FILE, settings->data_dir);
 	struct err_info why = {0};
@@ -42,6 +48,7 @@ limit_open(struct limit **out, const struct settings *settings,
 		    why.text);
 	free(path);
 	*out = l;
+	return ERR_OK;
 }
 
 void
@@ -51,7 +58,7 @@ limit_close(struct limit **limit)
 
 	if (l == NULL)
 		return;
-	limit_redis_free(&l->redis);
+	limit_redis_close(&l->redis);
 	limit_table_close(&l->table);
 	free(l);
 	*limit = NULL;
@@ -138,11 +145,13 @@ limit_take(struct limit *l, const struct limit_ask *asks, size_t n,
 		if (!*is_known)
 			return ERR_OK;
 	}
+	bool is_partial = e == ERR_DOWN && l->redis != NULL;
 	if (e == ERR_DOWN)
 		e = limit_local(l, asks, n, false, buckets);
 	else if (e == ERR_OK)
 		(void)limit_local(l, asks, n, true, noted);
 	limit_judge(asks, buckets, n, e == ERR_OK, tightest);
+	tightest->is_partial = is_partial;
 	if (e == ERR_BUSY)
 		metric_add(METRIC_LIMIT_REFUSED, 1);
 	return e;

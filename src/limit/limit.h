@@ -16,7 +16,6 @@
 #include "limit/gcra.h"
 
 struct settings;
-struct redis_pool;
 struct limit;
 
 #define LIMIT_ASKS_MAX 3
@@ -34,12 +33,12 @@ struct limit_state {
 	int64_t left;	  /* whole requests */
 	int64_t reset_us; /* until it is full again */
 	int64_t wait_us;  /* until this call would be admitted, 0 = was */
+	bool is_partial;  /* this host's share, while Redis is away */
 };
 
-/* redis: connections that others of the process use too, borrowed; NULL = none
- * is configured. */
-void limit_open(struct limit **out, const struct settings *settings,
-    struct redis_pool *redis);
+/* ERR_INVALID: the settings' Redis is no address. */
+enum err limit_open(struct limit **out, const struct settings *settings,
+    struct err_info *info) MUST_CHECK;
 void limit_close(struct limit **limit);
 
 /* Takes from all of them or from none. *tightest is that with the longest

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "base/trace.h"
 
 struct settings;
 
@@ -145,6 +146,10 @@ struct llm_attempt {
 	 * its Idempotency-Key where the provider takes one ("" = nothing). */
 	int64_t number;
 	char key[LLM_KEY_SIZE];
+	/* The W3C trace context it carries, also given by on_next ("" =
+	 * nothing); the second is borrowed until on_next is called again. */
+	char trace_parent[TRACE_PARENT_SIZE];
+	const char *trace_state;
 	/* of one that is over: */
 	bool was_sent;
 	bool is_dropped; /* by us, for another */

@@ -537,6 +537,8 @@ call_dispatch(struct llm_call *c)
 		.auth = c->auth,
 		.header = c->provider->header,
 		.key = c->key_header,
+		.headers = c->trace,
+		.n_headers = c->n_trace,
 		.body = buf_text(&c->body),
 		.body_len = c->body.len,
 		.connect_timeout_s = s->llm_connect_timeout,
@@ -569,6 +571,12 @@ call_send(struct llm_call *c)
 	if (d->takes_key && next.key[0] != '\0')
 		c->key_header =
 		    arena_printf(c->arena, "Idempotency-Key: %s", next.key);
+	if (next.trace_parent[0] != '\0')
+		c->trace[c->n_trace++] = arena_printf(
+		    c->arena, "traceparent: %s", next.trace_parent);
+	if (!str_is_empty(next.trace_state))
+		c->trace[c->n_trace++] =
+		    arena_printf(c->arena, "tracestate: %s", next.trace_state);
 	if (may_go)
 		call_dispatch(c);
 	else

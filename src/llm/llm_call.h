@@ -60,6 +60,8 @@ struct llm_call {
 	struct llm_transfer *transfer;
 	int64_t number;		/* as on_next named it, 0 = none or told of */
 	const char *key_header; /* "" = none */
+	const char *trace[2];	/* header lines */
+	size_t n_trace;
 	long status;
 	int64_t sent_us;  /* 0 = it has not left */
 	struct buf body;  /* request */

@@ -236,6 +236,7 @@ llm_read_reset(struct llm_call *c)
 	c->retry_after_ms = -1;
 	c->number = 0;
 	c->key_header = "";
+	c->n_trace = 0;
 	c->status = 0;
 	c->sent_us = 0;
 	c->is_known = false;

@@ -19,7 +19,8 @@ run_try_park(struct run *r)
 	    r->n_calling > 0 || r->n_commits > 0 || r->drive->is_stopping)
 		return;
 	r->is_parking = true;
-	writer_park(r->drive->writer, r->tenant, r->id, r->epoch);
+	writer_park(
+	    r->drive->writer, r->tenant, r->id, r->epoch, r->trace_parent);
 }
 
 void
@@ -33,6 +34,7 @@ run_free(struct run *r)
 	debate_free(&r->debate);
 	free(r->id);
 	free(r->tenant);
+	free(r->trace_state);
 	free(r);
 }
 
@@ -109,6 +111,7 @@ run_apply_attempts(struct run *r, struct debate_output *out,
 	for (size_t i = 0; i < out->n_calls; i++)
 		if (run_is_request(&c->calls[i]))
 			t->attempts[t->n_attempts++] = c->intents[i];
+	t->trace_parent = r->trace_parent;
 	t->is_takeover = r->is_takeover;
 	r->is_takeover = false;
 	r->n_commits++;
@@ -158,7 +161,7 @@ run_on_deadline(struct loop_timer *t)
 
 	if (r->is_ended)
 		return;
-	log_info("debate.timeout", "id=%s", r->id);
+	log_info("debate.timeout", "id=%s trace_id=%s", r->id, r->trace.id);
 	run_stop_calls(r);
 	debate_fail(r->debate, "timeout", clock_wall_us(), &out);
 	run_apply(r, &out);

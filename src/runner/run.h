@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/trace.h"
 #include "debate/debate.h"
 #include "llm/llm.h"
 #include "llm/llm_embed.h"
@@ -36,6 +37,9 @@ struct run {
 	struct debate *debate;
 	char *id;
 	char *tenant;
+	struct trace trace; /* of who asked; id "" = none */
+	char trace_parent[TRACE_PARENT_SIZE];
+	char *trace_state; /* NULL = none */
 	int64_t epoch;
 	struct list calls; /* waiting and under way */
 	int n_calling;

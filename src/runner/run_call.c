@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -63,7 +64,8 @@ run_publish(struct run_call *c, enum event_type type, const char *data)
 		.round = debate_round(r->debate),
 		.agent = c->call.agent->name,
 		.created_us = clock_wall_us(),
-		.data = data});
+		.data = data,
+		.trace_parent = r->trace_parent});
 	if (!b.is_overflowed)
 		teller_tell(r->drive->teller, r->id, 0, buf_text(&b), b.len);
 	buf_release(&b);
@@ -142,6 +144,23 @@ run_on_restart(void *arg)
 		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
 }
 
+/* A span of its own for each request. */
+static void
+run_trace(const struct run *r, const char *step_key, struct llm_attempt *next)
+{
+	struct trace t = r->trace;
+
+	if (t.id[0] == '\0')
+		return;
+	trace_span_of(t.span, r->id, step_key, next->number);
+	trace_write(&t, next->trace_parent);
+	next->trace_state = r->trace_state;
+	log_debug("llm.request",
+	    "id=%s trace_id=%s span_id=%s step=%s attempt=%lld provider=%s",
+	    r->id, t.id, t.span, step_key, (long long)next->number,
+	    next->provider);
+}
+
 /* The first request of a call was written down with the step. Each other one
  * is first, and leaves only if the debate is still ours. */
 static bool
@@ -159,6 +178,7 @@ run_on_next(void *arg, struct llm_attempt *next)
 		key = next->number;
 	}
 	ledger_key(next->key, r->id, c->call.step_key, key);
+	run_trace(r, c->call.step_key, next);
 	if (c->n_asked == 1)
 		return true;
 	struct arena *a = arena_new(0);

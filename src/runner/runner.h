@@ -17,7 +17,6 @@
 #include "store/store_human.h"
 
 struct settings;
-struct cache;
 struct teller;
 struct writer;
 
@@ -53,9 +52,6 @@ enum err writer_new(struct writer **out, const struct settings *settings,
  * the first job. */
 typedef void (*writer_written_fn)(void *arg, const struct store_transition *t);
 void writer_on_written(struct writer *w, writer_written_fn fn, void *arg);
-/* What transitions change is dropped there. Borrowed; to be set before the
- * first job. */
-void writer_use_cache(struct writer *w, struct cache *cache);
 /* Finish what is queued and join the thread; its last answers wait for
  * writer_deliver. From then on only writer_release does anything, at once. */
 void writer_stop(struct writer *w);
@@ -74,8 +70,8 @@ void writer_claim(struct writer *w, int64_t max, const char *only_id);
 void writer_heartbeat(struct writer *w, const char *const *ids,
     const int64_t *epochs, size_t n, int64_t active);
 /* Pause it, with its event, and give the lease back; on_parked tells. */
-void writer_park(
-    struct writer *w, const char *tenant, const char *id, int64_t epoch);
+void writer_park(struct writer *w, const char *tenant, const char *id,
+    int64_t epoch, const char *trace_parent);
 /* What people said after an event; on_heard tells. */
 void writer_hear(struct writer *w, const char *tenant, const char *id,
     int64_t epoch, int64_t since);

@@ -57,13 +57,15 @@ writer_gives_up(struct writer *w)
 
 /* ERR_CONFLICT or ERR_OK, unless there is no more time. */
 static enum err
-writer_park_one(
-    struct writer *w, const char *tenant, const char *id, int64_t epoch)
+writer_park_one(struct writer *w, const char *tenant, const char *id,
+    int64_t epoch, const char *trace_parent)
 {
 	struct store_event event = {.type = event_name(EVENT_DEBATE_PAUSED),
 	    .data = "{\"status\":\"paused\",\"reason\":\"paused by request\"}"};
-	struct writer_job j = {
-	    .transition = {.debate_id = id, .events = &event, .n_events = 1}};
+	struct writer_job j = {.transition = {.debate_id = id,
+				   .trace_parent = trace_parent,
+				   .events = &event,
+				   .n_events = 1}};
 
 	for (;;) {
 		enum err e = store_park(w->store, tenant, id, epoch, &event);
@@ -94,8 +96,8 @@ writer_park_claimed(struct writer *w, struct writer_job *j)
 		return; /* the next heartbeat tells */
 	for (size_t i = 0; i < j->n; i++)
 		if (!pausing[i] ||
-		    writer_park_one(w, j->rows[i].tenant, ids[i], epochs[i]) !=
-			ERR_OK)
+		    writer_park_one(w, j->rows[i].tenant, ids[i], epochs[i],
+			j->rows[i].trace_parent) != ERR_OK)
 			j->rows[kept++] = j->rows[i];
 	j->n = kept;
 }
@@ -229,7 +231,8 @@ writer_do(struct writer *w, struct writer_job **group, size_t n)
 		writer_do_heartbeat(w, j);
 		break;
 	case WRITER_PARK:
-		j->result = writer_park_one(w, j->tenant, j->id, j->max);
+		j->result = writer_park_one(
+		    w, j->tenant, j->id, j->max, j->transition.trace_parent);
 		break;
 	case WRITER_HEAR:
 		writer_do_hear(w, j);
@@ -293,12 +296,6 @@ writer_new(struct writer **out, const struct settings *settings,
 		return ERR_IO;
 	*out = w;
 	return ERR_OK;
-}
-
-void
-writer_use_cache(struct writer *w, struct cache *cache)
-{
-	w->cache = cache;
 }
 
 void

@@ -141,6 +141,7 @@ writer_push_commit(struct writer *w, const struct store_transition *t,
 	j->transition.lease_epoch = epoch;
 	j->transition.tenant = arena_strdup(j->arena, tenant);
 	j->transition.debate_id = arena_strdup(j->arena, t->debate_id);
+	j->transition.trace_parent = arena_strdup(j->arena, t->trace_parent);
 	j->transition.result = arena_strdup(j->arena, t->result);
 	j->transition.error = arena_strdup(j->arena, t->error);
 	j->transition.vector.model = arena_strdup(j->arena, t->vector.model);
@@ -216,10 +217,12 @@ writer_release(
 }
 
 void
-writer_park(struct writer *w, const char *tenant, const char *id, int64_t epoch)
+writer_park(struct writer *w, const char *tenant, const char *id, int64_t epoch,
+    const char *trace_parent)
 {
 	struct writer_job *j = writer_job_new(WRITER_PARK);
 
+	j->transition.trace_parent = arena_strdup(j->arena, trace_parent);
 	j->tenant = arena_strdup(j->arena, tenant);
 	j->id = arena_strdup(j->arena, id);
 	j->max = epoch;

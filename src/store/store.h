@@ -183,6 +183,9 @@ struct store_debate {
 	int64_t revision;     /* of these */
 	const char *parent;   /* the debate it was forked from, or NULL */
 	int64_t branch_point; /* messages taken over from it */
+	/* W3C trace context of the request that asked, and how that request
+	 * was named; NULL = none. */
+	const char *trace_parent, *trace_state, *request_id;
 	/* Read by create: how many of this tenant may wait, 0 = no limit. */
 	int64_t max_tenant_queued;
 	/* Read and answered by create: NULL = it asks for no grant. */
@@ -191,11 +194,11 @@ struct store_debate {
 };
 
 /* Inserts d (id, tenant, owner, task, config, total_rounds, priority, parent
- * and branch_point are read) as pending. d->key was used before by the same
- * request: d->key->ref names its debate and nothing is inserted; by another:
- * ERR_CONFLICT. ERR_EXISTS: id taken. max_queued pending debates of all
- * tenants or more: ERR_BUSY with field "queue"; d->max_tenant_queued of this
- * one or more: ERR_BUSY with field "tenant_queue". */
+ * branch_point and the trace are read) as pending. d->key was used before by
+ * the same request: d->key->ref names its debate and nothing is inserted; by
+ * another: ERR_CONFLICT. ERR_EXISTS: id taken. max_queued pending debates of
+ * all tenants or more: ERR_BUSY with field "queue"; d->max_tenant_queued of
+ * this one or more: ERR_BUSY with field "tenant_queue". */
 enum err store_debate_create(struct store *store, struct arena *a,
     const struct store_debate *d, int64_t max_queued, struct err_info *info)
     MUST_CHECK;
@@ -305,6 +308,7 @@ struct store_event {
 	const char *agent;  /* NULL = none */
 	int64_t created_us; /* set by the store */
 	const char *data;   /* JSON object */
+	const char *trace_parent; /* its debate's; read, never written */
 };
 /* seq > since, ascending, at most limit. */
 enum err store_event_list(struct store *store, struct arena *a,
@@ -398,6 +402,7 @@ struct store_transition {
 	const char *tenant;
 	const char *debate_id;
 	int64_t lease_epoch;
+	const char *trace_parent; /* of the debate; not written */
 	struct store_turn *turns; /* upserted by step_key */
 	size_t n_turns;
 	struct store_event *events; /* seq and created_us are filled in */

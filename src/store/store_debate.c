@@ -80,6 +80,9 @@ store_debate_from(
 	out->revision = db_int(r, row, c++);
 	out->parent = db_text(r, row, c++);
 	out->branch_point = db_int(r, row, c++);
+	out->trace_parent = db_text(r, row, c++);
+	out->trace_state = db_text(r, row, c++);
+	out->request_id = db_text(r, row, c++);
 }
 
 /* ---- create ---- */
@@ -135,7 +138,8 @@ store_debate_put(struct db *db, struct arena *a, const struct store_debate *d,
 	    DB_TEXT(d->id), DB_TEXT(d->owner), DB_TEXT(d->task),
 	    DB_TEXT(config), DB_INT(d->total_rounds), DB_INT(d->priority),
 	    DB_INT(clock_wall_us()), DB_TEXT(d->parent),
-	    DB_INT(d->branch_point));
+	    DB_INT(d->branch_point), DB_TEXT(d->trace_parent),
+	    DB_TEXT(d->trace_state), DB_TEXT(d->request_id));
 }
 
 static enum err

@@ -67,7 +67,8 @@ store_event_list_tx(struct db *db, void *arg)
 		    .round = db_int(&r, i, 2),
 		    .agent = db_text(&r, i, 3),
 		    .created_us = db_int(&r, i, 4),
-		    .data = db_text(&r, i, 5)};
+		    .data = db_text(&r, i, 5),
+		    .trace_parent = db_text(&r, i, 6)};
 	return ERR_OK;
 }
 

@@ -32,6 +32,37 @@ START_TEST(test_create_get)
 }
 END_TEST
 
+/* Where it was asked for stays with it, and with what is told of it. */
+START_TEST(test_trace)
+{
+	static const char parent[] =
+	    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+	const struct store_debate d = {.id = "traced",
+	    .tenant = STORE_TENANT_DEFAULT,
+	    .task = "t",
+	    .config = "{}",
+	    .trace_parent = parent,
+	    .trace_state = "rojo=1",
+	    .request_id = "r-1"};
+	struct store_event *rows;
+	size_t n;
+
+	ck_assert_int_eq(
+	    store_debate_create(kit.store, kit.arena, &d, 9, NULL), ERR_OK);
+	struct store_debate mine = kit_claim("r1");
+	ck_assert_str_eq(mine.trace_parent, parent);
+	ck_assert_str_eq(mine.trace_state, "rojo=1");
+	ck_assert_str_eq(mine.request_id, "r-1");
+	ck_assert_int_eq(kit_step(&mine, 2, STORE_RUNNING), ERR_OK);
+	ck_assert_int_eq(store_event_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, d.id, 0, 9, &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_str_eq(rows[1].trace_parent, parent);
+	ck_assert_ptr_null(kit_get(kit_create("bare", 0)).trace_parent);
+}
+END_TEST
+
 START_TEST(test_create_refused)
 {
 	struct err_info info = {0};
@@ -732,6 +763,7 @@ void
 add_verbs(TCase *t)
 {
 	tcase_add_test(t, test_create_get);
+	tcase_add_test(t, test_trace);
 	tcase_add_test(t, test_create_refused);
 	tcase_add_test(t, test_list);
 	tcase_add_test(t, test_list_wide);

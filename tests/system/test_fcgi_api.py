@@ -141,7 +141,7 @@ def test_cors(api):
     allowed = {"Origin": "http://page.example"}
     r = api.get("/healthz", headers=allowed)
     assert r.headers["Access-Control-Allow-Origin"] == "http://page.example"
-    assert r.headers["Vary"] == "Origin"
+    assert r.headers["Vary"] == "Origin, Accept"
     r = api.options("/api/v1/debates", headers={
         **allowed, "Access-Control-Request-Method": "POST"})
     assert r.status_code == 204 and r.content == b""
@@ -154,6 +154,79 @@ def test_cors(api):
     own = {"Origin": str(api.base_url).rstrip("/")}
     r = api.post("/api/debates", headers=own, json={})
     assert r.status_code == 400
+
+
+EXPOSED = {
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+    "RateLimit", "RateLimit-Policy", "Retry-After", "X-Trace-Id",
+    "X-Request-ID", "traceparent", "tracestate", "ETag", "Allow",
+    "Content-Disposition", "Idempotent-Replayed", "X-Aragora-Position"}
+ASKABLE = {
+    "Content-Type", "Authorization", "X-API-Key", "Idempotency-Key",
+    "X-Trace-Id", "X-Request-ID", "traceparent", "tracestate", "If-Match",
+    "If-None-Match", "X-Aragora-Position"}
+
+
+def words(r, name):
+    return {w.strip() for w in r.headers[name].split(",")}
+
+
+def test_cors_headers(api):
+    """What a page may send and read; never with the browser's cookies."""
+    allowed = {"Origin": "http://page.example"}
+    ask = {"Access-Control-Request-Method": "PATCH",
+           "Access-Control-Request-Headers": "if-match, content-type"}
+    r = api.options("/api/debates/x", headers={**allowed, **ask})
+    assert r.status_code == 204
+    assert words(r, "Access-Control-Allow-Methods") == {
+        "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+    assert words(r, "Access-Control-Allow-Headers") == ASKABLE
+    assert int(r.headers["Access-Control-Max-Age"]) > 0
+    for r in (r, api.get("/api/health", headers=allowed),
+              api.get("/api/debates/none", headers=allowed)):
+        assert words(r, "Access-Control-Expose-Headers") == EXPOSED
+        assert "Access-Control-Allow-Credentials" not in r.headers
+    # An answer that another origin's page must not reuse from a cache.
+    for headers in ({}, {"Origin": "http://evil.example"}):
+        r = api.get("/api/health", headers=headers)
+        assert "Origin" in words(r, "Vary")
+        assert not [h for h in r.headers if h.startswith("access-control")]
+
+
+@pytest.mark.parametrize("origin", [
+    "https://page.example", "http://page.example:81", "http://page.example.x",
+    "http://x.page.example", "http://PAGE.example", "http://page.exampl",
+    "null", "http://page.example/", "page.example", "x"])
+def test_cors_refused(api, origin):
+    ask = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    r = api.options("/api/debates", headers=ask)
+    assert r.status_code == 204
+    assert "Access-Control-Allow-Origin" not in r.headers
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        r = api.request(method, "/api/debates", headers={"Origin": origin})
+        envelope(r, 403, "FORBIDDEN")
+
+
+def test_problem(api):
+    """RFC 9457 for who asks for it; the envelope's members stay."""
+    accept = {"Accept": "application/problem+json, application/json;q=0.5"}
+    for r, status, title in (
+            (api.get("/api/debates/none", headers=accept), 404, "Not Found"),
+            (api.post("/api/debates", headers=accept, json={}), 400,
+             "Bad Request"),
+            (api.delete("/api/debates", headers=accept), 405,
+             "Method Not Allowed"),
+            (api.get("/api/x%ff", headers=accept), 400, "Bad Request")):
+        assert r.headers["Content-Type"] == "application/problem+json"
+        body = envelope(r, status, r.json()["code"])
+        assert body["type"] == "about:blank" and body["title"] == title
+        assert body["status"] == status
+        assert body["detail"] == body["message"]
+    r = api.get("/api/health", headers=accept)
+    assert r.headers["Content-Type"] == "application/json"
+    r = api.get("/api/debates/none")
+    assert r.headers["Content-Type"] == "application/json"
+    assert "detail" not in r.json()
 
 
 def test_openapi(api):

@@ -36,8 +36,7 @@ TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
           "debate_vectors", "debate_notes", "rating_boards", "ratings",
           "source_ratings", "matches", "match_players", "calibration",
           "budget_limits", "budget_use", "budget_grants", "human_inputs",
-          "attempts", "memories", "memory_boards", "memory_tallies",
-          "request_keys",
+          "attempts", "memories", "memory_boards", "request_keys",
           "batches", "batch_items",
           "schema_migrations")
 

@@ -114,6 +114,8 @@ stub_log(struct stub_conn *c, const char *outcome)
 	json_w_str(&w, "model", c->reply.model);
 	json_w_str(&w, "task", c->reply.task);
 	json_w_str(&w, "body", c->request.sha);
+	json_w_str(&w, "traceparent", c->request.trace_parent);
+	json_w_str(&w, "tracestate", c->request.trace_state);
 	json_w_str(&w, "scenario", c->reply.scenario);
 	json_w_str(&w, "outcome", outcome);
 	json_w_int(&w, "tokens_in", c->reply.tokens_in);
@@ -309,6 +311,8 @@ stub_conn_request(struct stub_conn *c, int64_t *length)
 	    .google_key = stub_header(c->arena, lines, n, "x-goog-api-key"),
 	    .content_type = stub_header(c->arena, lines, n, "Content-Type"),
 	    .scenario = stub_header(c->arena, lines, n, "X-Stub-Scenario"),
+	    .trace_parent = stub_header(c->arena, lines, n, "traceparent"),
+	    .trace_state = stub_header(c->arena, lines, n, "tracestate"),
 	    .wants_close =
 		str_ieq(stub_header(c->arena, lines, n, "Connection"), "close"),
 	    .body = arena_strndup(c->arena, text + head, (size_t)*length),

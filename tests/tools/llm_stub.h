@@ -21,6 +21,7 @@ struct stub_request {
 	const char *google_key;
 	const char *content_type;
 	const char *scenario;
+	const char *trace_parent, *trace_state;
 	const char *body;
 	size_t body_len;
 	char sha[ID_HASH_SIZE];

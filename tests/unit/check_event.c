@@ -97,6 +97,22 @@ START_TEST(test_connection)
 }
 END_TEST
 
+START_TEST(test_trace)
+{
+	struct event e = {.type = event_name(EVENT_VOTE),
+	    .debate_id = "d",
+	    .trace_parent =
+		"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"};
+
+	ck_assert_str_eq(json_get_str(encode(&e), "correlation_id", ""),
+	    "4bf92f3577b34da6a3ce929d0e0e4736");
+	e.trace_parent = "";
+	ck_assert_ptr_null(json_get(encode(&e), "correlation_id"));
+	e.trace_parent = NULL;
+	ck_assert_ptr_null(json_get(encode(&e), "correlation_id"));
+}
+END_TEST
+
 START_TEST(test_table)
 {
 	for (int i = 0; i < EVENT__COUNT; i++) {
@@ -118,6 +134,7 @@ add_tests(TCase *t)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_stored);
 	tcase_add_test(t, test_connection);
+	tcase_add_test(t, test_trace);
 	tcase_add_test(t, test_table);
 }
 

@@ -12,7 +12,7 @@
 
 struct values {
 	const char *text;
-	int64_t number, limit, offset, since, share;
+	int64_t number, limit, offset, since;
 	int truth, choice;
 };
 
@@ -43,10 +43,6 @@ static const struct input rows[] = {
 	.kind = INPUT_CHOICE,
 	.choices = "red|green|",
 	.offset = offsetof(struct values, choice)},
-    {.key = "share",
-	.kind = INPUT_SHARE,
-	.fallback = -1,
-	.offset = offsetof(struct values, share)},
 };
 static const struct input_list list = {rows, ARRAY_LEN(rows)};
 
@@ -147,61 +143,6 @@ START_TEST(test_defaults)
 }
 END_TEST
 
-START_TEST(test_shares)
-{
-	static const struct {
-		const char *text;
-		int64_t ppm; /* -1 = refused */
-	} cases[] = {{"0", 0}, {"1", 1000000}, {"0.25", 250000}, {"1e-6", 1},
-	    {"0.9999999", 1000000}, {"-0.1", -1}, {"1.01", -1}, {"half", -1},
-	    {"nan", -1}, {"0x1", -1}};
-	struct values v;
-
-	ck_assert_int_eq(read_query("number=1", &v), HTTP_OK);
-	ck_assert_int_eq(v.share, -1);
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		enum http_status status = read_query(
-		    arena_printf(arena, "number=1&share=%s", cases[i].text),
-		    &v);
-		ck_assert_int_eq(
-		    status, cases[i].ppm < 0 ? HTTP_BAD_REQUEST : HTTP_OK);
-		if (cases[i].ppm >= 0)
-			ck_assert_int_eq(v.share, cases[i].ppm);
-	}
-	ck_assert_int_eq(
-	    read_body("{\"number\": 1, \"share\": 0.5}", &v), HTTP_OK);
-	ck_assert_int_eq(v.share, 500000);
-	ck_assert_int_eq(read_body("{\"number\": 1, \"share\": \"1\"}", &v),
-	    HTTP_BAD_REQUEST);
-}
-END_TEST
-
-/* Of an object within the body, and only its first fault. */
-START_TEST(test_object)
-{
-	struct values v;
-	struct err_info info = {0};
-
-	ck_assert_int_eq(read_body("{\"number\": 1, \"all\": [{\"number\": 3,"
-				   "\"choice\": \"red\"}, {\"limit\": 1},"
-				   "{\"number\": 99}]}",
-			     &v),
-	    HTTP_OK);
-	const struct json *all = json_get(req.body, "all");
-	ck_assert_int_eq(
-	    input_read_object(&req, &list, json_at(all, 0), &v, &info), ERR_OK);
-	ck_assert_int_eq(v.number, 3);
-	ck_assert_int_eq(v.choice, 0);
-	ck_assert_int_eq(
-	    input_read_object(&req, &list, json_at(all, 1), &v, &info),
-	    ERR_NOT_FOUND);
-	ck_assert_str_eq(info.field, "number");
-	ck_assert_int_eq(
-	    input_read_object(&req, &list, json_at(all, 2), &v, &info),
-	    ERR_INVALID);
-}
-END_TEST
-
 START_TEST(test_pages_are_clamped)
 {
 	struct values v;
@@ -241,6 +182,74 @@ START_TEST(test_every_error_is_named)
 	ck_assert_str_eq(json_get_str(j, "trace_id", ""), "trace-1");
 	ck_assert_ptr_nonnull(strstr(
 	    json_get_str(json_at(errors, 4), "message", ""), "red|green"));
+}
+END_TEST
+
+/* Each kind of error is one problem too, and only where that was asked for. */
+START_TEST(test_problem)
+{
+	static const struct err_info info = {.field = "x", .text = "is bad"};
+
+	res.is_problem_wanted = true;
+	ck_assert_int_eq(res_err(&res, ERR_INVALID, &info), HTTP_BAD_REQUEST);
+	ck_assert_str_eq(res.content_type, "application/problem+json");
+	const struct json *j = answer();
+	ck_assert_str_eq(json_get_str(j, "type", ""), "about:blank");
+	ck_assert_str_eq(json_get_str(j, "title", ""), "Bad Request");
+	ck_assert_int_eq(json_get_int(j, "status", 0), 400);
+	ck_assert_str_eq(json_get_str(j, "detail", ""), "x is bad");
+	ck_assert_str_eq(json_get_str(j, "error", ""), "x is bad");
+	ck_assert_str_eq(json_get_str(j, "trace_id", ""), "trace-1");
+	ck_assert_uint_eq(json_len(json_get(j, "errors")), 1);
+	ck_assert_int_eq(res_limited(&res, 3, 60, 0), HTTP_TOO_MANY);
+	ck_assert_str_eq(json_get_str(answer(), "type", ""),
+	    "https://iana.org/assignments/http-problem-types#quota-exceeded");
+	ck_assert_str_eq(
+	    json_str(json_at(json_get(answer(), "violated-policies"), 0), NULL),
+	    RES_POLICY);
+	/* What is no error stays what it is. */
+	res_json(&res);
+	ck_assert_int_eq(res_json_end(&res, HTTP_OK), HTTP_OK);
+	ck_assert_str_eq(res.content_type, "application/json");
+	ck_assert_uint_eq(json_len(answer()), 0);
+}
+END_TEST
+
+START_TEST(test_accept)
+{
+	static const struct {
+		const char *accept;
+		int weight; /* of application/problem+json */
+		bool is_wanted;
+	} cases[] = {
+	    {"", -1, false},
+	    {"*/*", -1, false},
+	    {"application/json", -1, false},
+	    {"application/problem+jsonx", -1, false},
+	    {"application/problem+json", 1000, true},
+	    {"APPLICATION/Problem+JSON", 1000, true},
+	    {"text/html, application/problem+json;q=0.5", 500, true},
+	    {"application/json, application/problem+json", 1000, true},
+	    {"application/json, application/problem+json;q=0.9", 900, false},
+	    {"application/json;q=0.1,application/problem+json; q=0.25", 250,
+		true},
+	    {"application/problem+json;q=0", 0, false},
+	    {"application/problem+json;q=0.000", 0, false},
+	    {"application/problem+json;q=x", 0, false},
+	    {"application/problem+json;q=", 0, false},
+	    {"application/problem+json;profile=\"a\";q=0.1234", 123, true},
+	    {",,application/problem+json\t;Q=1.000", 1000, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		ck_assert_msg(
+		    http_accept_weight(cases[i].accept,
+			"application/problem+json") == cases[i].weight,
+		    "%s", cases[i].accept);
+		ck_assert_msg(
+		    res_accepts_problem(cases[i].accept) == cases[i].is_wanted,
+		    "%s", cases[i].accept);
+	}
 }
 END_TEST
 
@@ -327,10 +336,10 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_query);
 	tcase_add_test(t, test_defaults);
-	tcase_add_test(t, test_shares);
-	tcase_add_test(t, test_object);
 	tcase_add_test(t, test_pages_are_clamped);
 	tcase_add_test(t, test_every_error_is_named);
+	tcase_add_test(t, test_problem);
+	tcase_add_test(t, test_accept);
 	tcase_add_test(t, test_required);
 	tcase_add_test(t, test_body);
 	tcase_add_test(t, test_headers_are_guarded);

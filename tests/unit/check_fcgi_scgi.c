@@ -107,6 +107,11 @@ static const struct {
 	  "2\0",
 	ERR_SYNTAX),
     H(CL0 "0\0SCGI\0"
+	  "1\0HTTP_A\0"
+	  "1\0HTTP_A\0"
+	  "2\0",
+	ERR_OK),
+    H(CL0 "0\0SCGI\0"
 	  "1\0\0x\0",
 	ERR_SYNTAX),
     H(CL0 "0\0SCGI\0"
