@@ -18,6 +18,7 @@ struct client_ip_list;
 struct probe;
 struct auth;
 struct limit;
+struct password;
 struct receipt_keys;
 
 struct app {
@@ -27,8 +28,9 @@ struct app {
 	struct router *router;
 	struct client_ip_list *trusted;
 	struct probe *probe;
-	struct auth *auth;   /* NULL = no keys are set */
-	struct limit *limit; /* NULL = switched off */
+	struct auth *auth;
+	struct password *password; /* NULL = nobody can log in */
+	struct limit *limit;	   /* NULL = switched off */
 	struct receipt_keys *receipt_keys;
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */

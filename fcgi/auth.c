@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "auth/auth.h"
+#include "auth/jwt.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -40,57 +41,35 @@ auth_refuse(const char **code, struct err_info *info)
 	return err_set(info, ERR_AUTH, "", "the credential is not valid");
 }
 
-/* A user of the identity provider. Nothing of it is in the store. */
-static enum err
-auth_signed(struct req *req, const char *token, const char **code,
-    struct err_info *info)
+static void
+auth_fill(struct req *req, const struct who *who)
 {
-	struct jwt_claims claims;
-
-	enum err e = auth_verify(
-	    req->app->auth, req->arena, token, req->now_us, &claims, info);
-	if (e == ERR_AUTH) {
-		*code = "INVALID_TOKEN";
-		log_debug("auth.refused", "trace_id=%s reason=\"%s\"",
-		    req->trace_id, info->text);
-	}
-	if (e != ERR_OK)
-		return e;
-	req->caller = (struct req_caller){.is_authenticated = true,
-	    .tenant = claims.tenant,
-	    .subject = claims.subject,
-	    .tier = "authenticated"};
-	return ERR_OK;
+	req->caller = (struct req_caller){.is_authenticated = who->is_known,
+	    .tenant = who->tenant,
+	    .token_id = who->token_id,
+	    .subject = who->subject,
+	    .tier = who->tier,
+	    .owner = who->owner,
+	    .level = who->level,
+	    .who = *who};
 }
 
 static enum err
 auth_lookup(struct req *req, const char *token, const char **code,
     struct err_info *info)
 {
-	const struct settings *s = req->app->settings;
-	char hash[ID_HASH_SIZE];
-	struct store_token row;
+	struct who who;
 
-	if (*token == '\0')
-		return auth_refuse(code, info);
-	if (*s->api_token != '\0' && id_secret_eq(token, s->api_token)) {
-		req->caller.is_authenticated = true;
-		req->caller.tier = "authenticated";
-		return ERR_OK;
+	enum err e = who_check(req->app->store, req->app->auth,
+	    req->app->settings, req->arena, token, req->now_us, &who, info);
+	if (e == ERR_AUTH) {
+		*code = "INVALID_TOKEN";
+		log_debug("auth.refused", "trace_id=%s reason=\"%s\"",
+		    req->trace_id, info->text);
 	}
-	if (auth_takes(req->app->auth, token))
-		return auth_signed(req, token, code, info);
-	id_sha256(token, strlen(token), hash);
-	enum err e = store_token_find(req->app->store, req->arena, hash, &row);
-	if (e == ERR_NOT_FOUND)
-		return auth_refuse(code, info);
-	if (e != ERR_OK)
-		return e;
-	req->caller = (struct req_caller){.is_authenticated = true,
-	    .tenant = row.tenant,
-	    .token_id = row.id,
-	    .tier = row.tier};
-	return ERR_OK;
+	if (e == ERR_OK)
+		auth_fill(req, &who);
+	return e;
 }
 
 /* /metrics has a token of its own; one in the query would end in logs. */
@@ -112,16 +91,23 @@ auth_metrics(struct req *req, const char *token, const char **code,
 	return err_set(info, ERR_AUTH, "", "authentication is required");
 }
 
+static enum err
+auth_is_missing(struct err_info *info)
+{
+	return err_set(info, ERR_AUTH, "", "authentication is required");
+}
+
 enum err
 auth_check(struct req *req, const char **code, struct err_info *info)
 {
-	const struct settings *s = req->app->settings;
 	enum route_auth rule = req->match.route->auth;
 	const char *token = NULL;
+	bool is_needed = rule == ROUTE_KNOWN;
+	struct who nobody;
 
 	*code = "AUTH_REQUIRED";
-	req->caller = (struct req_caller){
-	    .tenant = STORE_TENANT_DEFAULT, .tier = "anonymous"};
+	who_anonymous(&nobody);
+	auth_fill(req, &nobody);
 	if (rule == ROUTE_OPEN)
 		return ERR_OK;
 	token = auth_credential(req);
@@ -129,10 +115,31 @@ auth_check(struct req *req, const char **code, struct err_info *info)
 		return auth_metrics(req, token, code, info);
 	if (token != NULL)
 		return auth_lookup(req, token, code, info);
-	if (rule == ROUTE_USER &&
-	    (s->auth_required || *s->api_token != '\0' ||
-		req->app->auth != NULL))
-		return err_set(
-		    info, ERR_AUTH, "", "authentication is required");
-	return ERR_OK;
+	if (rule == ROUTE_USER) {
+		enum err e = auth_is_needed(req, &is_needed);
+		if (e != ERR_OK)
+			return e;
+	}
+	return is_needed ? auth_is_missing(info) : ERR_OK;
+}
+
+enum err
+auth_allows(const struct req *req, struct err_info *info)
+{
+	enum role_level needed = route_needs(req->match.route);
+	enum role_level level = req->caller.level;
+
+	if (req->match.route->auth == ROUTE_OPEN ||
+	    req->match.route->auth == ROUTE_METRICS || level >= needed)
+		return ERR_OK;
+	return err_set(info, ERR_DENIED, "",
+	    "this needs the right to %s; the caller's is %s",
+	    role_level_name(needed), role_level_name(level));
+}
+
+enum err
+auth_is_needed(const struct req *req, bool *is_needed)
+{
+	return who_is_needed(
+	    req->app->store, req->app->auth, req->app->settings, is_needed);
 }

@@ -122,7 +122,7 @@ debate_queue(struct req *req, struct res *res, struct store_debate *row)
 	struct debate_grant grant;
 
 	row->tenant = req->caller.tenant;
-	row->owner = req->caller.token_id;
+	row->owner = req->caller.owner;
 	debate_queue_trace(req, row);
 	row->max_tenant_queued = s->max_queued_debates_per_tenant;
 	/* The copy of another debate asks for a part of its own. */

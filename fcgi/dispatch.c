@@ -333,13 +333,18 @@ dispatch_auth(struct req *req, struct res *res)
 	struct err_info info = {0};
 
 	enum err e = auth_check(req, &code, &info);
-	if (e == ERR_OK)
-		return rate_check(req, res);
-	if (e != ERR_AUTH)
+	if (e != ERR_OK && e != ERR_AUTH && e != ERR_DENIED)
 		return res_err(res, e, &info);
-	enum http_status status = rate_check_stranger(req, res);
+	enum http_status status =
+	    e == ERR_OK ? rate_check(req, res) : rate_check_stranger(req, res);
 	if (status != HTTP_OK)
 		return status;
+	if (e == ERR_OK)
+		e = auth_allows(req, &info);
+	if (e == ERR_OK)
+		return HTTP_OK;
+	if (e == ERR_DENIED)
+		return res_err(res, e, &info);
 	dispatch_challenge(res->head, code, &info);
 	return res_err_code(res, e, &info, code);
 }

@@ -79,7 +79,7 @@ tenant_usage(struct req *req, struct res *res)
 		    "there is no tenant '%s'", id);
 	enum err e =
 	    store_budget_list(req->app->store, req->arena, req->app->settings,
-		req->caller.tenant, req->caller.token_id, &rows, &n);
+		req->caller.tenant, req->caller.owner, &rows, &n);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);

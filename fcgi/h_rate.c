@@ -27,8 +27,9 @@ rate_show(struct json_w *w, const struct req *req, const char *kind,
 enum http_status
 rate_get(struct req *req, struct res *res)
 {
-	static const enum route_rate kinds[] = {
-	    ROUTE_RATE_LIST, ROUTE_RATE_CREATE};
+	static const enum route_rate kinds[] = {ROUTE_RATE_LIST,
+	    ROUTE_RATE_CREATE, ROUTE_RATE_LOGIN, ROUTE_RATE_REFRESH,
+	    ROUTE_RATE_KEYS};
 	bool is_limited = req->app->limit != NULL && !rate_is_internal(req);
 	struct json_w *w = res_json(res);
 	struct rate_asks asks;
@@ -39,7 +40,7 @@ rate_get(struct req *req, struct res *res)
 	json_w_begin(w, "limits");
 	for (size_t k = 0; is_limited && k < ARRAY_LEN(kinds); k++) {
 		rate_asks(req, kinds[k], &asks, 0);
-		/* Address and caller are the same for both. */
+		/* Address and caller are the same for all. */
 		for (size_t i = k == 0 ? 0 : 2; i < asks.n; i++)
 			rate_show(w, req, asks.kinds[i], &asks.list[i]);
 	}

@@ -167,3 +167,24 @@ enum http_status batch_retry(struct req *req, struct res *res);
 enum http_status debate_fork(struct req *req, struct res *res);
 enum http_status debate_forks(struct req *req, struct res *res);
 enum http_status debate_clone(struct req *req, struct res *res);
+/* h_auth.c */
+enum http_status auth_register(struct req *req, struct res *res);
+enum http_status auth_login(struct req *req, struct res *res);
+enum http_status auth_refresh(struct req *req, struct res *res);
+enum http_status auth_logout(struct req *req, struct res *res);
+enum http_status auth_logout_all(struct req *req, struct res *res);
+enum http_status auth_change_password(struct req *req, struct res *res);
+enum http_status auth_health(struct req *req, struct res *res);
+/* h_me.c */
+enum http_status me_get(struct req *req, struct res *res);
+enum http_status me_change(struct req *req, struct res *res);
+enum http_status me_sessions(struct req *req, struct res *res);
+enum http_status me_session_end(struct req *req, struct res *res);
+enum http_status preferences_get(struct req *req, struct res *res);
+enum http_status preferences_put(struct req *req, struct res *res);
+enum http_status preferences_patch(struct req *req, struct res *res);
+/* h_keys.c */
+extern const struct input_list keys_page_inputs;
+enum http_status keys_create(struct req *req, struct res *res);
+enum http_status keys_get(struct req *req, struct res *res);
+enum http_status keys_delete(struct req *req, struct res *res);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
+#include "auth/password.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/listen.h"
@@ -130,6 +131,7 @@ main_app_close(struct app *app)
 {
 	probe_stop(&app->probe);
 	auth_close(&app->auth);
+	password_close(&app->password);
 	limit_close(&app->limit);
 	receipt_keys_free(&app->receipt_keys);
 	bus_close(&app->bus);
@@ -150,6 +152,10 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	e = auth_open(&app->auth, app->settings, info);
 	if (e != ERR_OK)
 		return main_fail("start.auth", info, EX_CONFIG);
+	if (password_open(&app->password, app->settings->data_dir, info) !=
+	    ERR_OK)
+		log_warning("start.passwords", "error=\"%s %s\"", info->field,
+		    info->text);
 	e = receipt_keys_open(&app->receipt_keys, app->settings, info);
 	if (e != ERR_OK)
 		return main_fail("start.settings", info, EX_CONFIG);

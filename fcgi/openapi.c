@@ -280,6 +280,8 @@ openapi_operation(
 	const struct route_also *also = route_also(r);
 	const char *method = http_method_name(r->method);
 	char *name = arena_strdup(a, method);
+	bool is_asked = r->auth == ROUTE_USER || r->auth == ROUTE_PUBLIC ||
+	    r->auth == ROUTE_KNOWN;
 
 	for (char *p = name; *p != '\0'; p++)
 		*p = str_lower(*p);
@@ -291,6 +293,8 @@ openapi_operation(
 	json_w_end_array(w);
 	json_w_str(w, "x-auth", route_auth_name(r->auth));
 	json_w_str(w, "x-rate", route_rate_name(r->rate));
+	if (is_asked)
+		json_w_str(w, "x-needs", role_level_name(route_needs(r)));
 	if (route_is_analytic(r))
 		json_w_str(w, "x-read", "analytics");
 	openapi_parameters(w, a, index, s);
@@ -303,7 +307,7 @@ openapi_operation(
 	json_w_begin(w, "responses");
 	json_w_begin(w, arena_printf(a, "%d", (int)r->status));
 	json_w_str(w, "description", http_status_text(r->status));
-	if (r->auth == ROUTE_USER || r->auth == ROUTE_PUBLIC) {
+	if (is_asked) {
 		json_w_begin(w, "headers");
 		openapi_ref(w, a, "X-Aragora-Position", "headers", "Position");
 		json_w_end(w);
@@ -318,10 +322,12 @@ openapi_operation(
 	}
 	openapi_ref(w, a, "default", "responses", "Error");
 	json_w_end(w);
-	if (r->auth == ROUTE_USER || r->auth == ROUTE_PUBLIC) {
+	if (is_asked) {
 		json_w_begin_array(w, "security");
-		json_w_begin(w, NULL);
-		json_w_end(w);
+		if (r->auth != ROUTE_KNOWN) {
+			json_w_begin(w, NULL);
+			json_w_end(w);
+		}
 		json_w_begin(w, NULL);
 		json_w_begin_array(w, "bearer");
 		json_w_end_array(w);

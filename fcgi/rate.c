@@ -23,6 +23,9 @@ static const int64_t rate_units[] = {
     [ROUTE_RATE_READ] = 1,
     [ROUTE_RATE_LIST] = GCRA_REQUEST,
     [ROUTE_RATE_CREATE] = GCRA_REQUEST,
+    [ROUTE_RATE_LOGIN] = GCRA_REQUEST,
+    [ROUTE_RATE_REFRESH] = GCRA_REQUEST,
+    [ROUTE_RATE_KEYS] = GCRA_REQUEST,
     [ROUTE_RATE_WRITE] = GCRA_REQUEST,
 };
 
@@ -81,21 +84,43 @@ rate_of_tier(const struct settings *s, const struct req_caller *c)
 					  : s->rate_limit;
 }
 
+/* What one address may ask of a kind of route in a minute, 0 = as much as its
+ * other buckets hold. */
+static int64_t
+rate_of_route(const struct settings *s, enum route_rate rate)
+{
+	switch (rate) {
+	case ROUTE_RATE_NONE:
+	case ROUTE_RATE_PROBE:
+	case ROUTE_RATE_READ:
+	case ROUTE_RATE_WRITE:
+		return 0;
+	case ROUTE_RATE_LIST:
+		return s->rate_limit_list;
+	case ROUTE_RATE_CREATE:
+		return s->rate_limit_create;
+	case ROUTE_RATE_LOGIN:
+		return s->rate_limit_login;
+	case ROUTE_RATE_REFRESH:
+		return s->rate_limit_refresh;
+	case ROUTE_RATE_KEYS:
+		return s->rate_limit_keys;
+	}
+	return 0;
+}
+
 static void
 rate_route(const struct req *req, const char *address, enum route_rate rate,
     struct rate_asks *asks, int64_t units)
 {
-	const struct settings *s = req->app->settings;
-	bool is_create = rate == ROUTE_RATE_CREATE;
+	int64_t per_minute = rate_of_route(req->app->settings, rate);
 
-	if (!is_create && rate != ROUTE_RATE_LIST)
+	if (per_minute == 0 || str_eq(req->caller.tier, "premium"))
 		return;
-	if (str_eq(req->caller.tier, "premium"))
-		return;
-	rate_add(asks, is_create ? "create" : "list",
+	rate_add(asks, route_rate_name(rate),
 	    arena_printf(
 		req->arena, "route:%s:%s", route_rate_name(rate), address),
-	    is_create ? s->rate_limit_create : s->rate_limit_list, units);
+	    per_minute, units);
 }
 
 void

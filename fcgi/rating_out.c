@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "fcgi/auth.h"
 #include "settings/settings.h"
 
 #define RATING_HIGH   0.8 /* consistency */
@@ -73,10 +74,11 @@ rating_out_since(const struct req *req, int period)
 enum err
 rating_out_board(struct req *req, struct store_board *b)
 {
-	const struct settings *s = req->app->settings;
-	bool is_closed =
-	    s->auth_required || *s->api_token != '\0' || req->app->auth != NULL;
+	bool is_closed = false;
 
+	enum err e = auth_is_needed(req, &is_closed);
+	if (e != ERR_OK)
+		return e;
 	b->now_us = req->now_us;
 	if (b->domain == NULL)
 		b->domain = "";

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "account/who.h"
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/trace.h"
@@ -29,6 +30,9 @@ struct req_caller {
 	const char *token_id; /* NULL for nobody and for the static token */
 	const char *subject;  /* of a signed token, else NULL */
 	const char *tier;     /* anonymous, authenticated, premium, internal */
+	const char *owner;    /* whose things they are: NULL = nobody's */
+	enum role_level level;
+	struct who who; /* all that is known; tenant as above */
 };
 
 struct req {

@@ -54,6 +54,25 @@ route_is_analytic(const struct route *r)
 	return false;
 }
 
+static const struct {
+	const char *operation_id;
+	enum role_level level;
+} route_levels[] = {
+#define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)
+#define NEEDS(op, level) {op, ROLE_##level},
+#include "fcgi/routes.def"
+#undef ROUTE
+};
+
+enum role_level
+route_needs(const struct route *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(route_levels); i++)
+		if (str_eq(route_levels[i].operation_id, r->operation_id))
+			return route_levels[i].level;
+	return http_method_is_unsafe(r->method) ? ROLE_WRITE : ROLE_READ;
+}
+
 size_t
 route_count(void)
 {

@@ -8,12 +8,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/role.h"
 #include "fcgi/http.h"
 
 #define ROUTE_AUTHS(X)                                                         \
 	X(ROUTE_OPEN, "open")                                                  \
 	X(ROUTE_PUBLIC, "public")                                              \
 	X(ROUTE_USER, "user")                                                  \
+	X(ROUTE_KNOWN, "known")                                                \
 	X(ROUTE_METRICS, "metrics")
 enum route_auth {
 #define X(id, text) id,
@@ -27,6 +29,9 @@ enum route_auth {
 	X(ROUTE_RATE_READ, "read")                                             \
 	X(ROUTE_RATE_LIST, "list")                                             \
 	X(ROUTE_RATE_CREATE, "create")                                         \
+	X(ROUTE_RATE_LOGIN, "login")                                           \
+	X(ROUTE_RATE_REFRESH, "refresh")                                       \
+	X(ROUTE_RATE_KEYS, "keys")                                             \
 	X(ROUTE_RATE_WRITE, "write")
 enum route_rate {
 #define X(id, text) id,
@@ -60,5 +65,7 @@ struct route_also {
 const struct route_also *route_also(const struct route *r);
 /* May a read replica serve it? */
 bool route_is_analytic(const struct route *r);
+/* What a caller must at least be allowed. */
+enum role_level route_needs(const struct route *r);
 const char *route_auth_name(enum route_auth a);
 const char *route_rate_name(enum route_rate r);

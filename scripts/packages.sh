@@ -16,7 +16,7 @@ aragora_packages() {
 		printf '%s\n' autoconf automake gcc libc6-dev make pkg-config \
 			libfcgi-dev libpq-dev libsqlite3-dev libhiredis-dev \
 			libjson-c-dev libcurl4-openssl-dev libssl-dev \
-			zlib1g-dev
+			zlib1g-dev libsodium-dev
 		;;
 	run)
 		printf '%s\n' nginx ca-certificates

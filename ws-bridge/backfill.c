@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "account/who.h"
 #include "auth/auth.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "debate/audience_take.h"
 #include "metrics/metrics.h"
 #include "store/store.h"
+#include "store/store_account.h"
 #include "ws-bridge/notice.h"
 #include "ws-bridge/sync.h"
 
@@ -181,38 +183,78 @@ static bool
 backfill_is_answer(enum err e)
 {
 	return e == ERR_INVALID || e == ERR_NOT_FOUND || e == ERR_CONFLICT ||
-	    e == ERR_DENIED || e == ERR_TOO_LARGE;
+	    e == ERR_DENIED || e == ERR_TOO_LARGE || e == ERR_AUTH;
 }
 
+/* Whose it is, for the connection to keep. */
+static void
+backfill_take_who(struct job *job, const struct who *who)
+{
+	job->tenant = who->tenant;
+	job->person = who->token_id != NULL ? who->token_id : who->subject;
+	job->session = who->session_id;
+	job->token_version = who->token_version;
+	job->access_rev = who->access_rev;
+	job->may_write = who->level >= ROLE_WRITE;
+	job->expires_us = who->expires_us;
+	job->key_mark = who->key_mark;
+}
+
+/* A refusal is ERR_NOT_FOUND, ERR_AUTH that a credential is needed. */
 static enum err
 backfill_token(struct backfill *b, struct job *job)
 {
-	struct store_token token;
-
-	enum err e = store_token_find(b->store, job->arena, job->hash, &token);
-	if (e == ERR_OK)
-		job->tenant = token.tenant;
-	job->person = e == ERR_OK ? token.id : NULL;
-	return e;
-}
-
-/* A refusal is ERR_NOT_FOUND, as for a token of the store. */
-static enum err
-backfill_signed(struct backfill *b, struct job *job)
-{
-	struct jwt_claims claims;
 	struct err_info info = {0};
+	bool is_needed = true;
+	struct who who;
+	enum err e;
 
-	enum err e = auth_verify(
-	    b->auth, job->arena, job->token, clock_wall_us(), &claims, &info);
+	if (job->hash != NULL) {
+		e = who_check_key(b->store, job->arena, job->hash, &who, &info);
+	} else {
+		who_anonymous(&who);
+		e = who_is_needed(b->store, b->auth, job->settings, &is_needed);
+		if (e == ERR_OK && is_needed)
+			return ERR_AUTH;
+	}
 	job->why = arena_strdup(job->arena, info.text);
 	if (e != ERR_OK)
 		return e == ERR_AUTH ? ERR_NOT_FOUND : e;
-	job->tenant = claims.tenant;
-	job->person = claims.subject;
-	job->expires_us = claims.expires_us;
-	job->key_mark = claims.key_mark;
+	backfill_take_who(job, &who);
 	return ERR_OK;
+}
+
+static enum err
+backfill_signed(struct backfill *b, struct job *job)
+{
+	struct err_info info = {0};
+	struct who who;
+
+	enum err e = who_check(b->store, b->auth, job->settings, job->arena,
+	    job->token, clock_wall_us(), &who, &info);
+	job->why = arena_strdup(job->arena, info.text);
+	if (e != ERR_OK)
+		return e == ERR_AUTH ? ERR_NOT_FOUND : e;
+	backfill_take_who(job, &who);
+	return ERR_OK;
+}
+
+/* A signed token of a connection, again. */
+static enum err
+backfill_still(struct backfill *b, struct job *job)
+{
+	enum err e = who_still(b->store, job->arena, job->tenant, job->session,
+	    job->token_version, &job->access_rev);
+
+	return e == ERR_AUTH ? ERR_NOT_FOUND : e;
+}
+
+static enum err
+backfill_revs(struct backfill *b, struct job *job)
+{
+	job->heads = ARENA_ARRAY(job->arena, job->n_ids, int64_t);
+	return store_access_revs(
+	    b->store, job->arena, job->ids, job->n_ids, job->heads);
 }
 
 /* To whoever watches, wherever; who misses it reads the table. */
@@ -311,6 +353,10 @@ backfill_run(struct backfill *b, struct job *job)
 		return backfill_token(b, job);
 	case JOB_SIGNED:
 		return backfill_signed(b, job);
+	case JOB_STILL:
+		return backfill_still(b, job);
+	case JOB_REVS:
+		return backfill_revs(b, job);
 	case JOB_SAID:
 		return backfill_said(b, job);
 	}
@@ -321,7 +367,7 @@ backfill_run(struct backfill *b, struct job *job)
 static void
 backfill_note(struct backfill *b, enum err e)
 {
-	bool is_failing = e != ERR_OK && e != ERR_NOT_FOUND;
+	bool is_failing = e != ERR_OK && !backfill_is_answer(e);
 
 	if (is_failing && !b->is_failing)
 		log_warning("ws.store_failing", "error=\"%s\"", err_text(e));

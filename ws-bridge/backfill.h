@@ -29,8 +29,10 @@ enum job_kind {
 	JOB_LOOKUP, /* debate_id, tenant -> debate, frame (sync) */
 	JOB_HEADS,  /* ids -> heads */
 	JOB_LOOPS,  /* tenant -> ids, frame (loop_list) */
-	JOB_TOKEN,  /* hash -> tenant, person */
-	JOB_SIGNED, /* token -> tenant, person, expires_us, key_mark */
+	JOB_TOKEN,  /* hash, NULL = none -> tenant, person */
+	JOB_SIGNED, /* token -> tenant, person, session, expires_us, key_mark */
+	JOB_STILL,  /* tenant, session, token_version: of a signed one, later */
+	JOB_REVS,   /* ids (tenants) -> heads (their access_rev) */
 	JOB_SAID    /* debate_id, tenant, person, user_id, said -> frame */
 };
 
@@ -59,6 +61,10 @@ struct job {
 	const char *tenant;
 	const char *hash;
 	const char *token;
+	const char *session; /* of our own signed token, else NULL */
+	int64_t token_version;
+	int64_t access_rev; /* of the tenant, when the credential was good */
+	bool may_write;
 	const char *person; /* whose credential it is, NULL = nobody's */
 	const char *user_id;
 	struct store_human said;

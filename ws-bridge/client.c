@@ -173,6 +173,10 @@ client_say(const struct client_message *m, enum store_human_kind kind)
 
 	if (id == NULL)
 		client_warn(m, "missing_field", "debate_id is missing");
+	if (!m->c->may_write) {
+		client_warn(m, "forbidden", "this credential may only read");
+		return;
+	}
 	if (str_is_empty(id) || !client_may_say(m))
 		return;
 	if (json_kind(given) != JSON_NULL && !json_int(given, &intensity))

@@ -20,6 +20,7 @@
 #include "ws-bridge/bridge.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/notice.h"
+#include "ws-bridge/revoke.h"
 
 #define CONN_RETRY_MS	   1000 /* when the store is away */
 #define CONN_HTTP_MAX	   16384
@@ -56,7 +57,8 @@ connection_greet(struct connection *c)
 {
 	const struct ws_handshake *h = c->handshake;
 
-	connection_send(c, notice_connection_info(c->id, c->is_authenticated));
+	connection_send(c,
+	    notice_connection_info(c->id, c->is_authenticated, c->may_write));
 	hub_ask_loops(c->server->hub, &c->asker);
 	if (h->debate_id != NULL)
 		connection_subscribe(
@@ -122,6 +124,16 @@ connection_ask_token(struct connection *c, const char *hash)
 }
 
 static void
+connection_ask_still(struct connection *c)
+{
+	struct job *job = job_new(JOB_STILL, NULL, c->tenant);
+
+	job->session = arena_strdup(job->arena, c->session);
+	job->token_version = c->token_version;
+	connection_ask(c, job);
+}
+
+static void
 connection_ask_signed(struct connection *c, const char *token)
 {
 	struct job *job = job_new(JOB_SIGNED, NULL, NULL);
@@ -131,7 +143,7 @@ connection_ask_signed(struct connection *c, const char *token)
 }
 
 /* A token is the static one, a user's signed one or one of the store's; no
- * token is anonymous, where that is allowed. */
+ * token is anonymous, where that is allowed: without users. */
 static void
 connection_authenticate(struct connection *c)
 {
@@ -141,19 +153,24 @@ connection_authenticate(struct connection *c)
 
 	if (token == NULL) {
 		if (s->auth_required || !str_is_empty(s->api_token) ||
-		    c->server->bridge->auth != NULL)
+		    auth_has_provider(c->server->bridge->auth))
 			connection_refuse(c, 401, "AUTH_REQUIRED",
 			    "authentication is required", 0);
-		else
+		else if (c->server->hub == NULL)
 			connection_open(c, STORE_TENANT_DEFAULT);
+		else {
+			connection_set_state(c, CONN_AUTH);
+			connection_ask_token(c, NULL);
+		}
 		return;
 	}
 	c->is_authenticated = true;
 	if (!str_is_empty(s->api_token) && id_secret_eq(token, s->api_token)) {
+		c->may_write = true;
 		connection_open(c, STORE_TENANT_DEFAULT);
 		return;
 	}
-	if (auth_takes(c->server->bridge->auth, token)) {
+	if (jwt_is_like(token)) {
 		connection_set_state(c, CONN_AUTH);
 		connection_ask_signed(c, token);
 		return;
@@ -192,33 +209,79 @@ void
 connection_recheck_token(struct connection *c)
 {
 	c->recheck_ms = clock_mono_ms() + c->server->bridge->times.recheck_ms;
-	if (c->token_hash == NULL) {
-		/* The provider took the key back: what it signed is void. */
-		if (!auth_knows_key(c->server->bridge->auth, c->key_mark))
-			connection_revoke(c, "the token is no longer valid");
-	} else if (c->token_job == NULL) {
+	if (c->token_job != NULL)
+		c->is_recheck_due = true; /* it may have looked too early */
+	else if (c->token_hash != NULL)
 		connection_ask_token(c, c->token_hash);
-	}
+	else if (c->key_mark != 0 &&
+	    !auth_knows_key(c->server->bridge->auth, c->key_mark))
+		/* The provider took the key back: what it signed is void. */
+		connection_revoke(c, "the token is no longer valid");
+	else if (c->expires_ms != 0)
+		connection_ask_still(c);
 }
 
 /* The token of an open connection was looked up again. */
 static void
 connection_on_recheck(struct connection *c, const struct job *job)
 {
+	bool is_again = c->is_recheck_due;
+
+	c->is_recheck_due = false;
 	if (job->err == ERR_NOT_FOUND)
 		connection_revoke(c, "the token is no longer valid");
+	else if (job->err == ERR_DENIED)
+		connection_revoke(c, "the tenant is suspended");
+	else if (is_again)
+		connection_recheck_token(c);
 	/* Else it is good, or the store is away: ask again later. */
 }
 
-/* When a signed token ends on the monotonic clock, leeway included: it would
- * be refused from then on. */
+/* What a signed token stands for; when it ends on the monotonic clock. */
 static void
-connection_keep_expiry(struct connection *c, const struct job *job)
+connection_keep_signed(struct connection *c, const struct job *job)
 {
-	int64_t left_us = job->expires_us + JWT_LEEWAY_US - clock_wall_us();
+	int64_t left_us = job->expires_us - clock_wall_us();
 
 	c->expires_ms = clock_mono_ms() + left_us / 1000 + 1;
 	c->key_mark = job->key_mark;
+	if (job->session != NULL)
+		c->session = mem_strdup(job->session);
+	c->token_version = job->token_version;
+}
+
+/* An answer to the handshake. */
+static void
+connection_on_auth(struct connection *c, const struct job *job)
+{
+	switch ((int)job->err) {
+	case ERR_OK:
+		if (job->kind == JOB_SIGNED && job->expires_us != 0)
+			connection_keep_signed(c, job);
+		c->may_write = job->may_write;
+		connection_open(c, job->tenant);
+		if (connection_has_token(c))
+			revoke_join(c, job->access_rev);
+		break;
+	case ERR_AUTH:
+		connection_refuse(
+		    c, 401, "AUTH_REQUIRED", "authentication is required", 0);
+		break;
+	case ERR_NOT_FOUND:
+		connection_refuse(c, 401, "INVALID_TOKEN",
+		    !str_is_empty(job->why) ? job->why
+					    : "the token is not valid",
+		    0);
+		break;
+	case ERR_DENIED:
+		connection_refuse(c, 403, "FORBIDDEN",
+		    !str_is_empty(job->why) ? job->why : "not allowed", 0);
+		break;
+	default:
+		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
+		    "the credential cannot be checked now", CONN_RETRY_MS);
+		break;
+	}
 }
 
 void
@@ -233,20 +296,8 @@ connection_on_token(struct job *job)
 		c->person = mem_strdup(job->person);
 	if (c->state == CONN_OPEN)
 		connection_on_recheck(c, job);
-	if (c->state != CONN_AUTH)
-		return;
-	if (job->err == ERR_OK && job->kind == JOB_SIGNED)
-		connection_keep_expiry(c, job);
-	if (job->err == ERR_OK)
-		connection_open(c, job->tenant);
-	else if (job->err == ERR_NOT_FOUND)
-		connection_refuse(c, 401, "INVALID_TOKEN",
-		    !str_is_empty(job->why) ? job->why
-					    : "the token is not valid",
-		    0);
-	else
-		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
-		    "the credential cannot be checked now", CONN_RETRY_MS);
+	else if (c->state == CONN_AUTH)
+		connection_on_auth(c, job);
 }
 
 /* Whoever is at the other end, as what is limited as one. A Unix socket is the

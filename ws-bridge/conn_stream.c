@@ -14,6 +14,7 @@
 #include "settings/settings.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/notice.h"
+#include "ws-bridge/revoke.h"
 
 #define END_HOLD_MS	120 /* at least 100 whatever the clock's grain */
 #define REPLAY_SLOT_MS	16
@@ -376,5 +377,6 @@ const struct hub_ops connection_hub_ops = {
     .on_debate = connection_on_debate,
     .on_loops = connection_on_loops,
     .on_token_checked = connection_on_token,
+    .on_revs = revoke_on_revs,
     .on_said = connection_on_said,
 };

@@ -18,6 +18,7 @@
 #include "ws-bridge/admission.h"
 #include "ws-bridge/bridge.h"
 #include "ws-bridge/notice.h"
+#include "ws-bridge/revoke.h"
 
 #define CONN_OUT_MAX  (4u << 20) /* bytes queued, answers included */
 #define CONN_IDLE_MAX 1024	 /* bytes of one that only listens */
@@ -88,7 +89,9 @@ connection_free(struct connection *c)
 		admission_leave(c->server->bridge->admission, &c->admission);
 	close(c->watch.fd);
 	list_del(&c->in_server);
+	revoke_leave(c);
 	free(c->token_hash);
+	free(c->session);
 	free(c->tenant);
 	free(c);
 }

@@ -57,10 +57,16 @@ struct connection {
 	char *person;	       /* whose credential, NULL = nobody's */
 	char *token_hash;      /* NULL unless a token of the store */
 	int64_t expires_ms;    /* of a signed token, 0 = none */
-	uint64_t key_mark;     /* of the key that signed it */
+	uint64_t key_mark;     /* of the provider's key that signed it */
+	char *session;	       /* of our own signed token, else NULL */
+	int64_t token_version; /* of its user */
+	bool is_recheck_due;   /* when token_job is back */
+	struct revoke_watch
+	    *revoke; /* of the tenant; NULL without credential */
 	char *tenant;
 	char id[24];
 	bool is_authenticated;
+	bool may_write;	     /* vote and suggest */
 	bool is_peer_closed; /* its close frame or end of file has come */
 	bool is_shut;	     /* our side is closed for writing */
 	bool is_pong_queued;

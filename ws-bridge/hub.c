@@ -301,7 +301,11 @@ hub_on_job(struct hub *h, struct job *job)
 		break;
 	case JOB_TOKEN:
 	case JOB_SIGNED:
+	case JOB_STILL:
 		h->ops.on_token_checked(job);
+		break;
+	case JOB_REVS:
+		h->ops.on_revs(job);
 		break;
 	case JOB_SAID:
 		h->ops.on_said(job);
@@ -397,7 +401,14 @@ hub_wake(struct hub *h)
 void
 hub_check_token(struct hub *h, struct job *job)
 {
+	job->settings = h->settings;
 	backfill_submit(relay_tokens(h->relay), &h->port, job);
+}
+
+void
+hub_ask_revs(struct hub *h, struct job *job)
+{
+	backfill_submit(relay_reader(h->relay), &h->port, job);
 }
 
 void

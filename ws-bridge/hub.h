@@ -83,8 +83,10 @@ struct hub_ops {
 	void (*on_debate)(struct follower *f, const char *id, int64_t since);
 	/* frame is NULL when the store is out of reach. */
 	void (*on_loops)(struct asker *a, struct frame *frame);
-	/* A JOB_TOKEN or JOB_SIGNED came back. */
+	/* A JOB_TOKEN, JOB_SIGNED or JOB_STILL came back. */
 	void (*on_token_checked)(struct job *job);
+	/* A JOB_REVS came back. */
+	void (*on_revs)(struct job *job);
 	/* A JOB_SAID came back: its frame is for who said it. */
 	void (*on_said)(struct job *job);
 };
@@ -108,7 +110,9 @@ void hub_follow(struct hub *hub, struct follower *f);
 void hub_unfollow(struct hub *hub, struct follower *f);
 /* Running debates of a->tenant; on_loops follows unless list_del'd. */
 void hub_ask_loops(struct hub *hub, struct asker *a);
-/* Takes a JOB_TOKEN or JOB_SIGNED. */
+/* Takes a JOB_TOKEN, JOB_SIGNED or JOB_STILL. */
 void hub_check_token(struct hub *hub, struct job *job);
+/* Takes a JOB_REVS. */
+void hub_ask_revs(struct hub *hub, struct job *job);
 /* Takes a JOB_SAID. */
 void hub_say(struct hub *hub, struct job *job);

@@ -30,14 +30,15 @@ notice_end(struct notice *n, enum event_type type, const char *debate_id)
 }
 
 struct frame *
-notice_connection_info(const char *client_id, bool is_authenticated)
+notice_connection_info(
+    const char *client_id, bool is_authenticated, bool may_write)
 {
 	struct notice n;
 
 	notice_begin(&n);
 	json_w_bool(&n.w, "authenticated", is_authenticated);
 	json_w_str(&n.w, "client_id", client_id);
-	json_w_bool(&n.w, "write_access", is_authenticated);
+	json_w_bool(&n.w, "write_access", is_authenticated && may_write);
 	json_w_str(&n.w, "server_version", PACKAGE_VERSION);
 	return notice_end(&n, EVENT_CONNECTION_INFO, NULL);
 }

@@ -23,7 +23,7 @@ struct frame *notice_end(
     struct notice *n, enum event_type type, const char *debate_id) MUST_CHECK;
 
 struct frame *notice_connection_info(
-    const char *client_id, bool is_authenticated) MUST_CHECK;
+    const char *client_id, bool is_authenticated, bool may_write) MUST_CHECK;
 struct frame *notice_subscribed(const char *debate_id, int64_t latest_seq)
     MUST_CHECK;
 struct frame *notice_subscribed_all(void) MUST_CHECK;

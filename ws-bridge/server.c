@@ -13,6 +13,7 @@
 #include "ws-bridge/bridge.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/hub.h"
+#include "ws-bridge/revoke.h"
 #include "ws-bridge/ws_deflate.h"
 
 #define SERVER_ACCEPTS 16 /* per turn, so that others get some */
@@ -148,6 +149,7 @@ server_open(struct server **out, struct loop *loop, int listen_fd,
 	list_init(&srv->dead);
 	list_init(&srv->tasks);
 	pthread_mutex_init(&srv->lock, NULL);
+	revoke_init(srv);
 	loop_on_wake(loop, server_on_wake, srv);
 	loop_on_turn_end(loop, server_turn_end, srv);
 	if (!bridge->is_echo)
@@ -188,6 +190,7 @@ server_close(struct server **sp)
 	while (!list_is_empty(&srv->dead))
 		connection_free(
 		    LIST_ENTRY(srv->dead.next, struct connection, in_server));
+	revoke_release(srv);
 	hub_close(&srv->hub);
 	ws_deflater_free(&srv->deflater);
 	pthread_mutex_destroy(&srv->lock);

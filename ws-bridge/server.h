@@ -44,7 +44,10 @@ struct server {
 	size_t n_open;
 	bool is_draining;
 	pthread_mutex_t lock;
-	struct list tasks;	      /* under lock */
+	struct list tasks;   /* under lock */
+	struct list watches; /* revoke.h */
+	struct loop_timer revoke_tick;
+	bool is_asking_revs;
 	char scratch[SERVER_SCRATCH]; /* what one recv brings */
 };
 

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth/access.h"
 #include "auth/fetch.h"
 #include "auth/jwks.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
@@ -16,7 +18,9 @@
 #define AUTH_RETRY_MS INT64_C(1000)
 
 struct auth {
-	struct jwks *keys;
+	struct access *access;
+	struct jwks *keys; /* NULL = no identity provider */
+	bool is_fetching;
 	struct jwt_policy policy; /* borrows the settings' texts */
 };
 
@@ -113,22 +117,37 @@ out:
 	return e;
 }
 
-enum err
-auth_open(struct auth **out, const struct settings *s, struct err_info *info)
+/* An identity provider's keys, when the settings name any. */
+static enum err
+auth_open_provider(
+    struct auth *a, const struct settings *s, struct err_info *info)
 {
-	*out = NULL;
 	if (*s->supabase_jwt_secret == '\0' && *s->supabase_jwks_url == '\0' &&
 	    *s->jwks_file == '\0')
 		return ERR_OK;
 	if (fetch_init() != ERR_OK)
 		return err_set(info, ERR_INTERNAL, "", "curl does not start");
-	struct auth *a = mem_zalloc(sizeof(*a));
+	a->is_fetching = true;
 	a->policy = (struct jwt_policy){.issuer = s->jwt_issuer,
 	    .audience = s->jwt_audience,
 	    .tenant_claim = s->jwt_tenant_claim};
 	enum err e = auth_check_settings(s, info);
-	if (e == ERR_OK)
-		e = auth_open_keys(a, s, info);
+	return e == ERR_OK ? auth_open_keys(a, s, info) : e;
+}
+
+enum err
+auth_open(struct auth **out, const struct settings *s, struct err_info *info)
+{
+	struct auth *a = mem_zalloc(sizeof(*a));
+
+	enum err e = auth_open_provider(a, s, info);
+	if (e == ERR_OK && access_open(&a->access, s, info) != ERR_OK) {
+		if (*s->jwt_secret != '\0')
+			e = ERR_INVALID;
+		else
+			log_warning("auth.no_secret", "error=\"%s %s\"",
+			    info->field, info->text);
+	}
 	if (e != ERR_OK)
 		auth_close(&a);
 	*out = a;
@@ -144,14 +163,28 @@ auth_close(struct auth **ap)
 	if (a == NULL)
 		return;
 	jwks_close(&a->keys);
+	access_close(&a->access);
+	if (a->is_fetching)
+		fetch_release();
 	free(a);
-	fetch_release();
+}
+
+bool
+auth_has_provider(const struct auth *a)
+{
+	return a != NULL && a->keys != NULL;
+}
+
+const struct access *
+auth_access(const struct auth *a)
+{
+	return a != NULL ? a->access : NULL;
 }
 
 bool
 auth_takes(const struct auth *a, const char *token)
 {
-	return a != NULL && jwt_is_like(token);
+	return auth_has_provider(a) && jwt_is_like(token);
 }
 
 static enum err

@@ -45,3 +45,26 @@ b64url_decode(struct arena *a, const char *text, size_t text_len,
 		return ERR_SYNTAX;
 	return ERR_OK;
 }
+
+char *
+b64url_encode(struct arena *a, const void *data, size_t len)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno"
+				     "pqrstuvwxyz0123456789-_";
+	const unsigned char *in = data;
+	char *out = arena_alloc(a, len / 3 * 4 + 5);
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i += 3) {
+		size_t left = len - i < 3 ? len - i : 3;
+		uint32_t bits = (uint32_t)in[i] << 16;
+		if (left > 1)
+			bits |= (uint32_t)in[i + 1] << 8;
+		if (left > 2)
+			bits |= in[i + 2];
+		for (size_t k = 0; k <= left; k++)
+			out[n++] = digits[bits >> (18 - 6 * k) & 63];
+	}
+	out[n] = '\0';
+	return out;
+}

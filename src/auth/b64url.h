@@ -15,3 +15,6 @@
  * set behind the last byte. */
 enum err b64url_decode(struct arena *a, const char *text, size_t text_len,
     unsigned char **out, size_t *len) MUST_CHECK;
+
+/* On the arena. */
+char *b64url_encode(struct arena *a, const void *data, size_t len);

@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "auth/b64url.h"
 #include "auth/jwt_claims.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 #define JWT_DEPTH   12
@@ -93,15 +96,14 @@ jwt_read_header(const struct json *header, enum jwk_alg *alg, const char **kid,
 }
 
 enum err
-jwt_verify(struct arena *a, const char *token, const struct jwk_set *keys,
-    const struct jwt_policy *policy, int64_t now_us, struct jwt_claims *out,
-    struct err_info *info)
+jwt_open(struct arena *a, const char *token, const struct jwk_set *keys,
+    const struct json **payload, uint64_t *mark, struct err_info *info)
 {
 	struct jwt_parts p;
 	enum jwk_alg alg = JWK_HS256;
 	const char *kid = NULL;
 
-	*out = (struct jwt_claims){.subject = NULL};
+	*payload = NULL;
 	enum err e = jwt_split(a, token, &p, info);
 	if (e != ERR_OK)
 		return e;
@@ -118,9 +120,52 @@ jwt_verify(struct arena *a, const char *token, const struct jwk_set *keys,
 	if (!jwk_verify(
 		key, p.signed_text, p.signed_len, p.signature, p.signature_len))
 		return jwt_refuse(info, "the signature is wrong");
-	const struct json *payload = jwt_object(a, p.payload, p.payload_len);
-	if (payload == NULL)
+	*payload = jwt_object(a, p.payload, p.payload_len);
+	if (*payload == NULL)
 		return jwt_refuse(info, "the payload is not a JSON object");
-	out->key_mark = jwk_mark(key);
+	*mark = jwk_mark(key);
+	return ERR_OK;
+}
+
+enum err
+jwt_verify(struct arena *a, const char *token, const struct jwk_set *keys,
+    const struct jwt_policy *policy, int64_t now_us, struct jwt_claims *out,
+    struct err_info *info)
+{
+	const struct json *payload;
+
+	*out = (struct jwt_claims){.subject = NULL};
+	enum err e = jwt_open(a, token, keys, &payload, &out->key_mark, info);
+	if (e != ERR_OK)
+		return e;
 	return jwt_claims_read(a, payload, policy, now_us, out, info);
+}
+
+const char *
+jwt_kid(struct arena *a, const char *token)
+{
+	struct jwt_parts p;
+
+	if (jwt_split(a, token, &p, NULL) != ERR_OK)
+		return NULL;
+	return json_get_str(jwt_object(a, p.header, p.header_len), "kid", NULL);
+}
+
+char *
+jwt_sign(
+    struct arena *a, const char *kid, const char *payload, const char *secret)
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	size_t mac_len = 0;
+	const char *header = arena_printf(
+	    a, "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"%s\"}", kid);
+	char *text =
+	    arena_printf(a, "%s.%s", b64url_encode(a, header, strlen(header)),
+		b64url_encode(a, payload, strlen(payload)));
+
+	if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, secret,
+		strlen(secret), (const unsigned char *)text, strlen(text), mac,
+		sizeof(mac), &mac_len) == NULL)
+		mem_exhausted(mac_len);
+	return arena_printf(a, "%s.%s", text, b64url_encode(a, mac, mac_len));
 }

@@ -43,3 +43,17 @@ bool jwt_is_like(const char *token);
 enum err jwt_verify(struct arena *a, const char *token,
     const struct jwk_set *keys, const struct jwt_policy *policy, int64_t now_us,
     struct jwt_claims *out, struct err_info *info) MUST_CHECK;
+
+struct json;
+
+/* What a token of these keys says, whatever that is: only its signature was
+ * looked at. *mark is that of the key. Errors as jwt_verify. */
+enum err jwt_open(struct arena *a, const char *token,
+    const struct jwk_set *keys, const struct json **payload, uint64_t *mark,
+    struct err_info *info) MUST_CHECK;
+/* Whose key a token names; nothing of it is proved. NULL = none, or it is no
+ * token. */
+const char *jwt_kid(struct arena *a, const char *token);
+/* HS256 over the payload's JSON text; on the arena. */
+char *jwt_sign(
+    struct arena *a, const char *kid, const char *payload, const char *secret);

@@ -299,12 +299,17 @@ doctor_users(const struct settings *s, bool *failed)
 	struct auth *auth = NULL;
 	size_t n = 0;
 
+	if (*s->jwt_secret == '\0' && *s->supabase_jwt_secret == '\0' &&
+	    *s->supabase_jwks_url == '\0' && *s->jwks_file == '\0')
+		return; /* opening would write a secret, maybe as root */
 	if (auth_open(&auth, s, &info) != ERR_OK) {
 		doctor_say(failed, DOCTOR_FAIL, "%s %s", info.field, info.text);
 		return;
 	}
-	if (auth == NULL)
+	if (!auth_has_provider(auth)) {
+		auth_close(&auth);
 		return;
+	}
 	if (auth_ready(auth, &n) != ERR_OK)
 		doctor_say(failed, DOCTOR_FAIL,
 		    "users' tokens: the key set cannot be fetched: check "

@@ -12,8 +12,8 @@
 #include "base/str.h"
 #include "cli/cmd.h"
 
-static const struct cmd *const cmds[] = {&cmd_serve, &cmd_debate, &cmd_token,
-    &cmd_migrate, &cmd_copy, &cmd_export, &cmd_verify, &cmd_receipt,
+static const struct cmd *const cmds[] = {&cmd_serve, &cmd_debate, &cmd_user,
+    &cmd_token, &cmd_migrate, &cmd_copy, &cmd_export, &cmd_verify, &cmd_receipt,
     &cmd_replay, &cmd_eval, &cmd_config, &cmd_routes, &cmd_doctor,
     &cmd_scaling};
 

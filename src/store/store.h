@@ -33,6 +33,7 @@ struct store_memory;	 /* store_memory.h */
 struct store_budget_ask; /* store_budget.h */
 struct store_attempt;	 /* store_attempt.h */
 struct store_key;	 /* store_key.h */
+struct store_access;	 /* store_account.h */
 
 /* Money in millionths of a dollar, and tokens; as a limit -1 = none. */
 struct store_amount {
@@ -523,18 +524,22 @@ struct store_token {
 	const char *hash;   /* sha256 hex */
 	const char *tier;   /* "authenticated", "premium", "internal" */
 	int64_t created_us, expires_us, last_used_us,
-	    revoked_us; /* 0 = never */
+	    revoked_us;	    /* 0 = never */
+	const char *owner;  /* who made it; NULL = the operator */
+	const char *scopes; /* "read,write,admin" (auth/role.h) */
 };
 enum err store_token_create(struct store *store, const struct store_token *t)
     MUST_CHECK;
+/* owner NULL = everybody's. */
 enum err store_token_list(struct store *store, struct arena *a,
-    const char *tenant, struct store_token **rows, size_t *n) MUST_CHECK;
+    const char *tenant, const char *owner, struct store_token **rows, size_t *n)
+    MUST_CHECK;
 /* By hash; revoked or expired ones are ERR_NOT_FOUND. Touches last_used_us at
  * most once a minute. */
 enum err store_token_find(struct store *store, struct arena *a,
-    const char *hash, struct store_token *out) MUST_CHECK;
-/* By id or prefix. */
-enum err store_token_revoke(
-    struct store *store, const char *tenant, const char *id) MUST_CHECK;
+    const char *hash, struct store_access *out) MUST_CHECK;
+/* By id or prefix; owner NULL = whoever's. */
+enum err store_token_revoke(struct store *store, const char *tenant,
+    const char *owner, const char *id) MUST_CHECK;
 /* Is there any unrevoked token? */
 enum err store_token_any(struct store *store, bool *any) MUST_CHECK;

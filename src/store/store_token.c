@@ -3,6 +3,7 @@
  * API tokens: found by the hash of what the caller shows.
  */
 #include "base/clock.h"
+#include "store/store_account.h"
 #include "store/store_tx.h"
 
 #define STORE_TOUCH_US (60 * INT64_C(1000000))
@@ -12,7 +13,9 @@ struct store_tokens {
 	const struct store_token *token;
 	const char *tenant;
 	const char *key; /* hash, id or prefix */
+	const char *owner;
 	struct store_token *rows;
+	struct store_access *access;
 	size_t n;
 	bool is_any;
 };
@@ -29,7 +32,9 @@ store_token_from(const struct db_result *r, size_t i, struct store_token *t)
 	    .created_us = db_int(r, i, 6),
 	    .expires_us = db_int(r, i, 7),
 	    .last_used_us = db_int(r, i, 8),
-	    .revoked_us = db_int(r, i, 9)};
+	    .revoked_us = db_int(r, i, 9),
+	    .owner = db_text(r, i, 10),
+	    .scopes = db_text(r, i, 11)};
 }
 
 static enum err
@@ -41,7 +46,7 @@ store_token_create_tx(struct db *db, void *arg)
 	return DB_RUN(db, STMT_TOKEN_INSERT, q->a, NULL, DB_TEXT(t->tenant),
 	    DB_TEXT(t->id), DB_TEXT(t->name), DB_TEXT(t->prefix),
 	    DB_TEXT(t->hash), DB_TEXT(t->tier), DB_INT(clock_wall_us()),
-	    DB_INT(t->expires_us));
+	    DB_INT(t->expires_us), DB_TEXT(t->owner), DB_TEXT(t->scopes));
 }
 
 enum err
@@ -60,7 +65,8 @@ store_token_list_tx(struct db *db, void *arg)
 	struct store_tokens *q = arg;
 	struct db_result r;
 
-	enum err e = DB_RUN(db, STMT_TOKEN_LIST, q->a, &r, DB_TEXT(q->tenant));
+	enum err e = DB_RUN(db, STMT_TOKEN_LIST, q->a, &r, DB_TEXT(q->tenant),
+	    DB_TEXT(q->owner == NULL ? "" : q->owner));
 	if (e != ERR_OK)
 		return e;
 	q->n = r.rows;
@@ -72,9 +78,9 @@ store_token_list_tx(struct db *db, void *arg)
 
 enum err
 store_token_list(struct store *store, struct arena *a, const char *tenant,
-    struct store_token **rows, size_t *n)
+    const char *owner, struct store_token **rows, size_t *n)
 {
-	struct store_tokens q = {.a = a, .tenant = tenant};
+	struct store_tokens q = {.a = a, .tenant = tenant, .owner = owner};
 	enum err e =
 	    store_tx(store, DB_READ_ONE, store_token_list_tx, &q, NULL);
 
@@ -95,7 +101,15 @@ store_token_find_tx(struct db *db, void *arg)
 		return e;
 	if (r.rows == 0)
 		return ERR_NOT_FOUND;
-	store_token_from(&r, 0, q->rows);
+	*q->access = (struct store_access){.user_id = db_text(&r, 0, 10),
+	    .email = db_text(&r, 0, 12),
+	    .role = db_text(&r, 0, 13),
+	    .is_active = db_int(&r, 0, 14) != 0,
+	    .plan = db_text(&r, 0, 15),
+	    .status = db_text(&r, 0, 16),
+	    .access_rev = db_int(&r, 0, 17)};
+	store_token_from(&r, 0, &q->access->token);
+	q->access->name = q->access->token.name;
 	return ERR_OK;
 }
 
@@ -105,15 +119,15 @@ store_token_touch_tx(struct db *db, void *arg)
 	struct store_tokens *q = arg;
 
 	return DB_RUN(db, STMT_TOKEN_TOUCH, q->a, NULL,
-	    DB_TEXT(q->rows->tenant), DB_TEXT(q->rows->id),
+	    DB_TEXT(q->access->token.tenant), DB_TEXT(q->access->token.id),
 	    DB_INT(clock_wall_us()));
 }
 
 enum err
 store_token_find(struct store *store, struct arena *a, const char *hash,
-    struct store_token *out)
+    struct store_access *out)
 {
-	struct store_tokens q = {.a = a, .key = hash, .rows = out};
+	struct store_tokens q = {.a = a, .key = hash, .access = out};
 
 	enum err e =
 	    store_tx(store, DB_READ_ONE, store_token_find_tx, &q, NULL);
@@ -121,7 +135,7 @@ store_token_find(struct store *store, struct arena *a, const char *hash,
 		return e;
 	/* When it was used last is a courtesy: a failure to note it must not
 	 * refuse the caller. */
-	if (clock_wall_us() - out->last_used_us > STORE_TOUCH_US)
+	if (clock_wall_us() - out->token.last_used_us > STORE_TOUCH_US)
 		(void)!store_tx(
 		    store, DB_WRITE, store_token_touch_tx, &q, NULL);
 	return ERR_OK;
@@ -134,15 +148,20 @@ store_token_revoke_tx(struct db *db, void *arg)
 	struct db_result r;
 
 	enum err e = DB_RUN(db, STMT_TOKEN_REVOKE, q->a, &r, DB_TEXT(q->tenant),
-	    DB_TEXT(q->key), DB_INT(clock_wall_us()));
-	return e == ERR_OK && r.rows == 0 ? ERR_NOT_FOUND : e;
+	    DB_TEXT(q->key), DB_TEXT(q->owner == NULL ? "" : q->owner),
+	    DB_INT(clock_wall_us()));
+	if (e != ERR_OK)
+		return e;
+	return r.rows == 0 ? ERR_NOT_FOUND
+			   : store_access_bump(db, q->a, q->tenant);
 }
 
 enum err
-store_token_revoke(struct store *store, const char *tenant, const char *id)
+store_token_revoke(
+    struct store *store, const char *tenant, const char *owner, const char *id)
 {
 	struct store_tokens q = {
-	    .a = arena_new(0), .tenant = tenant, .key = id};
+	    .a = arena_new(0), .tenant = tenant, .owner = owner, .key = id};
 	enum err e = store_tx(store, DB_WRITE, store_token_revoke_tx, &q, NULL);
 
 	arena_free(&q.a);

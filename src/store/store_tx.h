@@ -79,3 +79,13 @@ enum err store_debate_room(struct db *db, struct arena *a,
 enum err store_debate_put(struct db *db, struct arena *a,
     const struct store_debate *d, struct store_budget_ask *budget,
     struct err_info *info) MUST_CHECK;
+
+struct store_tenant;
+struct store_session;
+enum err store_tenant_insert(
+    struct db *db, struct arena *a, const struct store_tenant *t) MUST_CHECK;
+enum err store_session_insert(
+    struct db *db, struct arena *a, const struct store_session *s) MUST_CHECK;
+/* Somebody's access to this tenant may have ended. */
+enum err store_access_bump(struct db *db, struct arena *a, const char *tenant)
+    MUST_CHECK;

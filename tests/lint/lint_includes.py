@@ -13,6 +13,7 @@ LEVEL = {
     "src/cache": {"base", "settings"},
     "src/metrics": {"base", "settings"},
     "src/auth": {"base", "settings"},
+    "src/account": {"base", "settings", "store", "auth"},
     "src/llm": {"base", "settings", "metrics"},
     "src/debate": {"base", "settings", "store", "bus", "llm", "limit",
                    "cache", "metrics"},
@@ -20,11 +21,11 @@ LEVEL = {
     "src/runner": {"base", "settings", "store", "bus", "llm", "limit",
                    "cache", "metrics", "debate", "receipt"},
     "src/cli": {"base", "settings", "store", "bus", "llm", "limit",
-                "cache", "metrics", "debate", "auth", "receipt"},
+                "cache", "metrics", "debate", "auth", "account", "receipt"},
     "fcgi": {"base", "settings", "store", "bus", "llm", "limit", "cache",
-             "metrics", "auth", "receipt"},
+             "metrics", "auth", "account", "receipt"},
     "ws-bridge": {"base", "settings", "store", "bus", "limit", "cache",
-                  "metrics", "auth"},
+                  "metrics", "auth", "account"},
 }
 # Further headers: the pure parts of the domain for the two front programs,
 # the list of routes and the metrics that the store's pool and the bus count.

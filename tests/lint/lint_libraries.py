@@ -24,6 +24,8 @@ RULES = [
      "redisCommandArgv only: %s takes no binary text"),
     (r'#\s*include\s+[<"]curl/', r"src/(llm/llm_http|auth/fetch)\.c",
      "curl belongs to llm_http.c and fetch.c"),
+    (r'#\s*include\s+[<"]sodium', r"src/auth/password\.c",
+     "libsodium belongs to password.c"),
     (r'#\s*include\s+[<"](fcgiapp|fcgi_|fastcgi)',
      r"fcgi/transport_fcgi\.c", "libfcgi belongs to transport_fcgi.c"),
     (r'#\s*include\s+[<"]json-c/', r"src/base/json\.c",

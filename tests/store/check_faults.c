@@ -49,7 +49,8 @@ fault_twice(struct db *db, void *arg UNUSED)
 	for (int i = 0; e == ERR_OK && i < 2; i++)
 		e = DB_RUN(db, STMT_TOKEN_INSERT, kit.arena, NULL, DB_TEXT("t"),
 		    DB_TEXT("tok_1"), DB_TEXT("n"), DB_TEXT("p"), DB_TEXT("h"),
-		    DB_TEXT("premium"), DB_INT(1), DB_INT(0));
+		    DB_TEXT("premium"), DB_INT(1), DB_INT(0), DB_TEXT(NULL),
+		    DB_TEXT("read"));
 	return e;
 }
 

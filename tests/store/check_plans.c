@@ -17,11 +17,12 @@
 #define PLAN_MAX	65536
 #define PLAN_PARAMS_MAX 16
 
-/* Those that may: a count of all tokens, the list of runners (one row each)
- * and what the migrations ask. */
+/* Those that may: a count of all tokens, the lists of runners and tenants (one
+ * row each) and what the migrations ask. */
 static const enum stmt plan_exempt[] = {STMT_TOKEN_ANY, STMT_TOKEN_LIST,
-    STMT_TOKEN_REVOKE, STMT_RUNNER_LIST, STMT_SCHEMA_LIST, STMT_SCHEMA_COLUMNS,
-    STMT_SCHEMA_INDEX, STMT_SCHEMA_WHERE, STMT_SCHEMA_SHAPE};
+    STMT_TOKEN_REVOKE, STMT_TENANT_LIST, STMT_TENANT_COUNT, STMT_RUNNER_LIST,
+    STMT_SCHEMA_LIST, STMT_SCHEMA_COLUMNS, STMT_SCHEMA_INDEX, STMT_SCHEMA_WHERE,
+    STMT_SCHEMA_SHAPE};
 
 static bool
 plan_is_exempt(enum stmt id)
@@ -117,7 +118,8 @@ plan_functions(PGconn *db)
 {
 	PGresult *res = plan_exec(db,
 	    "SELECT proname, prosrc, pronargs FROM pg_proc WHERE proname LIKE "
-	    "'aragora\\_%' AND prosecdef AND proname <> 'aragora_tokens'");
+	    "'aragora\\_%' AND prosecdef AND proname NOT IN ('aragora_tokens', "
+	    "'aragora_tenants')");
 
 	ck_assert_int_gt(PQntuples(res), 0);
 	for (int i = 0; i < PQntuples(res); i++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "store/store_account.h"
 #include "store/store_tx.h"
 #include "store/store_key.h"
 #include "tests/store/store_kit.h"
@@ -608,9 +609,11 @@ START_TEST(test_tokens)
 	    .name = "laptop",
 	    .prefix = "ara_12345678",
 	    .hash = "abcd",
-	    .tier = "premium"};
+	    .tier = "premium",
+	    .owner = "user_1",
+	    .scopes = "read"};
 	struct store_token *rows;
-	struct store_token found;
+	struct store_access found;
 	size_t n;
 	bool any = true;
 
@@ -620,13 +623,19 @@ START_TEST(test_tokens)
 	ck_assert_int_eq(store_token_create(kit.store, &t), ERR_EXISTS);
 	ck_assert_int_eq(
 	    store_token_find(kit.store, kit.arena, "abcd", &found), ERR_OK);
-	ck_assert_str_eq(found.tier, "premium");
+	ck_assert_str_eq(found.token.tier, "premium");
 	ck_assert_int_eq(store_token_find(kit.store, kit.arena, "abce", &found),
 	    ERR_NOT_FOUND);
 	ck_assert_int_eq(store_token_list(kit.store, kit.arena,
-			     STORE_TENANT_DEFAULT, &rows, &n),
+			     STORE_TENANT_DEFAULT, "user_2", &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(store_token_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, NULL, &rows, &n),
 	    ERR_OK);
 	ck_assert_uint_eq(n, 1);
+	ck_assert_str_eq(rows[0].scopes, "read");
+	ck_assert_str_eq(rows[0].owner, "user_1");
 	ck_assert_int_gt(rows[0].last_used_us, 0);
 
 	t.id = "tok_2";
@@ -636,15 +645,18 @@ START_TEST(test_tokens)
 	ck_assert_int_eq(store_token_find(kit.store, kit.arena, "late", &found),
 	    ERR_NOT_FOUND);
 
-	ck_assert_int_eq(
-	    store_token_revoke(kit.store, "other", "tok_1"), ERR_NOT_FOUND);
-	ck_assert_int_eq(
-	    store_token_revoke(kit.store, STORE_TENANT_DEFAULT, "tok_1"),
+	ck_assert_int_eq(store_token_revoke(kit.store, "other", NULL, "tok_1"),
+	    ERR_NOT_FOUND);
+	ck_assert_int_eq(store_token_revoke(kit.store, STORE_TENANT_DEFAULT,
+			     "user_2", "tok_1"),
+	    ERR_NOT_FOUND);
+	ck_assert_int_eq(store_token_revoke(kit.store, STORE_TENANT_DEFAULT,
+			     "user_1", "tok_1"),
 	    ERR_OK);
 	ck_assert_int_eq(store_token_find(kit.store, kit.arena, "abcd", &found),
 	    ERR_NOT_FOUND);
 	ck_assert_int_eq(
-	    store_token_revoke(kit.store, STORE_TENANT_DEFAULT, "tok_1"),
+	    store_token_revoke(kit.store, STORE_TENANT_DEFAULT, NULL, "tok_1"),
 	    ERR_NOT_FOUND);
 }
 END_TEST

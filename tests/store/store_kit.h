@@ -65,6 +65,7 @@ enum err kit_step(
 /* The events of a debate are 1..n without gap, as last_seq says. */
 void kit_check_events(const char *id, size_t n);
 
+void add_accounts(TCase *t);
 void add_schema(TCase *t);
 void add_tenancy(TCase *t);
 void add_verbs(TCase *t);

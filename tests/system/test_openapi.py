@@ -10,6 +10,7 @@ import hypothesis
 import jsonschema
 import pytest
 import stack as st
+from account_kit import PASSWORD, login, operator, register
 from hypothesis import configuration, strategies
 
 # Nothing is left in the sources.
@@ -39,6 +40,10 @@ NAMED = {
     "requests": [[{"question": "Tea?", "agents": ["demo", "demo"]}] * 2],
     "webhook_url": ["https://hooks.example.org/"],
     "since": [0, "2026-01-01T00:00:00Z"], "input": ["Think of the cost."],
+    "password": [PASSWORD], "current_password": [PASSWORD],
+    "new_password": ["another-password"], "scopes": [["read"], ["write"]],
+    "expires_at": ["2030-01-01T00:00:00Z"], "expires_in": [3600],
+    "avatar_url": ["https://example.org/a.png", ""],
 }
 
 anything = strategies.recursive(
@@ -177,14 +182,41 @@ def fixture_stack(request):
         s.archived = s.ended.pop()
         assert s.post(f"/api/debates/{s.archived}/archive").status_code == 200
         s.document = Document(s)
+        s.people = 0
         s.client = httpx.Client(base_url=s.url(""), trust_env=False,
                                 timeout=st.WAIT)
         yield s
         s.client.close()
 
 
+def prepare_person(s, path, method):
+    """Somebody with a session and a key, for what only they may ask."""
+    s.client.headers.pop("Authorization", None)
+    if not path.startswith(("/api/auth/", "/api/user", "/api/tenants",
+                            "/api/workspaces")):
+        return {}
+    s.people += 1
+    email = f"person{s.people}@example.org"
+    ann = register(s, email)
+    ids = []
+    named = {"email": [email], "refresh_token": [ann.refresh_token]}
+    if path.endswith("/register"):
+        named["email"] = [f"new{i}-{email}" for i in range(20)]
+    if "api-keys" in path:
+        ids = [ann.post("/api/auth/api-keys", {"name": "k"}, 201)["id"]
+               for _ in range(3)]
+    elif "sessions" in path:
+        login(s, email)
+        ids = [x["id"] for x in ann.get("/api/auth/sessions")["sessions"]
+               if not x["current"]]
+    if s.document.operation(path, method).get("x-auth") == "known":
+        s.client.headers["Authorization"] = f"Bearer {ann.token}"
+    return {**named, **({"id": ids} if ids else {})}
+
+
 def prepare(s, path, method):
     """Debates in every state for one operation."""
+    person = prepare_person(s, path, method)
     waiting, paused = s.create(agents=["demo"] * 2), s.create(
         agents=["demo"] * 2)
     assert s.post(f"/api/debates/{paused}/pause").status_code == 200
@@ -203,7 +235,8 @@ def prepare(s, path, method):
     s.document.named = {
         **NAMED, "id": {"matches": matches, "tenants": ["default"],
                         "batch": batches}.get(part, ids),
-        "slug": ids, "note": [r.json()["note_id"]], "debate_ids": [ids]}
+        "slug": ids, "note": [r.json()["note_id"]], "debate_ids": [ids],
+        **person}
 
 
 def check_answer(doc, path, method, r):

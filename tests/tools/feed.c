@@ -362,13 +362,14 @@ feed_token(struct feed *f, char *rest, char *answer, size_t size)
 		.prefix = prefix,
 		.hash = hash,
 		.tier = "authenticated",
+		.scopes = "read,write,admin",
 		.created_us = clock_wall_us()});
 }
 
 static enum err
 feed_revoke(struct feed *f, char *rest, char *answer UNUSED, size_t size UNUSED)
 {
-	return store_token_revoke(f->store, STORE_TENANT_DEFAULT, rest);
+	return store_token_revoke(f->store, STORE_TENANT_DEFAULT, NULL, rest);
 }
 
 static const struct {
