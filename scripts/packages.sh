@@ -30,7 +30,8 @@ aragora_packages() {
 			python3-cryptography python3-selenium chromium \
 			chromium-driver logrotate nodejs npm procps prometheus \
 			python3-autobahn python3-wsproto python3-yaml strace \
-			systemd
+			systemd build-essential debhelper devscripts \
+			lintian mmdebstrap
 		;;
 	*)
 		echo "packages: unknown group '$1'" >&2
