@@ -17,7 +17,13 @@
 enum http_status
 debate_out_fetch(struct req *req, struct res *res, struct store_debate *row)
 {
-	const char *id = req->match.params[0];
+	return debate_out_fetch_id(req, res, req->match.params[0], row);
+}
+
+enum http_status
+debate_out_fetch_id(
+    struct req *req, struct res *res, const char *id, struct store_debate *row)
+{
 	struct err_info info = {0};
 
 	if (!id_is_valid(id)) {

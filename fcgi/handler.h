@@ -41,8 +41,11 @@ enum http_status debate_get(struct req *req, struct res *res);
 /* h_debate_feed.c */
 extern const struct input_list debate_messages_inputs;
 extern const struct input_list debate_events_inputs;
+extern const struct input_list debate_stream_inputs;
 enum http_status debate_messages(struct req *req, struct res *res);
 enum http_status debate_events(struct req *req, struct res *res);
+enum http_status debate_stream(struct req *req, struct res *res);
+enum http_status debate_stream_named(struct req *req, struct res *res);
 /* h_debate_cancel.c */
 enum http_status debate_cancel(struct req *req, struct res *res);
 enum http_status debate_stop(struct req *req, struct res *res);

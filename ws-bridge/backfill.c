@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ws-bridge/backfill.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "account/who.h"
@@ -31,9 +32,8 @@ struct backfill {
 	struct list queue;		     /* under lock, as the next two */
 	const struct backfill_port *running; /* whose job runs */
 	bool is_stopping;
-	/* The thread's own: */
-	bool is_failing; /* the store is out of reach */
-	int64_t looked_ms;
+	atomic_bool is_failing; /* the store is out of reach */
+	int64_t looked_ms;	/* the thread's own */
 };
 
 struct job *
@@ -368,12 +368,12 @@ static void
 backfill_note(struct backfill *b, enum err e)
 {
 	bool is_failing = e != ERR_OK && !backfill_is_answer(e);
+	bool was_failing = atomic_exchange(&b->is_failing, is_failing);
 
-	if (is_failing && !b->is_failing)
+	if (is_failing && !was_failing)
 		log_warning("ws.store_failing", "error=\"%s\"", err_text(e));
-	if (!is_failing && b->is_failing)
+	if (!is_failing && was_failing)
 		log_info("ws.store_back", "kind=%s", store_kind(b->store));
-	b->is_failing = is_failing;
 }
 
 static struct job *
@@ -483,6 +483,12 @@ backfill_close(struct backfill **bp)
 	pthread_cond_destroy(&b->has_work);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
+}
+
+bool
+backfill_is_well(const struct backfill *b)
+{
+	return !atomic_load(&b->is_failing);
 }
 
 void

@@ -98,6 +98,8 @@ enum err backfill_open(
     struct backfill **out, struct store *store, struct auth *auth) MUST_CHECK;
 /* Waits for the running job; the others are dropped. */
 void backfill_close(struct backfill **b);
+/* Did the store answer the last question? */
+bool backfill_is_well(const struct backfill *b);
 /* Takes the job. */
 void backfill_submit(
     struct backfill *b, struct backfill_port *port, struct job *job);

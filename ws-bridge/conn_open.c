@@ -20,6 +20,7 @@
 #include "ws-bridge/bridge.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/notice.h"
+#include "ws-bridge/relay.h"
 #include "ws-bridge/revoke.h"
 
 #define CONN_RETRY_MS	   1000 /* when the store is away */
@@ -55,11 +56,17 @@ connection_refuse(struct connection *c, int status, const char *code,
 static void
 connection_greet(struct connection *c)
 {
-	const struct ws_handshake *h = c->handshake;
-
 	connection_send(c,
 	    notice_connection_info(c->id, c->is_authenticated, c->may_write));
 	hub_ask_loops(c->server->hub, &c->asker);
+}
+
+/* Follow what the request names, which is left as it is. */
+static void
+connection_join(struct connection *c)
+{
+	const struct ws_handshake *h = c->handshake;
+
 	if (h->debate_id != NULL)
 		connection_subscribe(
 		    c, h->debate_id, h->has_since, h->since, false);
@@ -78,17 +85,68 @@ connection_end_handshake(struct connection *c)
 	c->handshake = NULL;
 }
 
-static void
-connection_open(struct connection *c, const char *tenant)
+bool
+connection_begin_stream(struct connection *c, bool is_over)
 {
-	struct ws_handshake *h = c->handshake;
-	int64_t now = clock_mono_ms();
+	struct buf head;
+
+	if (!c->is_head_due)
+		return true;
+	c->is_head_due = false;
+	buf_init(&head, CONN_HTTP_MAX);
+	if (is_over)
+		ws_handshake_nothing(c->handshake, &head);
+	else
+		ws_handshake_stream(c->handshake, &head);
+	connection_end_handshake(c);
+	if (is_over)
+		connection_answer(c, &head);
+	else
+		connection_push(
+		    c, frame_new_raw(buf_text(&head), head.len), false);
+	buf_release(&head);
+	return !is_over;
+}
+
+/* The head of a stream waits until something is known of the debate. */
+static void
+connection_open_stream(struct connection *c)
+{
+	bool has_debate = c->handshake->debate_id != NULL;
+
+	c->form = FRAME_SSE;
+	c->is_head_due = true;
+	connection_set_state(c, CONN_OPEN);
+	connection_join(c);
+	if (!has_debate)
+		connection_greet(c);
+}
+
+static void
+connection_open_socket(struct connection *c)
+{
+	const struct ws_handshake *h = c->handshake;
 	struct buf answer;
 
 	buf_init(&answer, CONN_HTTP_MAX);
 	ws_handshake_accept(h, &answer);
 	connection_push(c, frame_new_raw(buf_text(&answer), answer.len), false);
 	buf_release(&answer);
+	c->form = h->has_deflate ? FRAME_DEFLATED : FRAME_PLAIN;
+	c->decoder.may_deflate = h->has_deflate;
+	connection_set_state(c, CONN_OPEN);
+	if (c->server->hub != NULL) {
+		connection_greet(c);
+		connection_join(c);
+	}
+	connection_end_handshake(c);
+}
+
+static void
+connection_open(struct connection *c, const char *tenant)
+{
+	int64_t now = clock_mono_ms();
+
 	c->tenant = mem_strdup(tenant);
 	c->follower.tenant = c->tenant;
 	c->asker.tenant = c->tenant;
@@ -97,12 +155,10 @@ connection_open(struct connection *c, const char *tenant)
 	c->progress_ms = now;
 	c->heartbeat_ms = now + c->server->bridge->times.heartbeat_ms;
 	c->recheck_ms = now + c->server->bridge->times.recheck_ms;
-	c->form = h->has_deflate ? FRAME_DEFLATED : FRAME_PLAIN;
-	c->decoder.may_deflate = h->has_deflate;
-	connection_set_state(c, CONN_OPEN);
-	if (c->server->hub != NULL)
-		connection_greet(c);
-	connection_end_handshake(c);
+	if (c->handshake->kind == WS_HANDSHAKE_STREAM)
+		connection_open_stream(c);
+	else
+		connection_open_socket(c);
 }
 
 /* Takes the job. */
@@ -151,13 +207,15 @@ connection_authenticate(struct connection *c)
 	const char *token = c->handshake->token;
 	char hash[ID_HASH_SIZE];
 
+	if (c->server->bridge->is_echo) {
+		connection_open(c, STORE_TENANT_DEFAULT);
+		return;
+	}
 	if (token == NULL) {
 		if (s->auth_required || !str_is_empty(s->api_token) ||
 		    auth_has_provider(c->server->bridge->auth))
 			connection_refuse(c, 401, "AUTH_REQUIRED",
 			    "authentication is required", 0);
-		else if (c->server->hub == NULL)
-			connection_open(c, STORE_TENANT_DEFAULT);
 		else {
 			connection_set_state(c, CONN_AUTH);
 			connection_ask_token(c, NULL);
@@ -347,6 +405,15 @@ connection_is_admitted(struct connection *c)
 	return false;
 }
 
+static bool
+connection_is_ready(const struct connection *c)
+{
+	struct relay *r = c->server->bridge->relay;
+
+	return !c->handshake->is_readiness || r == NULL ||
+	    backfill_is_well(relay_reader(r));
+}
+
 void
 connection_on_request(struct connection *c, const char *data, size_t len)
 {
@@ -366,12 +433,17 @@ connection_on_request(struct connection *c, const char *data, size_t len)
 	switch (ws_handshake_judge(
 	    c->handshake, r, c->server->settings->allowed_origins)) {
 	case WS_HANDSHAKE_UPGRADE:
-		if (connection_is_admitted(c))
+	case WS_HANDSHAKE_STREAM:
+		if (c->server->hub == NULL &&
+		    c->handshake->kind == WS_HANDSHAKE_STREAM)
+			connection_refuse(
+			    c, 404, "NOT_FOUND", "no such address", 0);
+		else if (connection_is_admitted(c))
 			connection_authenticate(c);
 		break;
 	case WS_HANDSHAKE_HEALTH:
 		buf_init(&answer, CONN_HTTP_MAX);
-		ws_handshake_health(&answer);
+		ws_handshake_health(&answer, connection_is_ready(c));
 		connection_answer(c, &answer);
 		buf_release(&answer);
 		break;

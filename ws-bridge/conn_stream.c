@@ -189,7 +189,10 @@ connection_on_opened(struct sub *s, const struct job *info)
 		return;
 	}
 	if (s->state == SUB_ACTIVE) {
-		connection_begin(c, s, info);
+		bool is_over = info->is_final && s->has_since &&
+		    s->since >= info->last_seq;
+		if (connection_begin_stream(c, is_over))
+			connection_begin(c, s, info);
 		return;
 	}
 	if (s->is_ack_due)
@@ -313,6 +316,15 @@ connection_fill_from(struct connection *c, struct sub *s, int64_t now)
 	return c->state == CONN_OPEN;
 }
 
+/* A stream of one debate ends behind its last event. */
+static void
+connection_end_stream(struct connection *c)
+{
+	if (connection_is_stream(c) && list_is_empty(&c->subs) &&
+	    list_is_empty(&c->follower.node))
+		connection_close(c, WS_CLOSE_NORMAL, "");
+}
+
 bool
 connection_fill(struct connection *c)
 {
@@ -325,6 +337,7 @@ connection_fill(struct connection *c)
 		has_more = connection_fill_from(c, s, now);
 		if (s->is_done) {
 			connection_drop_sub(c, s);
+			connection_end_stream(c);
 		} else if (c->is_holding) {
 			/* First in turn next time, and nothing before it. */
 			list_del(&s->in_owner);

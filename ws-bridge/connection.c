@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,7 +53,9 @@ connection_set_state(struct connection *c, enum conn_state state)
 	if (c->state == CONN_OPEN || state == CONN_OPEN) {
 		int delta = state == CONN_OPEN ? 1 : -1;
 		srv->n_open += (size_t)delta;
-		metric_add(METRIC_WS_CONNECTIONS, delta);
+		metric_add(connection_is_stream(c) ? METRIC_SSE_CONNECTIONS
+						   : METRIC_WS_CONNECTIONS,
+		    delta);
 	}
 	c->state = state;
 	if (state != CONN_DEAD) {
@@ -100,8 +103,9 @@ void
 connection_push(struct connection *c, struct frame *f, bool is_replayed)
 {
 	enum frame_form form = frame_form_for(f, c->form, c->server->deflater);
+	if (c->is_head_due)
+		(void)connection_begin_stream(c, false);
 	size_t before = c->out.bytes;
-
 	if (c->out.n == 0)
 		c->progress_ms = clock_mono_ms();
 	outq_push(&c->out, f, form, is_replayed);
@@ -141,8 +145,15 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 	    "ws.close", "id=%s code=%d reason=\"%s\"", c->id, code, reason);
 	if (code == WS_CLOSE_TRY_LATER) /* it does not take what there is */
 		outq_cut(&c->out);
-	connection_push(c, notice_close(code, reason), false);
+	if (!connection_is_stream(c))
+		connection_push(c, notice_close(code, reason), false);
 	connection_set_state(c, CONN_CLOSING);
+}
+
+static void
+connection_comment(struct connection *c, const char *text)
+{
+	connection_send_quiet(c, frame_new_raw(text, strlen(text)));
 }
 
 void
@@ -162,6 +173,11 @@ connection_drain(struct connection *c, int64_t reconnect_ms)
 		    "the server is restarting", reconnect_ms + 1);
 		break;
 	case CONN_OPEN:
+		if (connection_is_stream(c)) {
+			snprintf(reason, sizeof(reason), "retry: %lld\n\n",
+			    (long long)reconnect_ms + 1);
+			connection_comment(c, reason);
+		}
 		snprintf(reason, sizeof(reason),
 		    "{\"reason\":\"restart\",\"reconnect_ms\":%lld}",
 		    (long long)reconnect_ms);
@@ -199,7 +215,8 @@ connection_on_input(struct connection *c)
 		connection_on_request(c, data, (size_t)n);
 		break;
 	case CONN_OPEN:
-		connection_on_frames(c, data, (size_t)n);
+		if (!connection_is_stream(c))
+			connection_on_frames(c, data, (size_t)n);
 		break;
 	case CONN_AUTH:
 	case CONN_CLOSING:
@@ -307,6 +324,10 @@ connection_heartbeat(struct connection *c)
 {
 	int64_t last_seq = 0;
 
+	if (connection_is_stream(c)) {
+		connection_comment(c, ": heartbeat\n\n");
+		return;
+	}
 	if (!list_is_empty(&c->subs))
 		last_seq =
 		    LIST_ENTRY(c->subs.next, struct sub, in_owner)->cursor;
@@ -336,7 +357,7 @@ connection_tick_open(struct connection *c, int64_t now)
 		if (!is_stalled && !c->server->bridge->is_echo)
 			connection_heartbeat(c);
 	}
-	if (c->pong_due_ms == 0 && !is_stalled &&
+	if (c->pong_due_ms == 0 && !is_stalled && !connection_is_stream(c) &&
 	    now - c->heard_ms >= silence_ms) {
 		c->pong_due_ms = now + TIMES(c)->pong_ms;
 		connection_send_quiet(c, frame_new(WS_PING, 0, NULL, 0));
@@ -389,7 +410,7 @@ connection_next_tick(const struct connection *c)
 
 	if (c->pong_due_ms != 0)
 		due = connection_min(due, c->pong_due_ms);
-	else if (c->out.n == 0)
+	else if (c->out.n == 0 && !connection_is_stream(c))
 		due = connection_min(due, c->heard_ms + silence_ms);
 	if (c->out.n > 0)
 		due = connection_min(due, c->progress_ms + TIMES(c)->stall_ms);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One client: handshake, frames in, frames out, heartbeats, and the end.
+ * One client: handshake, frames in, frames out, heartbeats, and the end. A
+ * WebSocket, or a stream of server-sent events, which only listens.
  * Never blocks; a client that does not read costs its cursors and at most
  * CONN_OUT_MAX bytes of references, then its connection.
  */
@@ -67,6 +68,7 @@ struct connection {
 	char id[24];
 	bool is_authenticated;
 	bool may_write;	     /* vote and suggest */
+	bool is_head_due;    /* of a stream: the lookup decides what it is */
 	bool is_peer_closed; /* its close frame or end of file has come */
 	bool is_shut;	     /* our side is closed for writing */
 	bool is_pong_queued;
@@ -93,6 +95,11 @@ void connection_flush(struct connection *c);
 void connection_send(struct connection *c, struct frame *f);
 /* The same for pong and heartbeat, which do not count as events. */
 void connection_send_quiet(struct connection *c, struct frame *f);
+static inline bool
+connection_is_stream(const struct connection *c)
+{
+	return c->form == FRAME_SSE;
+}
 /* Append to what it is sent, in the form it wants; takes f. */
 void connection_push(struct connection *c, struct frame *f, bool is_replayed);
 /* Begin the closing handshake. */
@@ -119,6 +126,8 @@ void connection_refuse(struct connection *c, int status, const char *code,
     const char *reason, int64_t retry_ms);
 void connection_on_token(struct job *job);
 void connection_recheck_token(struct connection *c);
+/* A stream's lookup is through: its head, or 204; false = it has ended. */
+bool connection_begin_stream(struct connection *c, bool is_over);
 /* The token's time is over. */
 void connection_expire(struct connection *c);
 /* Does the credential need looking after? */

@@ -41,6 +41,35 @@ ws_handshake_path(struct ws_handshake *h, const char *path)
 	return true;
 }
 
+/* Of "/api/debates/ID/stream" and its other names, the id. The version in
+ * front means nothing. */
+static bool
+ws_handshake_stream_path(
+    struct ws_handshake *h, struct arena *a, const char *path)
+{
+	static const char *const prefixes[] = {
+	    "/api/debates/", "/api/spectate/"};
+	static const char suffix[] = "/stream";
+
+	if (str_starts(path, "/api/v1/") || str_starts(path, "/api/v2/"))
+		path =
+		    arena_printf(a, "/api/%s", path + sizeof("/api/v1/") - 1);
+	if (str_eq(path, "/api/debates/stream"))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+		if (!str_starts(path, prefixes[i]))
+			continue;
+		const char *id = path + strlen(prefixes[i]);
+		size_t len = strlen(id);
+		if (len < sizeof(suffix) ||
+		    !str_eq(id + len - (sizeof(suffix) - 1), suffix))
+			continue;
+		h->debate_id = arena_strndup(a, id, len - (sizeof(suffix) - 1));
+		return true;
+	}
+	return false;
+}
+
 /* 16 bytes in base64: 22 characters, the last with four zero bits, and "==" */
 static bool
 ws_handshake_key_is_valid(const char *key)
@@ -153,7 +182,7 @@ ws_handshake_query(struct ws_handshake *h, struct ws_request *r)
 	    str_to_i64(since, 0, INT64_MAX, &h->since) != ERR_OK)
 		return ws_handshake_fail(h, 400, "INVALID_VALUE",
 		    "since is not a whole number of at least 0");
-	return WS_HANDSHAKE_UPGRADE;
+	return h->kind;
 }
 
 /* The fields RFC 6455 4.2.1 asks for. */
@@ -179,6 +208,64 @@ ws_handshake_fields(struct ws_handshake *h, const struct ws_request *r)
 	return WS_HANDSHAKE_UPGRADE;
 }
 
+/* Does Accept name the type, with whatever weight? */
+static bool
+ws_handshake_accepts(const char *accept, const char *type)
+{
+	size_t len = strlen(type);
+
+	for (const char *p = accept; p != NULL && *p != '\0';) {
+		while (str_is_space(*p) || *p == ',')
+			p++;
+		if (strncasecmp(p, type, len) == 0 &&
+		    (p[len] == '\0' || strchr(" \t;,", p[len]) != NULL))
+			return true;
+		p += strcspn(p, ",");
+	}
+	return false;
+}
+
+/* What only a stream has: a browser says by itself what it has seen last, and
+ * knows it better than the address it was given. */
+static enum ws_handshake_kind
+ws_handshake_stream_fields(struct ws_handshake *h, const struct ws_request *r)
+{
+	if (!ws_handshake_accepts(r->accept, "text/event-stream"))
+		return ws_handshake_fail(h, 406, "INVALID_VALUE",
+		    "this address speaks text/event-stream only");
+	if (h->debate_id != NULL && !str_is_empty(r->last_event_id)) {
+		h->has_since = true;
+		if (str_to_i64(r->last_event_id, 0, INT64_MAX, &h->since) !=
+		    ERR_OK)
+			return ws_handshake_fail(h, 400, "INVALID_VALUE",
+			    "Last-Event-ID is not a whole number of at least "
+			    "0");
+	}
+	return h->kind;
+}
+
+/* Who asks, from where, for what; the same for both protocols. */
+static enum ws_handshake_kind
+ws_handshake_caller(
+    struct ws_handshake *h, struct ws_request *r, const char *allowed_origins)
+{
+	if (r->origin != NULL &&
+	    !ws_handshake_is_same_host(r->origin, r->host)) {
+		if (!ws_request_list_has(allowed_origins, r->origin))
+			return ws_handshake_fail(
+			    h, 403, "FORBIDDEN", "origin is not allowed");
+		h->cors_origin = r->origin;
+	}
+	if (ws_handshake_query(h, r) == WS_HANDSHAKE_REFUSE)
+		return h->kind;
+	if (!ws_handshake_token(h, r))
+		return ws_handshake_fail(h, 401, "INVALID_TOKEN",
+		    "credential is not a bearer token");
+	if (h->token != NULL && *h->token == '\0')
+		h->token = NULL;
+	return h->kind;
+}
+
 enum ws_handshake_kind
 ws_handshake_judge(
     struct ws_handshake *h, struct ws_request *r, const char *allowed_origins)
@@ -187,27 +274,23 @@ ws_handshake_judge(
 	if (!str_eq(r->method, "GET"))
 		return ws_handshake_fail(
 		    h, 405, "INVALID_VALUE", "only GET is served here");
-	if (str_eq(r->path, "/healthz")) {
+	if (str_eq(r->path, "/healthz") || str_eq(r->path, "/readyz")) {
 		h->kind = WS_HANDSHAKE_HEALTH;
+		h->is_readiness = r->path[1] == 'r';
 		return h->kind;
 	}
-	if (!ws_handshake_path(h, r->path))
+	if (ws_handshake_stream_path(h, r->arena, r->path))
+		h->kind = WS_HANDSHAKE_STREAM;
+	else if (!ws_handshake_path(h, r->path))
 		return ws_handshake_fail(
 		    h, 404, "NOT_FOUND", "no such address");
-	if (ws_handshake_fields(h, r) != WS_HANDSHAKE_UPGRADE)
+	if (h->kind == WS_HANDSHAKE_UPGRADE &&
+	    ws_handshake_fields(h, r) == WS_HANDSHAKE_REFUSE)
 		return h->kind;
-	if (r->origin != NULL &&
-	    !ws_request_list_has(allowed_origins, r->origin) &&
-	    !ws_handshake_is_same_host(r->origin, r->host))
-		return ws_handshake_fail(
-		    h, 403, "FORBIDDEN", "origin is not allowed");
-	if (ws_handshake_query(h, r) != WS_HANDSHAKE_UPGRADE)
+	if (ws_handshake_caller(h, r, allowed_origins) == WS_HANDSHAKE_REFUSE)
 		return h->kind;
-	if (!ws_handshake_token(h, r))
-		return ws_handshake_fail(h, 401, "INVALID_TOKEN",
-		    "credential is not a bearer token");
-	if (h->token != NULL && *h->token == '\0')
-		h->token = NULL;
+	if (h->kind == WS_HANDSHAKE_STREAM)
+		return ws_handshake_stream_fields(h, r);
 	if (!ws_handshake_accept_key(r->key, h->accept))
 		return ws_handshake_fail(
 		    h, 500, "INTERNAL_ERROR", "internal error");
@@ -252,14 +335,50 @@ ws_handshake_reply(struct buf *out, const char *status, const char *extra,
 	    status, body->len, extra, buf_text(body));
 }
 
+static void
+ws_handshake_cors(const struct ws_handshake *h, struct buf *out)
+{
+	if (h->cors_origin != NULL)
+		buf_printf(out,
+		    "Access-Control-Allow-Origin: %s\r\n"
+		    "Access-Control-Allow-Credentials: true\r\n"
+		    "Vary: Origin\r\n",
+		    h->cors_origin);
+	buf_puts(out, "\r\n");
+}
+
 void
-ws_handshake_health(struct buf *out)
+ws_handshake_stream(const struct ws_handshake *h, struct buf *out)
+{
+	buf_puts(out,
+	    "HTTP/1.1 200 OK\r\n"
+	    "Content-Type: text/event-stream\r\n"
+	    "Cache-Control: no-store\r\n"
+	    "X-Content-Type-Options: nosniff\r\n"
+	    "X-Accel-Buffering: no\r\n"
+	    "Connection: close\r\n");
+	ws_handshake_cors(h, out);
+}
+
+void
+ws_handshake_nothing(const struct ws_handshake *h, struct buf *out)
+{
+	buf_puts(out,
+	    "HTTP/1.1 204 No Content\r\n"
+	    "Cache-Control: no-store\r\n"
+	    "Connection: close\r\n");
+	ws_handshake_cors(h, out);
+}
+
+void
+ws_handshake_health(struct buf *out, bool is_ready)
 {
 	struct buf body;
 
 	buf_init(&body, 64);
-	buf_puts(&body, "{\"status\":\"ok\"}");
-	ws_handshake_reply(out, "200 OK", "", &body);
+	buf_printf(&body, "{\"status\":\"%s\"}", is_ready ? "ok" : "not_ready");
+	ws_handshake_reply(
+	    out, is_ready ? "200 OK" : "503 Service Unavailable", "", &body);
 	buf_release(&body);
 }
 
@@ -275,6 +394,7 @@ static const struct ws_handshake_status ws_handshake_statuses[] = {
     {403, "403 Forbidden", ""},
     {404, "404 Not Found", ""},
     {405, "405 Method Not Allowed", "Allow: GET\r\n"},
+    {406, "406 Not Acceptable", ""},
     {408, "408 Request Timeout", ""},
     {426, "426 Upgrade Required",
 	"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"},

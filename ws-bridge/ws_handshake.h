@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a parsed request asks of the bridge, and the answers: 101, 200 for
- * /healthz, or an error in the envelope of contract 8. Judges everything but
- * the token's worth; no I/O.
+ * server-sent events and probes, or an error in the envelope of contract 8.
+ * Judges everything but the token's worth; no I/O.
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 
 enum ws_handshake_kind {
 	WS_HANDSHAKE_UPGRADE,
+	WS_HANDSHAKE_STREAM, /* server-sent events */
 	WS_HANDSHAKE_HEALTH,
 	WS_HANDSHAKE_REFUSE
 };
@@ -24,14 +25,16 @@ enum ws_handshake_kind {
 /* Texts live as long as the request they came from. */
 struct ws_handshake {
 	enum ws_handshake_kind kind;
-	/* UPGRADE */
+	/* UPGRADE and STREAM */
 	char accept[WS_ACCEPT_SIZE];
 	bool has_subprotocol;  /* aragora-v1 was offered */
 	bool has_deflate;      /* permessage-deflate was offered and taken */
 	const char *token;     /* NULL = none presented */
 	const char *debate_id; /* NULL = all */
 	bool has_since;
-	int64_t since; /* events after this one */
+	int64_t since;		 /* events after this one */
+	const char *cors_origin; /* allowed, but not ours; NULL = none */
+	bool is_readiness;	 /* HEALTH: of the store too */
 	/* REFUSE */
 	int status;
 	const char *code;   /* static */
@@ -45,7 +48,13 @@ enum ws_handshake_kind ws_handshake_judge(
 
 /* "HTTP/1.1 101 ..." */
 void ws_handshake_accept(const struct ws_handshake *h, struct buf *out);
-void ws_handshake_health(struct buf *out);
+/* The head of a stream of server-sent events, which ends with the
+ * connection. */
+void ws_handshake_stream(const struct ws_handshake *h, struct buf *out);
+/* 204: there is nothing more to come, which also tells a browser not to ask
+ * again. */
+void ws_handshake_nothing(const struct ws_handshake *h, struct buf *out);
+void ws_handshake_health(struct buf *out, bool is_ready);
 /* reason is shown to the client; trace_id names the refusal in both. retry_s:
  * when to come again, 0 = says nothing. */
 void ws_handshake_refuse(struct buf *out, int status, const char *code,

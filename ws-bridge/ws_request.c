@@ -29,6 +29,8 @@ static const struct ws_request_field ws_request_fields[] = {
     FIELD("sec-websocket-extensions", extensions, true),
     FIELD("x-forwarded-for", forwarded_for, true),
     FIELD("x-real-ip", real_ip, false),
+    FIELD("accept", accept, true),
+    FIELD("last-event-id", last_event_id, false),
 };
 #undef FIELD
 

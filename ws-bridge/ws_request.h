@@ -47,6 +47,8 @@ struct ws_request {
 	const char *extensions;
 	const char *forwarded_for;
 	const char *real_ip;
+	const char *accept;
+	const char *last_event_id;
 };
 
 void ws_request_init(struct ws_request *r);

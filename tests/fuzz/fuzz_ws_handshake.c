@@ -35,8 +35,13 @@ fuzz_answer(const struct ws_handshake *h)
 		assert(!h->has_since || h->since >= 0);
 		ws_handshake_accept(h, &out);
 		break;
+	case WS_HANDSHAKE_STREAM:
+		assert(h->debate_id == NULL || id_is_valid(h->debate_id));
+		assert(!h->has_since || h->since >= 0);
+		ws_handshake_stream(h, &out);
+		break;
 	case WS_HANDSHAKE_HEALTH:
-		ws_handshake_health(&out);
+		ws_handshake_health(&out, true);
 		break;
 	case WS_HANDSHAKE_REFUSE:
 		assert(h->status >= 400 && h->reason != NULL);
