@@ -235,7 +235,8 @@ def prepare(s, path, method):
     s.document.named = {
         **NAMED, "id": {"matches": matches, "tenants": ["default"],
                         "batch": batches}.get(part, ids),
-        "slug": ids, "note": [r.json()["note_id"]], "debate_ids": [ids],
+        "slug": ids, "debate_id": ids, "note": [r.json()["note_id"]],
+        "debate_ids": [ids],
         **person}
 
 
