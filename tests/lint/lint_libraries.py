@@ -66,8 +66,21 @@ def check_sql(report, path):
             report.find(f"{path}:{n}", "session state: " + text[:60])
 
 
+def check_packages(report):
+    """What a build needs here, the Debian package asks for."""
+    text = tree.read("scripts/packages.sh")
+    build = re.search(r"^\tbuild\)(.*?);;", text, re.M | re.S)[1]
+    control = tree.read("debian/control")
+    for name in re.findall(r"\b(?:lib|zlib)[\w.+-]*-dev\b", build):
+        if name != "libc6-dev" and not re.search(
+                rf"(?<![\w-]){re.escape(name)}\b", control):
+            report.find("debian/control", f"does not ask for {name}")
+
+
 def main():
     report = tree.Report()
+    if tree.exists("debian/control"):
+        check_packages(report)
     paths = tree.files(".c", ".h", under=("src", "fcgi", "ws-bridge"))
     for path in paths:
         # A rule that speaks of a string literal sees the literals.

@@ -30,6 +30,10 @@ def files(*suffixes, under=FOLDERS):
                   if not p.endswith((".o", ".a", ".log", ".trs", ".pyc")))
 
 
+def exists(path):
+    return os.path.exists(os.path.join(ROOT, path))
+
+
 def read(path):
     with open(os.path.join(ROOT, path), encoding="utf-8") as f:
         return f.read()
