@@ -5,6 +5,7 @@
 
 #include "base/id.h"
 #include "base/str.h"
+#include "fcgi/debate_out.h"
 
 static const char *
 cursor_number(struct arena *a, const char *text, int64_t *out)
@@ -45,4 +46,47 @@ cursor_write(struct json_w *w, struct arena *a, const struct cursor *next)
 		? NULL
 		: arena_printf(a, "%lld~%lld~%s", (long long)next->value,
 		      (long long)next->offset, next->id));
+}
+
+enum http_status
+cursor_debates_begin(struct req *req, struct res *res, const char *text,
+    struct store_debate_filter *f)
+{
+	struct cursor at;
+
+	enum http_status status = cursor_read(req, res, text, &at);
+	if (status != HTTP_OK)
+		return status;
+	f->limit++;
+	if (at.id == NULL)
+		return HTTP_OK;
+	f->after_id = at.id;
+	f->offset = at.offset;
+	memcpy(&f->after_key, &at.value, sizeof(f->after_key));
+	return HTTP_OK;
+}
+
+void
+cursor_debates_end(const struct store_debate_filter *f,
+    const struct store_debate *rows, size_t *n, struct cursor_page *page)
+{
+	*page = (struct cursor_page){.limit = f->limit - 1,
+	    .offset = f->offset,
+	    .has_more = *n == (size_t)f->limit};
+	if (!page->has_more)
+		return;
+	const struct store_debate *last = &rows[--*n - 1];
+	double key = store_debate_key(f, last);
+	memcpy(&page->next.value, &key, sizeof(key));
+	page->next.offset = f->offset + (int64_t)*n;
+	page->next.id = last->id;
+}
+
+void
+cursor_page_write(struct json_w *w, struct arena *a,
+    const struct cursor_page *page, size_t n, int64_t total)
+{
+	debate_out_page_at(
+	    w, total, n, page->limit, page->offset, page->has_more);
+	cursor_write(w, a, page->has_more ? &page->next : NULL);
 }

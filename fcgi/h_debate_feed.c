@@ -9,6 +9,7 @@
 #include "bus/event.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
+#include "store/store_human.h"
 
 #define DEBATE_MESSAGES_PAGE 50
 #define DEBATE_MESSAGES_MAX  200
@@ -52,7 +53,8 @@ static const struct input debate_messages_rows[] = {
 	.kind = INPUT_TEXT,
 	.max = DEBATE_NAME_MAX,
 	.offset = offsetof(struct debate_messages_in, role),
-	.help = "Only in this role: proposer, synthesizer, ..."},
+	.help = "Only in this role: proposer, synthesizer, ...; user: what "
+		"people said."},
 };
 const struct input_list debate_messages_inputs = {
     debate_messages_rows, ARRAY_LEN(debate_messages_rows)};
@@ -123,6 +125,55 @@ debate_message_array(struct json_w *w, const char *key,
 	json_w_end_array(w);
 }
 
+static void
+debate_human_array(struct json_w *w, const char *key,
+    const struct store_human *const *said, size_t n, int64_t from)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < n; i++) {
+		json_w_begin(w, NULL);
+		json_w_int(w, "index", from + (int64_t)i);
+		json_w_str(w, "role", "user");
+		json_w_str(w, "agent", said[i]->who);
+		json_w_str(w, "name", said[i]->who);
+		json_w_str(w, "content", said[i]->text);
+		json_w_int(w, "round", 0);
+		json_w_time(w, "timestamp", said[i]->created_us);
+		json_w_end(w);
+	}
+	json_w_end_array(w);
+}
+
+/* role=user: what people said, in a row of its own. */
+static enum http_status
+debate_human_messages(struct req *req, struct res *res,
+    const struct debate_messages_in *in, const struct store_debate *row)
+{
+	struct store_human *rows = NULL;
+	size_t n = 0, total = 0;
+
+	enum err e = store_human_list(
+	    req->app->store, req->arena, row->tenant, row->id, 0, &rows, &n);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	const struct store_human **said =
+	    ARENA_ARRAY(req->arena, n + 1, const struct store_human *);
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].kind == STORE_HUMAN_SUGGESTION &&
+		    (in->agent == NULL || str_eq(in->agent, rows[i].who)))
+			said[total++] = &rows[i];
+	size_t from = (uint64_t)in->offset < total ? (size_t)in->offset : total;
+	size_t count = total - from;
+	if (count > (size_t)in->limit)
+		count = (size_t)in->limit;
+	struct json_w *w = res_json(res);
+	json_w_str(w, "debate_id", row->id);
+	debate_human_array(w, "messages", said + from, count, (int64_t)from);
+	debate_human_array(w, "items", said + from, count, (int64_t)from);
+	debate_out_page(w, (int64_t)total, count, in->limit, in->offset);
+	return res_json_end(res, HTTP_OK);
+}
+
 enum http_status
 debate_messages(struct req *req, struct res *res)
 {
@@ -137,6 +188,8 @@ debate_messages(struct req *req, struct res *res)
 		status = debate_out_fetch(req, res, &row);
 	if (status != HTTP_OK)
 		return status;
+	if (str_eq(in.role, "user"))
+		return debate_human_messages(req, res, &in, &row);
 	enum err e = store_turn_list(
 	    req->app->store, req->arena, row.tenant, row.id, &turns, &n_turns);
 	if (e != ERR_OK)

@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "debate/view.h"
+#include "fcgi/cursor.h"
 #include "fcgi/debate_out.h"
 
 #define DEBATE_QUERY_MAX  500 /* longest text searched for */
@@ -22,6 +23,7 @@ struct debate_list_in {
 	const char *agent, *agents, *domain, *tag;
 	int64_t min_rounds, max_rounds;
 	int is_reached, order, direction;
+	const char *cursor;
 };
 
 static const struct input debate_list_rows[] = {
@@ -100,6 +102,7 @@ static const struct input debate_list_rows[] = {
 	.choices = "desc|asc|",
 	.offset = offsetof(struct debate_list_in, direction),
 	.help = "The greatest first (desc, if absent) or last."},
+    CURSOR_INPUT(struct debate_list_in, cursor),
 };
 const struct input_list debate_list_inputs = {
     debate_list_rows, ARRAY_LEN(debate_list_rows)};
@@ -154,6 +157,7 @@ static enum http_status
 debate_list_of(struct req *req, struct res *res, bool is_archived)
 {
 	struct debate_list_in in;
+	struct cursor_page page;
 	struct store_debate *rows = NULL;
 	size_t n = 0;
 	int64_t total = 0;
@@ -164,14 +168,18 @@ debate_list_of(struct req *req, struct res *res, bool is_archived)
 		return status;
 	struct store_debate_filter filter = debate_filter(req, &in);
 	filter.is_archived = is_archived;
+	status = cursor_debates_begin(req, res, in.cursor, &filter);
+	if (status != HTTP_OK)
+		return status;
 	enum err e = store_debate_list(
 	    req->app->store, req->arena, &filter, &rows, &n, &total);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
+	cursor_debates_end(&filter, rows, &n, &page);
 	struct json_w *w = res_json(res);
 	debate_out_array(w, "debates", req, rows, n);
 	debate_out_array(w, "items", req, rows, n);
-	debate_out_page(w, total, n, in.limit, in.offset);
+	cursor_page_write(w, req->arena, &page, n, total);
 	return res_json_end(res, HTTP_OK);
 }
 

@@ -12,12 +12,12 @@
 #include "base/str.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
+#include "fcgi/export_out.h"
 #include "receipt/export.h"
 #include "receipt/receipt.h"
 #include "receipt/verify.h"
 
-#define EXPORT_PIECE_MAX ((size_t)256 << 20)
-#define EXPORT_NAME_MAX	 16
+#define EXPORT_NAME_MAX 16
 
 struct debate_export_in {
 	const char *format, *table;
@@ -66,8 +66,8 @@ debate_export_raw(void *arg, struct buf *out, bool *is_last)
 
 /* The piece as the inside of a JSON string: the file is valid UTF-8 and a
  * piece ends between characters. */
-static void
-debate_export_quote(struct buf *out, const struct buf *piece)
+void
+export_out_quote(struct buf *out, const struct buf *piece)
 {
 	struct buf text;
 	struct json_w w;
@@ -93,7 +93,7 @@ debate_export_wrapped(void *arg, struct buf *out, bool *is_last)
 	buf_clear(&x->piece);
 	enum err e = export_next(x->export, &x->piece, is_last);
 	x->bytes += x->piece.len;
-	debate_export_quote(out, &x->piece);
+	export_out_quote(out, &x->piece);
 	if (*is_last)
 		buf_printf(out, "\",\"size_bytes\":%zu}", x->bytes);
 	return e == ERR_OK && out->is_overflowed ? ERR_TOO_LARGE : e;
@@ -159,14 +159,14 @@ debate_export_read(struct req *req, struct res *res, enum export_kind *kind,
 }
 
 /* The receipt of a finished debate; NULL while it runs. */
-static enum err
-debate_seal(struct req *req, const struct store_debate *row,
-    const struct store_receipt **out)
+enum err
+export_out_seal(const struct app *app, struct arena *a,
+    const struct store_debate *row, const struct store_receipt **out)
 {
-	struct store_receipt *r = ARENA_NEW(req->arena, struct store_receipt);
+	struct store_receipt *r = ARENA_NEW(a, struct store_receipt);
 
-	enum err e = receipt_seal(req->app->store, req->app->receipt_keys,
-	    req->arena, row->tenant, row->id, r);
+	enum err e = receipt_seal(
+	    app->store, app->receipt_keys, a, row->tenant, row->id, r);
 	*out = e == ERR_OK ? r : NULL;
 	return e == ERR_CONFLICT ? ERR_OK : e;
 }
@@ -187,7 +187,7 @@ debate_export(struct req *req, struct res *res)
 		status = debate_out_fetch(req, res, row);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = debate_seal(req, row, &receipt);
+	enum err e = export_out_seal(req->app, req->arena, row, &receipt);
 	if (e == ERR_OK && is_wrapped)
 		e = debate_export_head(req, row, kind, table, &x->head);
 	if (e == ERR_OK && !is_wrapped && kind != EXPORT_JSON)
@@ -215,12 +215,14 @@ debate_receipt(struct req *req, struct res *res)
 	enum http_status status = debate_out_fetch(req, res, &row);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = debate_seal(req, &row, &receipt);
-	if (e == ERR_OK && receipt == NULL)
-		e = err_set(
-		    &info, ERR_CONFLICT, "", "the debate is not finished");
-	if (e == ERR_OK &&
-	    receipt_read(req->arena, receipt->text, strlen(receipt->text), &r,
+	enum err e = export_out_seal(req->app, req->arena, &row, &receipt);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	if (receipt == NULL) {
+		err_set(&info, ERR_CONFLICT, "", "the debate is not finished");
+		return res_err(res, ERR_CONFLICT, &info);
+	}
+	if (receipt_read(req->arena, receipt->text, strlen(receipt->text), &r,
 		&info) != ERR_OK)
 		e = ERR_INTERNAL;
 	if (e != ERR_OK)

@@ -105,6 +105,105 @@ human_first(const char *a, const char *b, const char *c)
 	return a != NULL ? a : b != NULL ? b : c;
 }
 
+/* How many texts people had said before. */
+static enum err
+human_index(struct req *req, const struct store_debate *row, int64_t seq,
+    int64_t *index, int64_t *at_us)
+{
+	struct store_human *rows = NULL;
+	size_t n = 0;
+
+	*index = *at_us = 0;
+	enum err e = store_human_list(
+	    req->app->store, req->arena, row->tenant, row->id, 0, &rows, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].kind != STORE_HUMAN_SUGGESTION)
+			continue;
+		if (rows[i].seq == seq)
+			*at_us = rows[i].created_us;
+		else if (rows[i].seq < seq)
+			++*index;
+	}
+	return e;
+}
+
+struct human_message {
+	const char *content, *role, *user_id;
+};
+
+static const struct input human_message_rows[] = {
+    {.key = "content",
+	.kind = INPUT_TEXT,
+	.is_required = true,
+	.max = AUDIENCE_TEXT_MAX,
+	.offset = offsetof(struct human_message, content),
+	.help = "What is said."},
+    {.key = "role",
+	.kind = INPUT_TEXT,
+	.max = AUDIENCE_WHO_MAX / 2,
+	.offset = offsetof(struct human_message, role),
+	.help = "user."},
+    {.key = "user_id",
+	.kind = INPUT_TEXT,
+	.max = AUDIENCE_WHO_MAX / 2,
+	.offset = offsetof(struct human_message, user_id),
+	.help = "Who of those behind one credential speaks."},
+};
+static const struct input_list human_message_inputs = {
+    human_message_rows, ARRAY_LEN(human_message_rows)};
+
+/* The way of a suggestion: the agents hear it at the end of the round. */
+enum http_status
+debate_say(struct req *req, struct res *res)
+{
+	static const struct res_field bad = {"role", "must be user"};
+	struct human_message body;
+	struct store_debate row;
+	struct store_event event = {0};
+	struct err_info info = {0};
+	int64_t index, at_us;
+
+	enum http_status status = debate_out_fetch(req, res, &row);
+	if (status == HTTP_OK)
+		status =
+		    input_read_body(req, &human_message_inputs, &body, res);
+	if (status != HTTP_OK)
+		return status;
+	if (body.role != NULL && !str_eq(body.role, "user"))
+		return res_invalid(res, "INVALID_VALUE", &bad, 1);
+	struct store_human in = {.kind = STORE_HUMAN_SUGGESTION,
+	    .text = body.content,
+	    .key = req->key};
+	const char *person =
+	    human_first(req->caller.token_id, req->caller.subject, NULL);
+	enum err e =
+	    audience_take(req->app->store, req->app->settings, req->arena,
+		row.tenant, row.id, person, body.user_id, &in, &event, &info);
+	if (e != ERR_OK && str_eq(info.field, "text"))
+		err_set(&info, e, "content", "%s",
+		    arena_strdup(req->arena, info.text));
+	if (e != ERR_OK)
+		return human_refuse(res, e, &info);
+	if (req->key == NULL || !req->key->is_replay)
+		human_tell(req, &row, &in, &event);
+	e = human_index(req, &row, in.seq, &index, &at_us);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	struct json_w *w = res_json(res);
+	json_w_bool(w, "success", true);
+	json_w_str(w, "debate_id", row.id);
+	json_w_str(w, "message_id",
+	    arena_printf(req->arena, "%s-%lld", row.id, (long long)in.seq));
+	json_w_int(w, "index", index);
+	json_w_str(w, "role", "user");
+	json_w_str(w, "agent", in.who);
+	json_w_str(w, "name", in.who);
+	json_w_str(w, "content", body.content);
+	json_w_int(w, "round", event.round);
+	json_w_time(w, "timestamp", at_us);
+	return res_json_end(res, HTTP_CREATED);
+}
+
 enum http_status
 debate_input(struct req *req, struct res *res)
 {

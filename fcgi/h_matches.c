@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "base/str.h"
+#include "fcgi/cursor.h"
 #include "fcgi/debate_out.h"
 #include "fcgi/rating_out.h"
 
@@ -15,7 +16,7 @@
 
 struct match_in {
 	int64_t limit, offset, since_us, until_us;
-	const char *domain;
+	const char *domain, *cursor;
 };
 
 static const struct input match_rows[] = {
@@ -42,6 +43,7 @@ static const struct input match_rows[] = {
 	.kind = INPUT_TIME,
 	.offset = offsetof(struct match_in, until_us),
 	.help = "Rated before this time."},
+    CURSOR_INPUT(struct match_in, cursor),
 };
 const struct input_list match_inputs = {match_rows, ARRAY_LEN(match_rows)};
 
@@ -49,11 +51,19 @@ enum http_status
 match_list(struct req *req, struct res *res)
 {
 	struct match_in in;
+	struct cursor at, next = {0};
 
 	enum http_status status =
 	    input_read_query(req, &match_inputs, &in, res);
+	if (status == HTTP_OK)
+		status = cursor_read(req, res, in.cursor, &at);
 	if (status != HTTP_OK)
 		return status;
+	/* No two matches of a tenant are of one time. */
+	if (at.id != NULL) {
+		in.until_us = at.value;
+		in.offset = 0;
+	}
 	struct store_match_query q = {.domain = in.domain,
 	    .since_us = in.since_us,
 	    .until_us = in.until_us,
@@ -66,7 +76,15 @@ match_list(struct req *req, struct res *res)
 	struct json_w *w = res_json(res);
 	rating_out_matches(w, "matches", req, q.rows, q.n);
 	rating_out_matches(w, "items", req, q.rows, q.n);
-	debate_out_page(w, q.total, q.n, in.limit, in.offset);
+	int64_t offset = at.offset + in.offset;
+	bool has_more = q.n > 0 && in.offset + (int64_t)q.n < q.total;
+	if (has_more)
+		next = (struct cursor){.value = q.rows[q.n - 1].created_us,
+		    .offset = offset + (int64_t)q.n,
+		    .id = q.rows[q.n - 1].debate_id};
+	debate_out_page_at(
+	    w, at.offset + q.total, q.n, in.limit, offset, has_more);
+	cursor_write(w, req->arena, has_more ? &next : NULL);
 	return res_json_end(res, HTTP_OK);
 }
 

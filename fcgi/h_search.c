@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "fcgi/cursor.h"
 #include "fcgi/debate_out.h"
 
 #define SEARCH_QUERY_MAX 500
@@ -23,6 +24,7 @@ struct search_in {
 	int status;
 	const char *domain;
 	int64_t since_us, until_us;
+	const char *cursor;
 };
 
 static const struct input search_rows[] = {
@@ -69,6 +71,7 @@ static const struct input search_rows[] = {
 	.kind = INPUT_TIME,
 	.offset = offsetof(struct search_in, until_us),
 	.help = "Created before this time (ISO 8601)."},
+    CURSOR_INPUT(struct search_in, cursor),
 };
 const struct input_list search_inputs = {search_rows, ARRAY_LEN(search_rows)};
 
@@ -131,6 +134,7 @@ search_answer(struct req *req, struct res *res, const struct search_in *in)
 	bool is_ours = in->scope == NULL || str_eq(in->scope, "all") ||
 	    str_eq(in->scope, "debates");
 	struct store_debate *rows = NULL;
+	struct cursor_page page;
 	int64_t total = 0;
 	size_t n = 0;
 	enum err e = ERR_OK;
@@ -144,17 +148,22 @@ search_answer(struct req *req, struct res *res, const struct search_in *in)
 	    .offset = in->offset,
 	    .read = req->read};
 
+	enum http_status status =
+	    cursor_debates_begin(req, res, in->cursor, &f);
+	if (status != HTTP_OK)
+		return status;
 	if (is_ours)
 		e = store_debate_list(
 		    req->app->store, req->arena, &f, &rows, &n, &total);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
+	cursor_debates_end(&f, rows, &n, &page);
 	struct json_w *w = res_json(res);
 	json_w_str(w, "query", q != NULL ? q : "");
 	search_results(w, "results", rows, n, q);
 	search_results(w, "items", rows, n, q);
 	debate_out_array(w, "debates", req, rows, n);
-	debate_out_page(w, total, n, in->limit, in->offset);
+	cursor_page_write(w, req->arena, &page, n, total);
 	json_w_int(w, "total_count", total);
 	json_w_num(
 	    w, "took_ms", (double)(clock_wall_us() - req->now_us) / 1000);
@@ -266,13 +275,23 @@ stats_by_domain(struct json_w *w, const struct store_stat *rows, size_t n)
 	json_w_end(w);
 }
 
+enum http_status
+stats_period(
+    struct req *req, struct res *res, const char *period, int64_t *since_us)
+{
+	static const struct res_field bad = {
+	    "period", "must be a number with h, d or w, such as 30d, or all"};
+
+	return stats_since(period, req->now_us, since_us)
+	    ? HTTP_OK
+	    : res_invalid(res, "INVALID_VALUE", &bad, 1);
+}
+
 /* HTTP_OK, or the answer is written. */
 static enum http_status
 stats_read(struct req *req, struct res *res, const char **period,
     struct store_stat **rows, size_t *n)
 {
-	static const struct res_field bad = {
-	    "period", "must be a number with h, d or w, such as 30d, or all"};
 	struct stats_in in;
 	int64_t since_us;
 
@@ -281,8 +300,9 @@ stats_read(struct req *req, struct res *res, const char **period,
 	if (status != HTTP_OK)
 		return status;
 	*period = in.period != NULL ? in.period : "30d";
-	if (!stats_since(*period, req->now_us, &since_us))
-		return res_invalid(res, "INVALID_VALUE", &bad, 1);
+	status = stats_period(req, res, *period, &since_us);
+	if (status != HTTP_OK)
+		return status;
 	enum err e = store_debate_stats(req->app->store, req->arena,
 	    req->caller.tenant, since_us, &req->read, rows, n);
 	return e == ERR_OK ? HTTP_OK : res_err(res, e, NULL);

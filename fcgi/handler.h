@@ -33,6 +33,7 @@ enum http_status meta_capabilities(struct req *req, struct res *res);
 enum http_status meta_openapi(struct req *req, struct res *res);
 /* h_debate_create.c */
 enum http_status debate_create(struct req *req, struct res *res);
+enum http_status debate_this(struct req *req, struct res *res);
 /* h_debates.c */
 extern const struct input_list debate_list_inputs;
 enum http_status debate_list(struct req *req, struct res *res);
@@ -56,6 +57,10 @@ enum http_status debate_export(struct req *req, struct res *res);
 enum http_status debate_receipt(struct req *req, struct res *res);
 enum http_status receipt_list_keys(struct req *req, struct res *res);
 enum http_status receipt_verify(struct req *req, struct res *res);
+/* h_export_batch.c */
+enum http_status export_batch(struct req *req, struct res *res);
+enum http_status export_batch_status(struct req *req, struct res *res);
+enum http_status export_batch_files(struct req *req, struct res *res);
 /* h_budget.c */
 enum http_status tenant_usage(struct req *req, struct res *res);
 enum http_status debate_costs(struct req *req, struct res *res);
@@ -67,6 +72,7 @@ enum http_status debate_pause(struct req *req, struct res *res);
 enum http_status debate_resume(struct req *req, struct res *res);
 /* h_human.c */
 enum http_status debate_input(struct req *req, struct res *res);
+enum http_status debate_say(struct req *req, struct res *res);
 /* h_debate_similar.c */
 extern const struct input_list debate_similar_inputs;
 enum http_status debate_convergence(struct req *req, struct res *res);
@@ -144,6 +150,32 @@ enum http_status search_post(struct req *req, struct res *res);
 enum http_status debate_statistics(struct req *req, struct res *res);
 enum http_status debate_outcomes(struct req *req, struct res *res);
 enum http_status debate_dashboard(struct req *req, struct res *res);
+/* How far back a period goes (0 = ever); HTTP_OK, or 400 is written. */
+enum http_status stats_period(
+    struct req *req, struct res *res, const char *period, int64_t *since_us);
+/* h_evidence.c */
+enum http_status debate_evidence_add(struct req *req, struct res *res);
+enum http_status debate_evidence_list(struct req *req, struct res *res);
+enum http_status debate_citations(struct req *req, struct res *res);
+/* h_debate_inside.c */
+extern const struct input_list debate_replay_inputs;
+enum http_status debate_health(struct req *req, struct res *res);
+enum http_status debate_diagnostics(struct req *req, struct res *res);
+enum http_status debate_package(struct req *req, struct res *res);
+enum http_status debate_replay(struct req *req, struct res *res);
+/* h_debate_many.c */
+extern const struct input_list debate_estimate_inputs;
+extern const struct input_list debate_trends_inputs;
+enum http_status debate_compare(struct req *req, struct res *res);
+enum http_status debate_estimate(struct req *req, struct res *res);
+enum http_status debate_trends(struct req *req, struct res *res);
+/* h_consensus.c */
+extern const struct input_list consensus_similar_inputs;
+extern const struct input_list consensus_settled_inputs;
+enum http_status consensus_similar(struct req *req, struct res *res);
+enum http_status consensus_settled(struct req *req, struct res *res);
+enum http_status consensus_stats(struct req *req, struct res *res);
+enum http_status consensus_overview(struct req *req, struct res *res);
 /* h_debate_edit.c */
 enum http_status debate_change(struct req *req, struct res *res);
 enum http_status debate_tags_add(struct req *req, struct res *res);

@@ -21,6 +21,7 @@
 #define CONFIG_LIGHT_ROUNDS 4
 #define CONFIG_CONTEXT_MAX  (256u << 10)
 #define CONFIG_EXTRA_MAX    (16u << 10)
+#define CONFIG_ASKED_MAX    (64u << 10)
 #define CONFIG_TAGS_MAX	    20
 #define CONFIG_TAG_MAX	    50
 
@@ -454,6 +455,34 @@ config_read_tags(struct config_reader *r)
 	r->out->tags = json_text(r->a, tags);
 }
 
+/* What nothing here depends on is kept as it was asked. */
+static void
+config_read_asked(struct config_reader *r)
+{
+	static const char *const keys[] = {"debate_format", "mode", "template",
+	    "documents", "auto_select", "auto_select_config", "use_trending",
+	    "trending_category"};
+	struct buf b;
+	struct json_w w;
+
+	buf_init(&b, CONFIG_ASKED_MAX);
+	json_w_init(&w, &b);
+	json_w_begin(&w, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const struct json *value = json_get(r->body, keys[i]);
+		if (json_kind(value) != JSON_NULL)
+			json_w_json(&w, keys[i], value);
+	}
+	json_w_end(&w);
+	if (b.is_overflowed)
+		config_error(r, "documents",
+		    "are longer than %u bytes with mode and template",
+		    CONFIG_ASKED_MAX);
+	r->out->asked =
+	    b.is_overflowed ? "{}" : arena_strdup(r->a, buf_text(&b));
+	buf_release(&b);
+}
+
 static void
 config_read_extras(struct config_reader *r)
 {
@@ -462,6 +491,7 @@ config_read_extras(struct config_reader *r)
 	int64_t number;
 
 	config_read_tags(r);
+	config_read_asked(r);
 	r->out->metadata = "{}";
 	if (json_kind(metadata) == JSON_OBJECT)
 		r->out->metadata = json_text(r->a, metadata);
@@ -646,6 +676,8 @@ debate_config_write(struct arena *a, const struct debate_config *c)
 	json_w_raw(&w, "metadata", c->metadata);
 	json_w_raw(&w, "tags", c->tags);
 	json_w_str(&w, "domain", c->domain);
+	if (c->asked != NULL && !str_eq(c->asked, "{}"))
+		json_w_raw(&w, "asked", c->asked);
 	recall_write(&w, c);
 	json_w_end(&w);
 	const char *text = arena_strdup(a, buf_text(&b));
@@ -727,6 +759,9 @@ debate_config_parse(struct arena *a, const char *text,
 	    .metadata = json_text(a, json_get(j, "metadata")),
 	    .tags = json_text(a, json_get(j, "tags")),
 	    .domain = json_get_str(j, "domain", "general")};
+	out->asked = json_get(j, "asked") != NULL
+	    ? json_text(a, json_get(j, "asked"))
+	    : "{}";
 	recall_parse(a, j, out);
 	const struct json *embedder = json_get(j, CONFIG_EMBEDDER);
 	const struct llm_agent agent = {

@@ -106,7 +106,10 @@ struct debate_config {
 	const char *metadata; /* JSON object, "{}" */
 	const char *tags;     /* JSON array of strings, "[]" */
 	const char *domain;   /* "general" */
-	bool is_recalling;    /* "use_memory" */
+	/* JSON object: debate_format, mode, template, documents and what was
+	 * left to the server, as asked and given back; "{}" */
+	const char *asked;
+	bool is_recalling; /* "use_memory" */
 	struct debate_recalled *recalled;
 	size_t n_recalled;
 };

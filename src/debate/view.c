@@ -275,6 +275,18 @@ debate_view_trace(struct json_w *w, const struct store_debate *row)
 		json_w_str(w, "correlation_id", trace.id);
 }
 
+/* What was asked for and only kept. */
+static void
+view_asked(struct view *v)
+{
+	const struct json *asked = json_get(v->config, "asked");
+	const struct json *value;
+	const char *key;
+
+	for (void *it = NULL; json_next(asked, &it, &key, &value);)
+		json_w_json(v->w, key, value);
+}
+
 static void
 view_identity(struct view *v)
 {
@@ -298,6 +310,7 @@ view_identity(struct view *v)
 	json_w_int(w, "total_rounds", row->total_rounds);
 	json_w_int(w, "rounds_used", row->round);
 	json_w_str(w, "phase", row->phase);
+	view_asked(v);
 	json_w_begin(w, "protocol");
 	json_w_int(w, "rounds", row->total_rounds);
 	json_w_str(
@@ -396,6 +409,25 @@ debate_view_members(struct json_w *w, struct arena *a,
 		json_w_begin_array(w, "dissenting_views");
 		json_w_end_array(w);
 	}
+}
+
+void
+debate_view_topic(struct arena *a, const struct store_debate *row,
+    struct debate_view_topic *out)
+{
+	const struct json *result = view_json(a, row->result);
+	const struct json *consensus = json_get(result, "consensus");
+	const struct json *agents =
+	    json_get(view_json(a, row->config), "agents");
+
+	*out = (struct debate_view_topic){
+	    .conclusion = json_get_str(result, "final_answer", NULL),
+	    .strength = json_get_str(consensus, "strength", "none"),
+	    .agents = ARENA_ARRAY(a, json_len(agents) + 1, const char *),
+	    .n_agents = json_len(agents),
+	    .dissents = (int64_t)json_len(json_get(consensus, "dissent"))};
+	for (size_t i = 0; i < out->n_agents; i++)
+		out->agents[i] = json_get_str(json_at(agents, i), "name", "");
 }
 
 const char *

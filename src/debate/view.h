@@ -48,6 +48,17 @@ void debate_view_part(struct json_w *w, struct arena *a,
     enum debate_view_part part, const struct store_debate *row,
     const struct store_turn *turns, size_t n, int64_t now_us);
 
+/* What a debate that came to a consensus says, in short; on the arena. */
+struct debate_view_topic {
+	const char *conclusion; /* NULL = none */
+	const char *strength;
+	const char **agents;
+	size_t n_agents;
+	int64_t dissents;
+};
+void debate_view_topic(struct arena *a, const struct store_debate *row,
+    struct debate_view_topic *out);
+
 /* data of the debate_end event: who ended it and how, and the debate object
  * without its messages (frames stay under 1 MiB). status: "completed",
  * "failed" or "cancelled"; reason may be NULL. row is as it will be stored.

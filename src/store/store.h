@@ -234,8 +234,15 @@ struct store_debate_filter {
 	enum store_order order;
 	bool is_ascending;
 	int64_t limit, offset;
+	/* Only what comes behind this debate in the order, which stood there
+	 * with this key (store_debate_key); NULL = from the start. */
+	const char *after_id;
+	double after_key;
 	struct store_read read;
 };
+/* What it is in order of. */
+double store_debate_key(
+    const struct store_debate_filter *f, const struct store_debate *d);
 /* Newest first unless the filter says another order; *total counts without
  * limit and offset. */
 enum err store_debate_list(struct store *store, struct arena *a,

@@ -84,6 +84,26 @@ store_order_name(enum store_order order)
 	return names[order];
 }
 
+double
+store_debate_key(
+    const struct store_debate_filter *f, const struct store_debate *d)
+{
+	double sign = f->is_ascending ? 1 : -1;
+
+	switch (f->order) {
+	case STORE_BY_CONFIDENCE:
+		return d->confidence * sign;
+	case STORE_BY_DURATION:
+		return d->completed_us > 0
+		    ? (double)(d->completed_us - d->started_us) * sign
+		    : 0 * sign;
+	case STORE_BY_CREATED:
+	case STORE_ORDER__COUNT:
+		break;
+	}
+	return (double)d->created_us * sign;
+}
+
 static enum err
 store_list_tx(struct db *db, void *arg)
 {
@@ -103,17 +123,22 @@ store_list_tx(struct db *db, void *arg)
 	    DB_INT(f->max_rounds > 0 ? f->max_rounds : INT64_MAX),
 	    DB_INT(f->is_by_outcome ? f->is_reached : -1),
 	    DB_INT(f->is_archived)};
+	const char *after = store_list_text(f->after_id);
+	int64_t offset = *after != '\0' ? 0 : f->offset;
 	const struct db_value order[] = {DB_TEXT(store_order_name(f->order)),
 	    DB_DOUBLE(f->is_ascending ? 1 : -1), DB_INT(f->limit),
-	    DB_INT(f->offset)};
+	    DB_INT(offset), DB_DOUBLE(f->after_key), DB_TEXT(after)};
+	const struct db_value newest[] = {DB_INT(f->limit), DB_INT(offset),
+	    DB_INT(*after != '\0' ? (int64_t)-f->after_key : INT64_MAX),
+	    DB_TEXT(after)};
 	struct db_value values[ARRAY_LEN(common) + ARRAY_LEN(order)];
 	size_t n = is_wide ? WIDE : NARROW;
-	size_t n_order = is_wide ? ARRAY_LEN(order) : 2;
+	size_t n_order = is_wide ? ARRAY_LEN(order) : ARRAY_LEN(newest);
 	struct db_result count, r;
 
 	memcpy(values, common, n * sizeof(values[0]));
-	memcpy(values + n, order + ARRAY_LEN(order) - n_order,
-	    n_order * sizeof(values[0]));
+	memcpy(
+	    values + n, is_wide ? order : newest, n_order * sizeof(values[0]));
 	enum err e =
 	    db_queue(db, is_wide ? STMT_DEBATE_FOUND : STMT_DEBATE_COUNT,
 		values, n, l->a, &count);

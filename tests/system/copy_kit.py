@@ -67,6 +67,9 @@ FILL_ONE_ROW = (
     "NULL, 0, 0, 0, 0, NULL, 7)",
     "INSERT INTO batch_items VALUES ('batch_1', 0, 'default', 'item_1', "
     "'adhoc_1', 0)",
+    "INSERT INTO debate_evidence SELECT 'ev_1', id, tenant, 'text', 'book', "
+    "'{}', 7 FROM debates ORDER BY id LIMIT 1",
+    "INSERT INTO export_jobs VALUES ('export_1', 'default', 'json', '[]', 7)",
     "INSERT INTO memory_boards VALUES ('default', 1)",
     "INSERT INTO memories VALUES ('default', 'mem_1', 'k', 2, 'general', "
     "'text', '{}', '', 4, 500000, 100000, 0, 0, 1, 2, 3, 4, 5, 6)",

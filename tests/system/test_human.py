@@ -180,6 +180,18 @@ def test_suggestion_is_read_in_the_next_round(stack, recorder):
     check_identical(stack, debate_id)
 
 
+def test_message_goes_the_way_of_a_suggestion(stack, recorder):
+    debate_id = held_debate(stack, recorder, rounds=2, consensus="majority")
+    r = stack.post(f"/api/debates/{debate_id}/messages", {"content": MARK})
+    assert r.status_code == 201, r.text
+    assert r.json()["round"] == 1
+    before = len(recorder.prompts)
+    recorder.is_free.set()
+    assert stack.wait_end(debate_id)["status"] == "completed"
+    assert not any(MARK in p for p in recorder.prompts[:before])
+    assert len([p for p in recorder.prompts if MARK in p]) == 4
+
+
 def test_runner_killed_between_input_and_boundary(stack, recorder):
     debate_id = held_debate(stack, recorder, rounds=2, consensus="majority")
     assert say(stack, debate_id, text=MARK).status_code == 200

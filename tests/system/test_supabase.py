@@ -37,7 +37,8 @@ TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
           "source_ratings", "matches", "match_players", "calibration",
           "budget_limits", "budget_use", "budget_grants", "human_inputs",
           "attempts", "memories", "memory_boards", "request_keys",
-          "batches", "batch_items",
+          "batches", "batch_items", "debate_evidence",
+          "export_jobs",
           "schema_migrations")
 
 
