@@ -226,17 +226,18 @@ def prepare(s, path, method):
     if method != "delete":
         ids += [s.ended[0], s.archived]
     part = (path.split("/") + [""] * 2)[2]
-    if "batch/{id}" in path:
-        part = "batch"
-    r_batch = s.post("/api/batch", {"items": [
-        {"task": "Tea?", "agents": "demo,demo"}]})
-    batches = [r_batch.json()["batch_id"]]
+    for name in ("batch", "export/batch"):
+        part = name if f"/{name}/{{id}}" in path else part
+    batch = s.post("/api/batch", {"items": [
+        {"task": "Tea?", "agents": "demo,demo"}]}).json()
+    export = s.post("/api/debates/export/batch", {"debate_ids": ids}).json()
     matches = [m["match_id"] for m in s.get("/api/matches/recent")["matches"]]
     s.document.named = {
         **NAMED, "id": {"matches": matches, "tenants": ["default"],
-                        "batch": batches}.get(part, ids),
-        "slug": ids, "debate_id": ids, "note": [r.json()["note_id"]],
-        "debate_ids": [ids],
+                        "batch": [batch["batch_id"]],
+                        "export/batch": [export["job_id"]]}.get(part, ids),
+        "debate_id": ids,
+        "slug": ids, "note": [r.json()["note_id"]], "debate_ids": [ids],
         **person}
 
 
