@@ -20,6 +20,8 @@ struct auth;
 struct limit;
 struct password;
 struct receipt_keys;
+struct redis_pool;
+struct cache;
 
 struct app {
 	const struct settings *settings;
@@ -30,7 +32,9 @@ struct app {
 	struct probe *probe;
 	struct auth *auth;
 	struct password *password; /* NULL = nobody can log in */
+	struct redis_pool *redis;  /* NULL = none is configured */
 	struct limit *limit;	   /* NULL = switched off */
+	struct cache *cache;
 	struct receipt_keys *receipt_keys;
 	const char *openapi; /* JSON text */
 	int64_t started_ms;  /* CLOCK_MONOTONIC */

@@ -9,6 +9,7 @@
 #include "bus/bus.h"
 #include "bus/event.h"
 #include "debate/view.h"
+#include "fcgi/etag.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 
@@ -156,19 +157,13 @@ bool
 debate_out_is_known(
     struct req *req, struct res *res, const struct store_debate *row)
 {
-	const char *known = req->env->value[ENV_IF_NONE_MATCH];
-	const char *tag = arena_printf(req->arena, "\"%lld-%llx\"",
-	    (long long)row->revision, (unsigned long long)row->updated_us);
-	bool is_final = store_status_is_final(row->status);
+	return etag_is_known(req, res, debate_out_revision(req, row),
+	    !store_status_is_final(row->status));
+}
 
-	if (res_header(res, "ETag",
-		is_final ? tag : arena_printf(req->arena, "W/%s", tag)) !=
-	    ERR_OK)
-		return false;
-	res->has_etag = true;
-	if (known == NULL ||
-	    (!str_eq(known, "*") && strstr(known, tag) == NULL))
-		return false;
-	res->status = HTTP_NOT_MODIFIED;
-	return true;
+const char *
+debate_out_revision(struct req *req, const struct store_debate *row)
+{
+	return arena_printf(req->arena, "%lld-%llx", (long long)row->revision,
+	    (unsigned long long)row->updated_us);
 }

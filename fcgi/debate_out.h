@@ -43,6 +43,9 @@ void debate_out_publish(struct req *req, const struct store_debate *row,
 enum err debate_out_cancel(
     struct req *req, struct store_debate *row, const char *reason) MUST_CHECK;
 
+/* What changes with every change of the debate. */
+const char *debate_out_revision(
+    struct req *req, const struct store_debate *row);
 /* The ETag of a debate as it stands; true, and the answer is to be 304, when
  * the caller has it. */
 bool debate_out_is_known(

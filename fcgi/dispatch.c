@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "fcgi/auth.h"
 #include "fcgi/cors.h"
-#include "fcgi/handler.h"
+#include "fcgi/keep.h"
 #include "fcgi/rate.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
@@ -264,10 +264,9 @@ dispatch_keyed(struct req *req, struct res *res)
 	struct store *store = req->app->store;
 	const char *tenant = req->caller.tenant;
 	struct err_info info = {0};
-	handler_fn fn = handler_at(req->match.index)->fn;
 
 	if (req->key == NULL)
-		return fn(req, res);
+		return keep_answer(req, res);
 	enum err e = store_key_find(store, req->arena, tenant, req->key, &info);
 	if (e != ERR_OK && e != ERR_NOT_FOUND)
 		return res_err(res, e, &info);
@@ -278,7 +277,7 @@ dispatch_keyed(struct req *req, struct res *res)
 		req->key->is_replay = true;
 	} else {
 		req->key->ref = NULL;
-		(void)fn(req, res);
+		(void)keep_answer(req, res);
 	}
 	if (req->key->is_replay && (int)res->status / 100 == 2 &&
 	    res_header(res, "Idempotent-Replayed", "true") != ERR_OK)
@@ -403,6 +402,26 @@ dispatch_answer(struct req *req, struct res *res, struct dispatch_scratch *s,
 
 /* ---- the header ---- */
 
+/* May it be kept? Then by the caller alone, who asks whether it still holds.
+ * What depends on a credential says so. */
+static void
+dispatch_validator(
+    struct buf *out, const struct req *req, const struct res *res)
+{
+	bool is_tagged = res->etag != NULL &&
+	    ((int)res->status < 300 || res->status == HTTP_NOT_MODIFIED);
+
+	if (!is_tagged) {
+		buf_puts(out, "Cache-Control: no-store\r\n");
+		return;
+	}
+	buf_puts(out, "Cache-Control: private, no-cache\r\nETag: ");
+	buf_puts(out, res->etag);
+	buf_puts(out, "\r\n");
+	if (req->match.route->auth != ROUTE_OPEN)
+		buf_puts(out, "Vary: Authorization, X-API-Key\r\n");
+}
+
 static void
 dispatch_trace(struct buf *out, const struct req *req)
 {
@@ -430,12 +449,10 @@ dispatch_head(struct buf *out, const struct req *req, const struct res *res)
 		buf_printf(out, "Content-Length: %zu\r\n", res->body->len);
 	}
 	dispatch_trace(out, req);
-	buf_puts(out, "Cache-Control: ");
-	buf_puts(out, res->has_etag ? "private, no-cache" : "no-store");
+	dispatch_validator(out, req, res);
 	/* What is answered depends on both: a cache between must know. */
-	buf_puts(out, "\r\nVary: Origin, Accept");
+	buf_puts(out, "Vary: Origin, Accept\r\n");
 	buf_puts(out,
-	    "\r\n"
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "X-Frame-Options: DENY\r\n"
 	    "Referrer-Policy: strict-origin-when-cross-origin\r\n");

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "debate/view.h"
+#include "cache/cache.h"
 #include "fcgi/debate_out.h"
 
 #define EDIT_TITLE_MAX	  500
@@ -526,10 +527,24 @@ debate_notes_remove(struct req *req, struct res *res)
 /* ---- taking away ---- */
 
 /* One that is under way ends first, so that whoever watches is told. */
+/* With what is kept of it. */
+static enum err
+edit_delete(struct req *req, const struct store_debate *row)
+{
+	static const enum cache_kind kinds[] = {
+	    CACHE_RATINGS, CACHE_TRENDING, CACHE_ANALYTICS};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		cache_hold(req->app->cache, kinds[i], row->tenant);
+	enum err e = store_debate_delete(req->app->store, row->tenant, row->id);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		cache_drop(req->app->cache, kinds[i], row->tenant);
+	return e;
+}
+
 enum http_status
 debate_delete(struct req *req, struct res *res)
 {
-	struct store *store = req->app->store;
 	struct store_debate row;
 
 	enum http_status status = debate_out_fetch(req, res, &row);
@@ -537,7 +552,7 @@ debate_delete(struct req *req, struct res *res)
 		return status;
 	enum err e = debate_out_cancel(req, &row, "deleted by request");
 	if (e == ERR_OK || e == ERR_CONFLICT)
-		e = store_debate_delete(store, row.tenant, row.id);
+		e = edit_delete(req, &row);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	log_info("debate.deleted", "id=%s", row.id);

@@ -8,27 +8,51 @@
 #include "bus/event.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
+#include "fcgi/keep.h"
 
 #define DEBATE_TIMELINE_PAGE 100
 #define DEBATE_TIMELINE_MAX  500
 
-static enum http_status
-debate_part(struct req *req, struct res *res, enum debate_view_part part)
-{
+struct debate_part {
 	struct store_debate row;
+	enum debate_view_part part;
+};
+
+static enum http_status
+debate_part_write(struct req *req, struct res *res, void *arg)
+{
+	struct debate_part *p = arg;
 	struct store_turn *turns = NULL;
 	size_t n = 0;
 
-	enum http_status status = debate_out_fetch(req, res, &row);
-	if (status != HTTP_OK)
-		return status;
 	enum err e = store_turn_list(
-	    req->app->store, req->arena, row.tenant, row.id, &turns, &n);
+	    req->app->store, req->arena, p->row.tenant, p->row.id, &turns, &n);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	debate_view_part(
-	    res_json(res), req->arena, part, &row, turns, n, req->now_us);
+	    res_json(res), req->arena, p->part, &p->row, turns, n, req->now_us);
 	return res_json_end(res, HTTP_OK);
+}
+
+/* Of a debate that has ended it is known by the revision. */
+static enum http_status
+debate_part(struct req *req, struct res *res, enum debate_view_part part)
+{
+	struct debate_part *p = ARENA_NEW(req->arena, struct debate_part);
+
+	p->part = part;
+	enum http_status status = debate_out_fetch(req, res, &p->row);
+	if (status != HTTP_OK)
+		return status;
+	bool is_final = store_status_is_final(p->row.status);
+	if (is_final && debate_out_is_known(req, res, &p->row))
+		return HTTP_NOT_MODIFIED;
+	if (!is_final || part != DEBATE_PART_SUMMARY)
+		return debate_part_write(req, res, p);
+	return keep_under(req, res, CACHE_SUMMARIES,
+	    arena_printf(req->arena, "%s %s", p->row.id,
+		debate_out_revision(req, &p->row)),
+	    debate_part_write, p);
 }
 
 enum http_status

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
+#include "fcgi/etag.h"
 #include "fcgi/export_out.h"
 #include "receipt/export.h"
 #include "receipt/receipt.h"
@@ -171,6 +172,18 @@ export_out_seal(const struct app *app, struct arena *a,
 	return e == ERR_CONFLICT ? ERR_OK : e;
 }
 
+/* Format and table are in the address. A wrapped one says when it was made, so
+ * its tag is a weak one. */
+static const char *
+debate_export_tag(struct req *req, const struct store_debate *row,
+    const struct store_receipt *receipt, bool is_wrapped)
+{
+	return arena_printf(req->arena, "%s-%s%s",
+	    debate_out_revision(req, row),
+	    receipt->signature != NULL ? "signed" : "plain",
+	    is_wrapped ? "-json" : "");
+}
+
 enum http_status
 debate_export(struct req *req, struct res *res)
 {
@@ -187,7 +200,13 @@ debate_export(struct req *req, struct res *res)
 		status = debate_out_fetch(req, res, row);
 	if (status != HTTP_OK)
 		return status;
+	if (res_header(res, "Vary", "Accept") != ERR_OK)
+		return res_err(res, ERR_INTERNAL, NULL);
 	enum err e = export_out_seal(req->app, req->arena, row, &receipt);
+	if (e == ERR_OK && receipt != NULL &&
+	    etag_is_known(req, res,
+		debate_export_tag(req, row, receipt, is_wrapped), is_wrapped))
+		return HTTP_NOT_MODIFIED;
 	if (e == ERR_OK && is_wrapped)
 		e = debate_export_head(req, row, kind, table, &x->head);
 	if (e == ERR_OK && !is_wrapped && kind != EXPORT_JSON)

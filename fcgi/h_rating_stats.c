@@ -151,7 +151,7 @@ rating_view(struct req *req, struct res *res)
 	rating_out_agents(w, "global", req, rating_all(req, &b), n);
 	rating_domain_array(w, "by_domain", domains, n_domains);
 	rating_mover_array(w, "recent_movers", req, &b, 0, in.limit);
-	json_w_time(w, "updated_at", req->now_us);
+	json_w_time(w, "updated_at", rating_updated(req, &b));
 	return res_json_end(res, HTTP_OK);
 }
 

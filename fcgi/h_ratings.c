@@ -184,7 +184,7 @@ rating_list(struct req *req, struct res *res)
 	struct json_w *w = res_json(res);
 	rating_three(w, req, rows + from, count);
 	json_w_str(w, "domain", in.domain);
-	json_w_time(w, "updated_at", req->now_us);
+	json_w_time(w, "updated_at", rating_updated(req, &b));
 	debate_out_page(w, (int64_t)n, count, in.limit, in.offset);
 	return res_json_end(res, HTTP_OK);
 }
@@ -253,7 +253,7 @@ rating_movers(struct req *req, struct res *res)
 	size_t n =
 	    rating_mover_array(w, "movers", req, &b, in.direction, in.limit);
 	json_w_int(w, "count", (int64_t)n);
-	json_w_time(w, "updated_at", req->now_us);
+	json_w_time(w, "updated_at", rating_updated(req, &b));
 	return res_json_end(res, HTTP_OK);
 }
 

@@ -223,3 +223,44 @@ extern const struct input_list keys_page_inputs;
 enum http_status keys_create(struct req *req, struct res *res);
 enum http_status keys_get(struct req *req, struct res *res);
 enum http_status keys_delete(struct req *req, struct res *res);
+/* h_memory.c */
+extern const struct input_list memory_key_inputs;
+enum http_status memory_store(struct req *req, struct res *res);
+enum http_status memory_continuum_store(struct req *req, struct res *res);
+enum http_status memory_retrieve(struct req *req, struct res *res);
+enum http_status memory_delete(struct req *req, struct res *res);
+enum http_status memory_continuum_delete(struct req *req, struct res *res);
+enum http_status memory_update(struct req *req, struct res *res);
+enum http_status memory_promote(struct req *req, struct res *res);
+enum http_status memory_demote(struct req *req, struct res *res);
+enum http_status memory_move(struct req *req, struct res *res);
+/* h_memory_find.c */
+extern const struct input_list memory_find_inputs;
+extern const struct input_list memory_recall_inputs;
+extern const struct input_list memory_list_inputs;
+extern const struct input_list memory_page_inputs;
+enum http_status memory_search(struct req *req, struct res *res);
+enum http_status memory_query(struct req *req, struct res *res);
+enum http_status memory_semantic(struct req *req, struct res *res);
+enum http_status memory_continuum_retrieve(struct req *req, struct res *res);
+enum http_status memory_list(struct req *req, struct res *res);
+enum http_status memory_list_tier(struct req *req, struct res *res);
+/* h_memory_stats.c */
+extern const struct input_list memory_analytics_inputs;
+enum http_status memory_tier_list(struct req *req, struct res *res);
+enum http_status memory_tier_get(struct req *req, struct res *res);
+enum http_status memory_tier_stats(struct req *req, struct res *res);
+enum http_status memory_stats(struct req *req, struct res *res);
+enum http_status memory_pressure(struct req *req, struct res *res);
+enum http_status memory_archive_stats(struct req *req, struct res *res);
+enum http_status memory_analytics(struct req *req, struct res *res);
+/* h_memory_bulk.c */
+extern const struct input_list memory_critique_inputs;
+enum http_status memory_import(struct req *req, struct res *res);
+enum http_status memory_export(struct req *req, struct res *res);
+enum http_status memory_critique_add(struct req *req, struct res *res);
+enum http_status memory_critique_list(struct req *req, struct res *res);
+enum http_status memory_consolidate(struct req *req, struct res *res);
+enum http_status memory_prune(struct req *req, struct res *res);
+enum http_status memory_compact(struct req *req, struct res *res);
+enum http_status memory_rebuild(struct req *req, struct res *res);

@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "settings/settings.h"
 
+#define INPUT_PPM 1000000
+
 const struct input_list input_none = {NULL, 0};
 
 int64_t
@@ -50,6 +52,7 @@ input_default(const struct input *row, const struct settings *s, void *slot)
 	case INPUT_INT:
 	case INPUT_PAGE:
 	case INPUT_OFFSET:
+	case INPUT_SHARE:
 		*(int64_t *)slot = input_fallback(row, s);
 		break;
 	case INPUT_TIME:
@@ -77,6 +80,19 @@ input_put_page(const struct input *row, const struct settings *s,
 	if (str_to_i64(text, INT64_MIN, INT64_MAX, &value) == ERR_OK)
 		*slot = value;
 	*slot = *slot > max ? max : *slot < min ? min : *slot;
+}
+
+static enum err
+input_put_share(const struct input *row, const char *text, int64_t *slot,
+    struct err_info *info)
+{
+	double value;
+
+	if (str_to_double(text, &value) != ERR_OK || value < 0 || value > 1)
+		return err_set(info, ERR_INVALID, row->key,
+		    "must be a number from 0 to 1");
+	*slot = (int64_t)(value * INPUT_PPM + 0.5);
+	return ERR_OK;
 }
 
 static enum err
@@ -121,6 +137,8 @@ input_put(const struct input *row, const struct settings *s, const char *text,
 			    "must be one of %.*s",
 			    (int)strlen(row->choices) - 1, row->choices);
 		return ERR_OK;
+	case INPUT_SHARE:
+		return input_put_share(row, text, slot, info);
 	}
 	return ERR_INTERNAL;
 }
@@ -136,6 +154,10 @@ input_json_text(
 
 	if (row->kind == INPUT_BOOL)
 		return kind == JSON_BOOL ? json_text(a, value) : NULL;
+	if (row->kind == INPUT_SHARE)
+		return kind == JSON_INT || kind == JSON_DOUBLE
+		    ? json_text(a, value)
+		    : NULL;
 	if (is_number)
 		return kind == JSON_INT ? json_text(a, value) : NULL;
 	if (kind != JSON_STRING)
@@ -143,16 +165,17 @@ input_json_text(
 	return json_str(value, NULL);
 }
 
+/* Of the query when there is no body. */
 static enum err
-input_read(const struct req *req, const struct input *row, bool is_body,
-    void *slot, struct err_info *info)
+input_read(const struct req *req, const struct input *row,
+    const struct json *body, void *slot, struct err_info *info)
 {
 	const struct settings *s = req->app->settings;
 	const char *text;
 
 	input_default(row, s, slot);
-	if (is_body) {
-		const struct json *value = json_get(req->body, row->key);
+	if (body != NULL) {
+		const struct json *value = json_get(body, row->key);
 		text = NULL;
 		if (json_kind(value) != JSON_NULL) {
 			text = input_json_text(row, req->arena, value);
@@ -173,7 +196,7 @@ input_read(const struct req *req, const struct input *row, bool is_body,
 
 static enum http_status
 input_read_all(const struct req *req, const struct input_list *list,
-    bool is_body, void *out, struct res *res)
+    const struct json *body, void *out, struct res *res)
 {
 	struct err_info infos[INPUT_ERRORS_MAX];
 	struct res_field fields[INPUT_ERRORS_MAX];
@@ -183,7 +206,7 @@ input_read_all(const struct req *req, const struct input_list *list,
 	for (size_t i = 0; i < list->n && n < INPUT_ERRORS_MAX; i++) {
 		const struct input *row = &list->rows[i];
 		enum err e = input_read(
-		    req, row, is_body, (char *)out + row->offset, &infos[n]);
+		    req, row, body, (char *)out + row->offset, &infos[n]);
 		if (e == ERR_OK)
 			continue;
 		if (e == ERR_NOT_FOUND && n == 0)
@@ -198,12 +221,24 @@ enum http_status
 input_read_query(const struct req *req, const struct input_list *list,
     void *out, struct res *res)
 {
-	return input_read_all(req, list, false, out, res);
+	return input_read_all(req, list, NULL, out, res);
 }
 
 enum http_status
 input_read_body(const struct req *req, const struct input_list *list, void *out,
     struct res *res)
 {
-	return input_read_all(req, list, true, out, res);
+	return input_read_all(req, list, req->body, out, res);
+}
+
+enum err
+input_read_object(const struct req *req, const struct input_list *list,
+    const struct json *object, void *out, struct err_info *info)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; e == ERR_OK && i < list->n; i++)
+		e = input_read(req, &list->rows[i], object,
+		    (char *)out + list->rows[i].offset, info);
+	return e;
 }

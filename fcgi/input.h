@@ -23,6 +23,7 @@ enum input_kind {
 	INPUT_BOOL,   /* int: 0, 1, or -1 when absent */
 	INPUT_TIME,   /* int64_t microseconds from ISO 8601; 0 when absent */
 	INPUT_CHOICE, /* int: place in choices, or -1 when absent */
+	INPUT_SHARE,  /* int64_t millionths of a number from 0 to 1 */
 };
 
 struct input {
@@ -50,6 +51,11 @@ enum http_status input_read_query(const struct req *req,
     const struct input_list *list, void *out, struct res *res) MUST_CHECK;
 enum http_status input_read_body(const struct req *req,
     const struct input_list *list, void *out, struct res *res) MUST_CHECK;
+
+/* The same of any object, such as one of a list. The first that is wrong:
+ * ERR_INVALID, or ERR_NOT_FOUND when it is missing. */
+enum err input_read_object(const struct req *req, const struct input_list *list,
+    const struct json *object, void *out, struct err_info *info) MUST_CHECK;
 
 /* Default and largest value of a row. */
 int64_t input_fallback(const struct input *row, const struct settings *s);

@@ -16,7 +16,9 @@
 #include "base/id.h"
 #include "base/listen.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "bus/bus.h"
+#include "cache/cache.h"
 #include "fcgi/app.h"
 #include "fcgi/openapi.h"
 #include "fcgi/probe.h"
@@ -24,13 +26,16 @@
 #include "fcgi/server.h"
 #include "limit/client_ip.h"
 #include "limit/limit.h"
+#include "llm/llm.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
+#include "redis/redis_pool.h"
 #include "settings/settings.h"
 #include "store/store.h"
 
 #define MAIN_PROGRAM	 "aragora-fcgi"
 #define MAIN_OPENAPI_MAX ((size_t)16 << 20)
+#define MAIN_SALT_MAX	 1024
 /* glibc gives every thread a heap of its own; two are plenty here. */
 #define MAIN_HEAPS 2
 
@@ -132,13 +137,31 @@ main_app_close(struct app *app)
 	probe_stop(&app->probe);
 	auth_close(&app->auth);
 	password_close(&app->password);
+	cache_close(&app->cache);
 	limit_close(&app->limit);
+	redis_pool_close(&app->redis);
 	receipt_keys_free(&app->receipt_keys);
 	bus_close(&app->bus);
 	store_close(&app->store);
 	router_free(&app->router);
 	client_ip_list_free(&app->trusted);
 	metrics_close();
+}
+
+/* Answers tell which agents can be called; hosts may have other keys. */
+static void
+main_cache_open(struct app *app)
+{
+	struct buf salt;
+
+	buf_init(&salt, MAIN_SALT_MAX);
+	for (size_t i = 0; i < llm_agent_count(); i++)
+		buf_putc(&salt,
+		    llm_agent_is_available(llm_agent_at(i), app->settings, NULL)
+			? '+'
+			: '-');
+	cache_open(&app->cache, app->settings, app->redis, buf_text(&salt));
+	buf_release(&salt);
 }
 
 /* Everything the requests share. EXIT_SUCCESS or an exit status. */
@@ -170,9 +193,12 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 		return main_fail("start.store", info, EX_UNAVAILABLE);
 	if (bus_open(&app->bus, app->settings, info) != ERR_OK)
 		return main_fail("start.bus", info, EX_UNAVAILABLE);
-	if (!app->settings->disable_all_rate_limits &&
-	    limit_open(&app->limit, app->settings, info) != ERR_OK)
-		return main_fail("start.limits", info, EX_CONFIG);
+	if (!str_is_empty(app->settings->redis_url) &&
+	    redis_pool_open(&app->redis, app->settings, info) != ERR_OK)
+		return main_fail("start.redis", info, EX_CONFIG);
+	if (!app->settings->disable_all_rate_limits)
+		limit_open(&app->limit, app->settings, app->redis);
+	main_cache_open(app);
 	app->router = router_new();
 	openapi_write(openapi, app->settings);
 	app->openapi = buf_text(openapi);

@@ -186,6 +186,11 @@ openapi_input_schema(struct json_w *w, struct arena *a, const struct input *row,
 		json_w_str(w, "type", "string");
 		openapi_choices(w, a, row->choices);
 		break;
+	case INPUT_SHARE:
+		json_w_str(w, "type", "number");
+		json_w_int(w, "minimum", 0);
+		json_w_int(w, "maximum", 1);
+		break;
 	}
 	json_w_end(w);
 }

@@ -25,10 +25,10 @@ struct res {
 	struct json_w json;
 	res_next_fn next; /* NULL = body is all of it */
 	void *next_arg;
-	const char *trace_id;	/* borrowed */
+	const char *trace_id; /* borrowed */
+	const char *etag;     /* it may be kept and asked for again; or NULL */
 	bool is_problem_wanted; /* errors as RFC 9457 has them */
 	bool is_error;
-	bool has_etag; /* may be kept and asked for again */
 };
 
 /* One wrong field. */

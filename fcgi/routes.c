@@ -73,6 +73,52 @@ route_needs(const struct route *r)
 	return http_method_is_unsafe(r->method) ? ROLE_WRITE : ROLE_READ;
 }
 
+static const struct {
+	const char *op;
+	enum cache_kind kind;
+} route_caches[] = {
+#define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)
+#define CACHED(op, kind) {op, CACHE_##kind},
+#include "fcgi/routes.def"
+#undef ROUTE
+};
+
+bool
+route_is_cached(const struct route *r, enum cache_kind *kind)
+{
+	if (r->method != HTTP_GET)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(route_caches); i++)
+		if (str_eq(route_caches[i].op, r->operation_id)) {
+			*kind = route_caches[i].kind;
+			return true;
+		}
+	return false;
+}
+
+static const char *const route_volatiles[] = {
+#define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)
+#define VOLATILE(op) op,
+#include "fcgi/routes.def"
+#undef ROUTE
+};
+
+/* Probes and counters are never the same, and what belongs to a login is
+ * nobody's to keep. */
+bool
+route_is_kept(const struct route *r)
+{
+	if (r->method != HTTP_GET ||
+	    (r->auth != ROUTE_PUBLIC && r->auth != ROUTE_USER) ||
+	    (r->rate != ROUTE_RATE_READ && r->rate != ROUTE_RATE_LIST) ||
+	    str_eq(r->tag, "auth"))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(route_volatiles); i++)
+		if (str_eq(route_volatiles[i], r->operation_id))
+			return false;
+	return true;
+}
+
 size_t
 route_count(void)
 {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "auth/role.h"
+#include "cache/cache.h"
 #include "fcgi/http.h"
 
 #define ROUTE_AUTHS(X)                                                         \
@@ -67,5 +68,9 @@ const struct route_also *route_also(const struct route *r);
 bool route_is_analytic(const struct route *r);
 /* What a caller must at least be allowed. */
 enum role_level route_needs(const struct route *r);
+/* Is its answer kept for a time, and as what? */
+bool route_is_cached(const struct route *r, enum cache_kind *kind);
+/* May a caller keep its answer and ask whether it still holds? */
+bool route_is_kept(const struct route *r);
 const char *route_auth_name(enum route_auth a);
 const char *route_rate_name(enum route_rate r);

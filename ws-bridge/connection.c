@@ -249,16 +249,27 @@ connection_drained(struct connection *c, int64_t now)
 	connection_send_pong(c);
 }
 
-/* One sendmsg; false when the socket takes no more. */
+/* One piece goes without the detour that sendmsg takes through its header:
+ * for a message to thousands of readers that is what can be saved. */
+static ssize_t
+connection_send_vec(int fd, struct outq_vec *v)
+{
+	struct msghdr msg = {.msg_iov = v->iov, .msg_iovlen = (size_t)v->n};
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
+	return v->n == 1
+	    ? send(fd, v->iov[0].iov_base, v->iov[0].iov_len, flags)
+	    : sendmsg(fd, &msg, flags);
+}
+
+/* One system call; false when the socket takes no more. */
 static bool
 connection_write(struct connection *c)
 {
-	struct outq_vec v;
-	struct msghdr msg = {.msg_iov = v.iov};
+	struct outq_vec *v = &c->server->vec;
 
-	outq_gather(&c->out, &v);
-	msg.msg_iovlen = (size_t)v.n;
-	ssize_t n = sendmsg(c->watch.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	outq_gather(&c->out, v);
+	ssize_t n = connection_send_vec(c->watch.fd, v);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			connection_set_state(c, CONN_DEAD);

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-#define OUTQ_FIRST_CAP 4
+#define OUTQ_FIRST_CAP 4 /* when one does not do */
 
 static struct outq_entry *
 outq_at(const struct outq *q, size_t i)
@@ -32,24 +32,40 @@ outq_release(struct outq *q)
 {
 	for (size_t i = 0; i < q->n; i++)
 		frame_unref(&outq_at(q, i)->frame);
-	free(q->entries);
-	*q = (struct outq){0};
+	if (q->entries != &q->own)
+		free(q->entries);
+	q->entries = NULL;
+	q->cap = 0;
+	q->first = 0;
+	q->n = 0;
+	q->bytes = 0;
+	q->sent = 0;
+}
+
+static void
+outq_grow(struct outq *q)
+{
+	size_t cap = q->cap > 1 ? q->cap * 2 : OUTQ_FIRST_CAP;
+	struct outq_entry *entries = mem_array(cap, sizeof(struct outq_entry));
+
+	for (size_t i = 0; i < q->n; i++)
+		entries[i] = *outq_at(q, i);
+	if (q->entries != &q->own)
+		free(q->entries);
+	q->entries = entries;
+	q->cap = cap;
+	q->first = 0;
 }
 
 void
 outq_push(
     struct outq *q, struct frame *f, enum frame_form form, bool is_replayed)
 {
-	if (q->n == q->cap) {
-		size_t cap = q->cap > 0 ? q->cap * 2 : OUTQ_FIRST_CAP;
-		struct outq_entry *entries =
-		    mem_array(cap, sizeof(struct outq_entry));
-		for (size_t i = 0; i < q->n; i++)
-			entries[i] = *outq_at(q, i);
-		free(q->entries);
-		q->entries = entries;
-		q->cap = cap;
-		q->first = 0;
+	if (q->cap == 0) {
+		q->entries = &q->own;
+		q->cap = 1;
+	} else if (q->n == q->cap) {
+		outq_grow(q);
 	}
 	struct outq_entry *e = outq_at(q, q->n++);
 	*e = (struct outq_entry){

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a connection has yet to write: references to shared frames and how far
- * the first of them has gone. Memory is held only while it is not empty.
+ * the first of them has gone. One frame at a time, which is the rule, needs no
+ * memory; for more it is held until the queue is empty.
  */
 #pragma once
 
@@ -21,6 +22,7 @@ struct outq_entry {
 
 struct outq {
 	struct outq_entry *entries; /* cap is a power of two */
+	struct outq_entry own;	    /* entries while cap is 1 */
 	size_t cap;
 	size_t first;
 	size_t n;
@@ -30,14 +32,14 @@ struct outq {
 
 #define OUTQ_IOV 64 /* entries one outq_gather takes at most */
 
-/* Scratch of one gather, on the caller's stack. */
+/* Scratch of one gather; too large for a stack that is cleared. */
 struct outq_vec {
 	struct iovec iov[2 * OUTQ_IOV];
 	int n;
 	char heads[OUTQ_IOV][FRAME_HEAD_MAX];
 };
 
-/* A zeroed outq is empty. */
+/* A zeroed outq is empty. It must not be moved. */
 void outq_release(struct outq *q);
 /* Takes the reference. form is what frame_form_for gave for f. */
 void outq_push(

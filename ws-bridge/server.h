@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "ws-bridge/outq.h"
 
 struct bridge;
 struct hub;
@@ -49,6 +50,7 @@ struct server {
 	struct loop_timer revoke_tick;
 	bool is_asking_revs;
 	char scratch[SERVER_SCRATCH]; /* what one recv brings */
+	struct outq_vec vec;	      /* of one write */
 };
 
 /* Takes listen_fd (non-blocking), which other servers may listen on too.

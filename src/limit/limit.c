@@ -23,21 +23,15 @@ struct limit {
 	struct limit_redis *redis; /* NULL = none is configured */
 };
 
-enum err
-limit_open(
-    struct limit **out, const struct settings *settings, struct err_info *info)
+void
+limit_open(struct limit **out, const struct settings *settings,
+    struct redis_pool *redis)
 {
 	struct limit *l = mem_zalloc(sizeof(*l));
-	enum err e = ERR_OK;
 
-	*out = NULL;
 	l->settings = settings;
-	if (!str_is_empty(settings->redis_url))
-		e = limit_redis_open(&l->redis, settings, info);
-	if (e != ERR_OK) {
-		free(l);
-		return e;
-	}
+	if (redis != NULL)
+		limit_redis_new(&l->redis, settings, redis);
 	mkdir(settings->data_dir, 0750); /* may exist; opening tells */
 	char *path = mem_printf("%s/" LIMIT_FILE, settings->data_dir);
 	struct err_info why = {0};
@@ -48,7 +42,6 @@ limit_open(
 		    why.text);
 	free(path);
 	*out = l;
-	return ERR_OK;
 }
 
 void
@@ -58,7 +51,7 @@ limit_close(struct limit **limit)
 
 	if (l == NULL)
 		return;
-	limit_redis_close(&l->redis);
+	limit_redis_free(&l->redis);
 	limit_table_close(&l->table);
 	free(l);
 	*limit = NULL;

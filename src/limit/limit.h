@@ -16,6 +16,7 @@
 #include "limit/gcra.h"
 
 struct settings;
+struct redis_pool;
 struct limit;
 
 #define LIMIT_ASKS_MAX 3
@@ -36,9 +37,10 @@ struct limit_state {
 	bool is_partial;  /* this host's share, while Redis is away */
 };
 
-/* ERR_INVALID: the settings' Redis is no address. */
-enum err limit_open(struct limit **out, const struct settings *settings,
-    struct err_info *info) MUST_CHECK;
+/* redis: connections that others of the process use too, borrowed; NULL = none
+ * is configured. */
+void limit_open(struct limit **out, const struct settings *settings,
+    struct redis_pool *redis);
 void limit_close(struct limit **limit);
 
 /* Takes from all of them or from none. *tightest is that with the longest

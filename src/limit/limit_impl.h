@@ -34,9 +34,10 @@ bool limit_table_take(struct limit_table *t, struct limit_bucket *buckets,
 
 struct limit_redis;
 
-enum err limit_redis_open(struct limit_redis **out,
-    const struct settings *settings, struct err_info *info) MUST_CHECK;
-void limit_redis_close(struct limit_redis **redis);
+/* Borrows both. */
+void limit_redis_new(struct limit_redis **out, const struct settings *settings,
+    struct redis_pool *pool);
+void limit_redis_free(struct limit_redis **redis);
 /* ERR_OK, ERR_BUSY (refused), ERR_DOWN: no answer, or none is waited for. */
 enum err limit_redis_take(
     struct limit_redis *r, struct limit_bucket *buckets, size_t n) MUST_CHECK;

@@ -3,35 +3,23 @@
  * Buckets in Redis, one script call for all buckets of a request, with Redis'
  * clock: hosts may disagree about the time. A bucket is a string that holds
  * its arrival time and goes when it is full again.
- *
- * Each thread that asks takes an idle connection or opens one; a request waits
- * for LIMIT_REDIS_MS at the most. After a few failures in a row nobody waits:
- * one caller tries again from time to time.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-#include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "limit/limit_impl.h"
-#include "settings/redis_url.h"
+#include "redis/redis_pool.h"
 #include "settings/settings.h"
 
-#define LIMIT_REDIS_MS	     50
-#define LIMIT_REDIS_RETRY_MS 1000
-#define LIMIT_REDIS_IDLE     64
-#define LIMIT_REDIS_DIGITS   24
-#define LIMIT_REDIS_SHA	     41
-#define LIMIT_REDIS_KEY	     (256 + LIMIT_NAME_SIZE)
-#define LIMIT_REDIS_ARGS     3 /* of a bucket: interval, burst, units */
+#define LIMIT_REDIS_DIGITS 24
+#define LIMIT_REDIS_SHA	   41
+#define LIMIT_REDIS_KEY	   (256 + LIMIT_NAME_SIZE)
+#define LIMIT_REDIS_ARGS   3 /* of a bucket: interval, burst, units */
 
 /* ARGV: life of a key in ms, then interval in us, burst and cost of each key.
  * Answers 1 or 0, then each bucket's time ahead in us. A time further ahead
@@ -63,190 +51,81 @@ static const char limit_script[] =
 
 struct limit_redis {
 	const struct settings *settings;
-	struct arena *arena; /* holds the parts of url */
-	struct redis_url url;
-	pthread_mutex_t lock; /* guards what follows */
-	redisContext *idle[LIMIT_REDIS_IDLE];
-	size_t n_idle;
-	char sha[LIMIT_REDIS_SHA]; /* the script's name, as Redis told it */
-	int64_t failures;	   /* in a row */
-	int64_t retry_ms;	   /* when down: not before */
+	struct redis_pool *pool;   /* borrowed */
+	pthread_mutex_t lock;	   /* guards the next */
+	char sha[LIMIT_REDIS_SHA]; /* the script's name, "" = not yet told */
 };
 
-enum err
-limit_redis_open(struct limit_redis **out, const struct settings *settings,
-    struct err_info *info)
+void
+limit_redis_new(struct limit_redis **out, const struct settings *settings,
+    struct redis_pool *pool)
 {
-	struct arena *a = arena_new(0);
-	struct redis_url url;
-
-	*out = NULL;
-	enum err e = redis_url_parse(a, settings->redis_url, &url, info);
-	if (e != ERR_OK) {
-		arena_free(&a);
-		return e;
-	}
 	struct limit_redis *r = mem_zalloc(sizeof(*r));
+
 	r->settings = settings;
-	r->arena = a;
-	r->url = url;
+	r->pool = pool;
 	pthread_mutex_init(&r->lock, NULL);
 	*out = r;
-	return ERR_OK;
 }
 
 void
-limit_redis_close(struct limit_redis **redis)
+limit_redis_free(struct limit_redis **redis)
 {
 	struct limit_redis *r = *redis;
 
 	if (r == NULL)
 		return;
-	while (r->n_idle > 0)
-		redisFree(r->idle[--r->n_idle]);
 	pthread_mutex_destroy(&r->lock);
-	arena_free(&r->arena);
 	free(r);
 	*redis = NULL;
 }
 
 bool
-limit_redis_is_down(const struct limit_redis *redis)
+limit_redis_is_down(const struct limit_redis *r)
 {
-	struct limit_redis *r = (struct limit_redis *)(uintptr_t)redis;
-
-	pthread_mutex_lock(&r->lock);
-	bool is_down = r->failures >= r->settings->redis_failure_threshold;
-	pthread_mutex_unlock(&r->lock);
-	return is_down;
+	return redis_pool_is_down(r->pool);
 }
 
-/* ---- connections ---- */
+/* ---- the script ---- */
 
-static redisReply *
-limit_redis_ask(redisContext *c, int argc, const char **argv)
-{
-	redisReply *reply = redisCommandArgv(c, argc, argv, NULL);
-
-	if (reply != NULL && reply->type == REDIS_REPLY_ERROR &&
-	    !str_starts(reply->str, "NOSCRIPT")) {
-		freeReplyObject(reply);
-		return NULL;
-	}
-	return reply;
-}
+struct limit_name {
+	char sha[LIMIT_REDIS_SHA];
+};
 
 static bool
-limit_redis_say(redisContext *c, int argc, const char **argv)
+limit_redis_read_name(void *arg, redisReply *const *replies, size_t n UNUSED)
 {
-	redisReply *reply = limit_redis_ask(c, argc, argv);
-	bool is_good = reply != NULL;
+	struct limit_name *name = arg;
 
-	if (is_good)
-		freeReplyObject(reply);
-	return is_good;
-}
-
-static bool
-limit_redis_login(redisContext *c, const struct redis_url *u)
-{
-	const char *full[] = {"AUTH", u->user, u->password};
-	const char *plain[] = {"AUTH", u->password};
-	const char *select[] = {"SELECT", u->database};
-
-	if (u->password != NULL && u->user != NULL &&
-	    !limit_redis_say(c, 3, full))
+	if (replies[0]->type != REDIS_REPLY_STRING ||
+	    replies[0]->len != LIMIT_REDIS_SHA - 1)
 		return false;
-	if (u->password != NULL && u->user == NULL &&
-	    !limit_redis_say(c, 2, plain))
-		return false;
-	return u->database == NULL || limit_redis_say(c, 2, select);
+	memcpy(name->sha, replies[0]->str, LIMIT_REDIS_SHA);
+	return true;
 }
 
-static bool
-limit_redis_load(struct limit_redis *r, redisContext *c)
+/* Its name; asked for once. */
+static enum err
+limit_redis_name(struct limit_redis *r, char *sha)
 {
 	const char *argv[] = {"SCRIPT", "LOAD", limit_script};
-	redisReply *reply = limit_redis_ask(c, 3, argv);
-	bool is_good = reply != NULL && reply->type == REDIS_REPLY_STRING &&
-	    reply->len == LIMIT_REDIS_SHA - 1;
+	struct redis_command load = {.argc = 3, .argv = argv};
+	struct limit_name name;
 
 	pthread_mutex_lock(&r->lock);
-	if (is_good)
-		memcpy(r->sha, reply->str, LIMIT_REDIS_SHA);
+	memcpy(sha, r->sha, LIMIT_REDIS_SHA);
 	pthread_mutex_unlock(&r->lock);
-	if (reply != NULL)
-		freeReplyObject(reply);
-	return is_good;
-}
-
-static redisContext *
-limit_redis_connect(struct limit_redis *r)
-{
-	const struct redis_url *u = &r->url;
-	struct timeval limit = {.tv_usec = LIMIT_REDIS_MS * 1000};
-	redisContext *c = u->path != NULL
-	    ? redisConnectUnixWithTimeout(u->path, limit)
-	    : redisConnectWithTimeout(u->host, u->port, limit);
-
-	if (c == NULL)
-		return NULL;
-	if (c->err == 0 && redisSetTimeout(c, limit) == REDIS_OK &&
-	    fcntl(c->fd, F_SETFD, FD_CLOEXEC) == 0 && limit_redis_login(c, u) &&
-	    limit_redis_load(r, c))
-		return c;
-	redisFree(c);
-	return NULL;
-}
-
-/* A kept one or, if is_fresh or there is none, one that is opened now. NULL
- * and *is_tried false: it is known to be away. */
-static redisContext *
-limit_redis_get(struct limit_redis *r, bool is_fresh, bool *is_tried)
-{
-	int64_t now = clock_mono_ms();
-	redisContext *c = NULL;
-
+	if (sha[0] != '\0')
+		return ERR_OK;
+	enum err e =
+	    redis_pool_ask(r->pool, &load, 1, limit_redis_read_name, &name);
+	if (e != ERR_OK)
+		return e;
 	pthread_mutex_lock(&r->lock);
-	bool is_down = r->failures >= r->settings->redis_failure_threshold;
-	*is_tried = !is_down || now >= r->retry_ms;
-	if (is_down && *is_tried) /* one at a time */
-		r->retry_ms = now + LIMIT_REDIS_RETRY_MS;
-	if (*is_tried && !is_fresh && r->n_idle > 0)
-		c = r->idle[--r->n_idle];
+	memcpy(r->sha, name.sha, LIMIT_REDIS_SHA);
 	pthread_mutex_unlock(&r->lock);
-	return c != NULL || !*is_tried ? c : limit_redis_connect(r);
-}
-
-static void
-limit_redis_put(struct limit_redis *r, redisContext *c)
-{
-	pthread_mutex_lock(&r->lock);
-	bool is_kept = r->n_idle < LIMIT_REDIS_IDLE;
-	if (is_kept)
-		r->idle[r->n_idle++] = c;
-	pthread_mutex_unlock(&r->lock);
-	if (!is_kept)
-		redisFree(c);
-}
-
-static void
-limit_redis_note(struct limit_redis *r, bool is_good)
-{
-	pthread_mutex_lock(&r->lock);
-	bool was_down = r->failures >= r->settings->redis_failure_threshold;
-	r->failures = is_good ? 0 : r->failures + 1;
-	bool is_down = r->failures >= r->settings->redis_failure_threshold;
-	if (is_down && !was_down)
-		r->retry_ms = clock_mono_ms() + LIMIT_REDIS_RETRY_MS;
-	pthread_mutex_unlock(&r->lock);
-	if (is_down && !was_down)
-		log_warning("limit.redis.lost", "state=%s",
-		    r->settings->rate_limit_strict	    ? "strict"
-			: r->settings->rate_limit_fail_open ? "open"
-							    : "local");
-	if (was_down && !is_down)
-		log_info("limit.redis.found", "state=shared");
+	memcpy(sha, name.sha, LIMIT_REDIS_SHA);
+	return ERR_OK;
 }
 
 /* ---- one call ---- */
@@ -291,77 +170,57 @@ limit_redis_prepare(const struct limit_redis *r, struct limit_call *c,
 	}
 }
 
-/* Redis forgets scripts when it restarts, and tells. */
-static redisReply *
-limit_redis_eval(
-    struct limit_redis *r, redisContext *c, struct limit_call *call)
-{
-	char sha[LIMIT_REDIS_SHA];
+struct limit_answer {
+	struct limit_bucket *buckets;
+	size_t n;
+	bool is_unknown; /* the script: Redis forgot it */
+	bool is_admitted;
+};
 
-	pthread_mutex_lock(&r->lock);
-	memcpy(sha, r->sha, sizeof(sha));
-	pthread_mutex_unlock(&r->lock);
-	call->argv[0] = "EVALSHA";
-	call->argv[1] = sha;
-	redisReply *reply = limit_redis_ask(c, call->argc, call->argv);
-	if (reply == NULL || reply->type != REDIS_REPLY_ERROR)
-		return reply;
-	freeReplyObject(reply);
-	call->argv[0] = "EVAL";
-	call->argv[1] = limit_script;
-	return limit_redis_ask(c, call->argc, call->argv);
-}
-
-static enum err
-limit_redis_read(
-    const redisReply *reply, struct limit_bucket *buckets, size_t n)
+static bool
+limit_redis_read(void *arg, redisReply *const *replies, size_t n UNUSED)
 {
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != n + 1)
-		return ERR_DOWN;
-	for (size_t i = 0; i <= n; i++)
+	struct limit_answer *a = arg;
+	const redisReply *reply = replies[0];
+
+	a->is_unknown = reply->type == REDIS_REPLY_ERROR &&
+	    str_starts(reply->str, "NOSCRIPT");
+	if (a->is_unknown)
+		return true;
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != a->n + 1)
+		return false;
+	for (size_t i = 0; i <= a->n; i++)
 		if (reply->element[i]->type != REDIS_REPLY_INTEGER)
-			return ERR_DOWN;
-	for (size_t i = 0; i < n; i++)
-		buckets[i].debt_us = reply->element[i + 1]->integer;
-	return reply->element[0]->integer == 1 ? ERR_OK : ERR_BUSY;
+			return false;
+	for (size_t i = 0; i < a->n; i++)
+		a->buckets[i].debt_us = reply->element[i + 1]->integer;
+	a->is_admitted = reply->element[0]->integer == 1;
+	return true;
 }
 
-static enum err
-limit_redis_try(struct limit_redis *r, redisContext *c, struct limit_call *call,
-    struct limit_bucket *buckets, size_t n, bool *is_closed)
-{
-	redisReply *reply = limit_redis_eval(r, c, call);
-	enum err e =
-	    reply != NULL ? limit_redis_read(reply, buckets, n) : ERR_DOWN;
-
-	*is_closed =
-	    c->err == REDIS_ERR_EOF || errno == EPIPE || errno == ECONNRESET;
-	if (reply != NULL)
-		freeReplyObject(reply);
-	if (e == ERR_DOWN)
-		redisFree(c);
-	else
-		limit_redis_put(r, c);
-	return e;
-}
-
+/* Redis forgets scripts when it restarts, and tells. */
 enum err
 limit_redis_take(struct limit_redis *r, struct limit_bucket *buckets, size_t n)
 {
+	struct limit_answer answer = {.buckets = buckets, .n = n};
+	char sha[LIMIT_REDIS_SHA];
 	struct limit_call call;
-	bool is_closed = false, is_tried = false;
-	enum err e = ERR_DOWN;
 
+	enum err e = limit_redis_name(r, sha);
+	if (e != ERR_OK)
+		return ERR_DOWN;
 	limit_redis_prepare(r, &call, buckets, n);
-	/* A kept connection may have been closed long ago. */
-	for (int i = 0; i == 0 || (i == 1 && e == ERR_DOWN && is_closed); i++) {
-		redisContext *c = limit_redis_get(r, i > 0, &is_tried);
-		if (c == NULL)
-			break;
-		errno = 0;
-		e = limit_redis_try(r, c, &call, buckets, n, &is_closed);
+	call.argv[0] = "EVALSHA";
+	call.argv[1] = sha;
+	struct redis_command command = {.argc = call.argc, .argv = call.argv};
+	e = redis_pool_ask(r->pool, &command, 1, limit_redis_read, &answer);
+	if (e == ERR_OK && answer.is_unknown) {
+		call.argv[0] = "EVAL";
+		call.argv[1] = limit_script;
+		e = redis_pool_ask(
+		    r->pool, &command, 1, limit_redis_read, &answer);
 	}
-	if (is_tried)
-		limit_redis_note(r, e != ERR_DOWN);
-	return e;
+	if (e != ERR_OK || answer.is_unknown)
+		return ERR_DOWN;
+	return answer.is_admitted ? ERR_OK : ERR_BUSY;
 }

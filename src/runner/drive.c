@@ -415,6 +415,7 @@ drive_new(struct drive **out, const struct drive_options *o)
 	writer_on_written(d->writer, drive_seal, d);
 	metric_set(
 	    METRIC_DEBATES_CAPACITY, o->settings->max_concurrent_debates);
+	writer_use_cache(d->writer, o->cache);
 	d->claim_timer =
 	    (struct loop_timer){.fn = drive_on_claim_timer, .arg = d};
 	d->heartbeat_timer =

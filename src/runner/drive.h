@@ -17,6 +17,7 @@ struct drive_options {
 	struct store *store;
 	struct bus *bus;
 	const struct receipt_keys *receipt_keys;
+	struct cache *cache; /* NULL = nothing is dropped */
 	const char *id;	     /* of this runner */
 	const char *only_id; /* drive this debate and stop; NULL = all */
 	bool is_once;	     /* stop when nothing is left to do */

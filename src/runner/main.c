@@ -17,8 +17,10 @@
 #include "base/log.h"
 #include "base/service.h"
 #include "base/str.h"
+#include "cache/cache.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
+#include "redis/redis_pool.h"
 #include "runner/drive.h"
 #include "runner/hook.h"
 #include "settings/settings.h"
@@ -207,6 +209,20 @@ runner_run(struct runner_main *m, struct drive_options *o)
 	return e;
 }
 
+/* Nothing is kept here, but dropped where it is. */
+static enum err
+runner_open_cache(
+    struct drive_options *o, struct redis_pool **redis, struct err_info *info)
+{
+	enum err e = ERR_OK;
+
+	if (!str_is_empty(o->settings->redis_url))
+		e = redis_pool_open(redis, o->settings, info);
+	if (e == ERR_OK)
+		cache_open(&o->cache, o->settings, *redis, "");
+	return e;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -245,7 +261,9 @@ main(int argc, char **argv)
 		log_warning("store.down", "%s", info.text);
 	if (e == ERR_SCHEMA && (o.is_once || o.only_id != NULL))
 		return EX_CONFIG; /* nobody waits for these */
+	struct redis_pool *redis = NULL;
 	if (bus_open(&o.bus, settings, &info) != ERR_OK ||
+	    runner_open_cache(&o, &redis, &info) != ERR_OK ||
 	    loop_new(&m.loop) != ERR_OK) {
 		log_error("runner.start", "%s", info.text);
 		return EX_CONFIG;
@@ -261,6 +279,8 @@ main(int argc, char **argv)
 	bool is_success = m.drive != NULL && drive_is_success(m.drive);
 	drive_free(&m.drive);
 	log_info("runner.stop", "id=%s", o.id);
+	cache_close(&o.cache);
+	redis_pool_close(&redis);
 	metrics_close();
 	bus_close(&o.bus);
 	store_close(&o.store);

@@ -17,6 +17,7 @@
 #include "store/store_human.h"
 
 struct settings;
+struct cache;
 struct teller;
 struct writer;
 
@@ -52,6 +53,9 @@ enum err writer_new(struct writer **out, const struct settings *settings,
  * the first job. */
 typedef void (*writer_written_fn)(void *arg, const struct store_transition *t);
 void writer_on_written(struct writer *w, writer_written_fn fn, void *arg);
+/* What transitions change is dropped there. Borrowed; to be set before the
+ * first job. */
+void writer_use_cache(struct writer *w, struct cache *cache);
 /* Finish what is queued and join the thread; its last answers wait for
  * writer_deliver. From then on only writer_release does anything, at once. */
 void writer_stop(struct writer *w);

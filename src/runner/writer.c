@@ -299,6 +299,12 @@ writer_new(struct writer **out, const struct settings *settings,
 }
 
 void
+writer_use_cache(struct writer *w, struct cache *cache)
+{
+	w->cache = cache;
+}
+
+void
 writer_on_written(struct writer *w, writer_written_fn fn, void *arg)
 {
 	w->written_arg = arg;

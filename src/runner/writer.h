@@ -58,6 +58,7 @@ struct writer {
 	const struct settings *settings;
 	struct store *store;
 	struct teller *teller;
+	struct cache *cache; /* NULL = none */
 	struct loop *loop;
 	struct writer_ops ops;
 	writer_written_fn written_fn; /* NULL = none */

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "bus/event.h"
+#include "cache/cache.h"
 #include "metrics/metrics.h"
 #include "runner/teller.h"
 #include "runner/writer.h"
@@ -113,6 +114,19 @@ writer_refuse(struct writer *w, const struct store_transition *t, enum err e)
 	list_add_tail(&w->refused, &r->link);
 }
 
+/* What is kept of a tenant and told otherwise after this transition: between
+ * the two calls nothing of it is served, so whoever sees a debate ended sees
+ * the ratings that came of it. */
+static void
+writer_cached(struct writer *w, const struct store_transition *t,
+    void (*fn)(struct cache *, enum cache_kind, const char *))
+{
+	if (t->match != NULL)
+		fn(w->cache, CACHE_RATINGS, t->tenant);
+	if (store_status_is_final(t->status))
+		fn(w->cache, CACHE_ANALYTICS, t->tenant);
+}
+
 /* Until it is written, refused, or there is no more time. After ERR_UNCERTAIN
  * store_commit itself recognises what landed; a group that stays uncertain may
  * hold one that is refused, so it is left to be tried one by one. */
@@ -124,7 +138,11 @@ writer_commit_group(struct writer *w, struct writer_job **group, size_t n)
 	for (size_t i = 0; i < n; i++)
 		t[i] = &group[i]->transition;
 	for (int tries = 1;; tries++) {
+		for (size_t i = 0; i < n; i++)
+			writer_cached(w, t[i], cache_hold);
 		enum err e = store_commit(w->store, t, n);
+		for (size_t i = 0; i < n; i++)
+			writer_cached(w, t[i], cache_drop);
 		if (e == ERR_UNCERTAIN && n > 1 && tries >= WRITER_LONE_TRIES)
 			return ERR_INTERNAL;
 		bool is_refusal = writer_is_refusal(e);

@@ -26,6 +26,30 @@ memory_tier_find(const char *name, enum memory_tier *out)
 	return false;
 }
 
+static const char *const memory_deeds[MEMORY_DEED__COUNT] = {
+#define X(id, name) [id] = name,
+    MEMORY_DEED_LIST(X)
+#undef X
+};
+
+const char *
+memory_deed_name(enum memory_deed deed)
+{
+	return memory_deeds[deed];
+}
+
+bool
+memory_deed_find(const char *name, enum memory_deed *out)
+{
+	for (size_t i = 0; i < MEMORY_DEED__COUNT; i++) {
+		if (!str_eq(memory_deeds[i], name))
+			continue;
+		*out = (enum memory_deed)i;
+		return true;
+	}
+	return false;
+}
+
 static bool
 memory_is_surprising(const struct memory_state *m)
 {

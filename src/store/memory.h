@@ -40,6 +40,31 @@ extern const struct memory_tier_row memory_tiers[MEMORY_TIER__COUNT];
 /* false: no such tier. */
 bool memory_tier_find(const char *name, enum memory_tier *out);
 
+#define MEMORY_ITEMS_MAX 6600 /* of all tiers of a tenant */
+#define MEMORY_HOUR_US	 (INT64_C(3600) * 1000000)
+#define MEMORY_DAY_US	 (24 * MEMORY_HOUR_US)
+
+/* What happens to entries. It is counted by the hour, under these names. */
+#define MEMORY_DEED_LIST(X)                                                    \
+	X(MEMORY_STORED, "stored")                                             \
+	X(MEMORY_UPDATED, "updated")                                           \
+	X(MEMORY_READ, "hits")                                                 \
+	X(MEMORY_MISSED, "misses")                                             \
+	X(MEMORY_PROMOTED, "promoted")                                         \
+	X(MEMORY_DEMOTED, "demoted")                                           \
+	X(MEMORY_EXPIRED, "expired")                                           \
+	X(MEMORY_EVICTED, "evicted")                                           \
+	X(MEMORY_DELETED, "deleted")
+enum memory_deed {
+#define X(id, name) id,
+	MEMORY_DEED_LIST(X)
+#undef X
+	    MEMORY_DEED__COUNT
+};
+const char *memory_deed_name(enum memory_deed deed);
+/* false: no such deed. */
+bool memory_deed_find(const char *name, enum memory_deed *out);
+
 /* What the rules look at. */
 struct memory_state {
 	enum memory_tier tier;

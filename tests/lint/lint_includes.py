@@ -9,8 +9,9 @@ LEVEL = {
     "src/settings": {"base"},
     "src/store": {"base", "settings"},
     "src/bus": {"base", "settings"},
-    "src/limit": {"base", "settings"},
-    "src/cache": {"base", "settings"},
+    "src/redis": {"base", "settings"},
+    "src/limit": {"base", "settings", "redis"},
+    "src/cache": {"base", "settings", "redis"},
     "src/metrics": {"base", "settings"},
     "src/auth": {"base", "settings"},
     "src/account": {"base", "settings", "store", "auth"},
@@ -18,12 +19,12 @@ LEVEL = {
     "src/debate": {"base", "settings", "store", "bus", "llm", "limit",
                    "cache", "metrics"},
     "src/receipt": {"base", "settings", "store", "bus", "auth"},
-    "src/runner": {"base", "settings", "store", "bus", "llm", "limit",
+    "src/runner": {"base", "settings", "redis", "store", "bus", "llm", "limit",
                    "cache", "metrics", "debate", "receipt"},
     "src/cli": {"base", "settings", "store", "bus", "llm", "limit",
                 "cache", "metrics", "debate", "auth", "account", "receipt"},
-    "fcgi": {"base", "settings", "store", "bus", "llm", "limit", "cache",
-             "metrics", "auth", "account", "receipt"},
+    "fcgi": {"base", "settings", "redis", "store", "bus", "llm", "limit",
+             "cache", "metrics", "auth", "account", "receipt"},
     "ws-bridge": {"base", "settings", "store", "bus", "limit", "cache",
                   "metrics", "auth", "account"},
 }
@@ -38,6 +39,7 @@ ALSO = {
     "src/store": {"metrics/metrics.h"},
     "src/bus": {"metrics/metrics.h"},
     "src/limit": {"metrics/metrics.h"},
+    "src/cache": {"metrics/metrics.h"},
 }
 
 

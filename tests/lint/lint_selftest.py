@@ -124,6 +124,10 @@ CASES = [
      'ROUTE(GET, "/x", x_get, "op", "s")\nANALYTIC("lost")\n',
      '"lost" is analytic, but no route',
      'ROUTE(GET, "/x", x_get, "op", "s")\nANALYTIC("op")\n'),
+    ("tables", "fcgi/routes.def",
+     'ROUTE(GET, "/x", x_get, "op", "s")\nCACHED("lost", RATINGS)\n',
+     '"lost" is cached, but no route',
+     'ROUTE(GET, "/x", x_get, "op", "s")\nCACHED("op", RATINGS)\n'),
 ]
 
 # What the migrations test needs: the first two migrations, one released.

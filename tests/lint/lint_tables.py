@@ -88,11 +88,13 @@ def check_routes(report, sources):
                    for text in handlers.values()):
             report.find(path, f"{row[2]} of {row[1]} is in no fcgi/h_*.c")
     operations = {row[-2] for row in table}
-    analytic = [row[0] for row in tree.rows(path, "ANALYTIC")]
-    for operation in analytic:
+    named = [(row[0], kind) for kind in ("ANALYTIC", "CACHED", "VOLATILE")
+             for row in tree.rows(path, kind)]
+    for operation, kind in named:
         if operation not in operations:
-            report.find(path, f"{operation} is analytic, but no route")
-    return len(table) + len(analytic)
+            report.find(path,
+                        f"{operation} is {kind.lower()}, but no route")
+    return len(table) + len(named)
 
 
 def main():

@@ -11,7 +11,8 @@
  * "aragora" publishes over Redis as the runner does, "redis" the bare text,
  * "nchan" over HTTP. PID is the server's. It prints one JSON object:
  *
- *   idle_bytes      growth of PID's own memory (PSS) by a connection
+ *   idle_bytes      growth of PID's own memory (PSS) by a connection, once it
+ *                   has had some
  *   single          deliveries a second, each message sent when the one
  *                   before it had come everywhere, and per second of
  *                   processor time of PID
@@ -38,15 +39,17 @@
 #include "base/str.h"
 #include "tests/tools/ws_peer.h"
 
-#define FANOUT_SIZE    512 /* bytes of a message */
-#define FANOUT_BATCH   1024
-#define FANOUT_SCRATCH (1u << 20)
-#define FANOUT_PENDING 256 /* connections begun at once */
-#define FANOUT_WAIT_US (60 * INT64_C(1000000))
-#define FANOUT_HEADER  10
-#define FANOUT_GRAIN   10 /* us of a bucket of the histogram */
-#define FANOUT_BUCKETS 200000
-#define FANOUT_PACE    20 /* messages a second */
+#define FANOUT_SIZE	   512 /* bytes of a message */
+#define FANOUT_BATCH	   1024
+#define FANOUT_SCRATCH	   (1u << 20)
+#define FANOUT_PENDING	   256 /* connections begun at once */
+#define FANOUT_FIRST	   64  /* that memory is not counted for */
+#define FANOUT_GREETING_US 1500000
+#define FANOUT_WAIT_US	   (60 * INT64_C(1000000))
+#define FANOUT_HEADER	   10
+#define FANOUT_GRAIN	   10 /* us of a bucket of the histogram */
+#define FANOUT_BUCKETS	   200000
+#define FANOUT_PACE	   20 /* messages a second */
 
 struct fanout_client {
 	int fd;
@@ -218,10 +221,9 @@ fanout_ask(struct fanout *f, struct fanout_client *c)
 }
 
 static void
-fanout_connect(struct fanout *f)
+fanout_connect(struct fanout *f, int64_t n)
 {
-	while (f->n_begun < f->n_clients &&
-	    f->n_begun - f->n_open < FANOUT_PENDING) {
+	while (f->n_begun < n && f->n_begun - f->n_open < FANOUT_PENDING) {
 		struct fanout_client *c = &f->clients[f->n_begun++];
 		struct epoll_event ev = {.events = EPOLLOUT, .data.ptr = c};
 		c->fd = peer_connect(&f->subscribe, 0, 0, 0);
@@ -421,19 +423,27 @@ fanout_latency(struct fanout *f, struct json_w *w)
 	free(f->buckets);
 }
 
+/* As many as n, and past their greetings. */
+static void
+fanout_connect_all(struct fanout *f, int64_t n)
+{
+	while (f->n_open < n) {
+		fanout_connect(f, n);
+		fanout_turn(f, 100);
+	}
+	fanout_idle(f, FANOUT_GREETING_US);
+}
+
 static void
 fanout_run(struct fanout *f)
 {
 	struct json_w w;
 	struct buf out;
 
-	int64_t memory = fanout_memory(f);
 	f->clients = mem_zalloc((size_t)f->n_clients * sizeof(*f->clients));
-	while (f->n_open < f->n_clients) {
-		fanout_connect(f);
-		fanout_turn(f, 100);
-	}
-	fanout_idle(f, 2000000); /* greetings are over */
+	fanout_connect_all(f, FANOUT_FIRST);
+	int64_t memory = fanout_memory(f);
+	fanout_connect_all(f, f->n_clients);
 	memory = fanout_memory(f) - memory;
 	fanout_open_publisher(f);
 	fanout_publish(f, 1); /* warm */
@@ -441,7 +451,8 @@ fanout_run(struct fanout *f)
 	buf_init(&out, 65536);
 	json_w_init(&w, &out);
 	json_w_begin(&w, NULL);
-	json_w_num(&w, "idle_bytes", (double)memory / (double)f->n_clients);
+	json_w_num(&w, "idle_bytes",
+	    (double)memory / (double)(f->n_clients - FANOUT_FIRST));
 	fanout_rate(f, &w, "single", f->messages, 1);
 	fanout_rate(
 	    f, &w, "burst", f->messages / f->burst * f->burst * 10, f->burst);
@@ -479,7 +490,8 @@ fanout_option(struct fanout *f, int c)
 		f->channel = optarg;
 		return ERR_OK;
 	case 'n':
-		return str_to_i64(optarg, 1, 100000, &f->n_clients);
+		return str_to_i64(
+		    optarg, FANOUT_FIRST + 1, 100000, &f->n_clients);
 	case 'i':
 		return str_to_i64(optarg, 1, INT32_MAX, &f->pid);
 	case 'm':

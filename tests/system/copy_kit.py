@@ -73,6 +73,8 @@ FILL_ONE_ROW = (
     "INSERT INTO memory_boards VALUES ('default', 1)",
     "INSERT INTO memories VALUES ('default', 'mem_1', 'k', 2, 'general', "
     "'text', '{}', '', 4, 500000, 100000, 0, 0, 1, 2, 3, 4, 5, 6)",
+    "INSERT INTO memory_tallies VALUES ('default', 3600000000, 'stored', 2, "
+    "9)",
     "INSERT INTO rating_boards VALUES ('default', 1)",
     "INSERT INTO ratings VALUES ('default', '', 'demo', 1500000, 1, 1, 0, 1, "
     "7, 3, 2)",

@@ -269,7 +269,7 @@ def test_redis_is_away(how, mode, env):
             h = s.ask()[1]
             assert h["X-RateLimit-Limit"] and "RateLimit" not in h
             assert "RateLimit-Policy" not in h
-        lost = s.logged().count('"limit.redis.lost"')
+        lost = s.logged().count('"redis.lost"')
         assert 1 <= lost <= 2, s.logged()  # once a worker
         if how == "killed":
             s.redis.start()
@@ -279,6 +279,6 @@ def test_redis_is_away(how, mode, env):
         def is_back():
             for _ in range(4):
                 s.ask()
-            return s.logged().count('"limit.redis.found"') == lost
+            return s.logged().count('"redis.found"') == lost
         fs.wait_for("Redis again", is_back)
         assert "RateLimit" in s.ask(READ, address="198.51.100.77")[1]

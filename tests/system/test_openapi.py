@@ -44,6 +44,14 @@ NAMED = {
     "new_password": ["another-password"], "scopes": [["read"], ["write"]],
     "expires_at": ["2030-01-01T00:00:00Z"], "expires_in": [3600],
     "avatar_url": ["https://example.org/a.png", ""],
+    "key": ["tea", "coffee"], "tier": ["medium", "slow"],
+    "tiers": ["fast,slow", "medium"], "target_tier": ["slow", "glacial"],
+    "to_tier": ["glacial"], "from_tier": ["medium"], "query": ["tea warm"],
+    "q": ["tea"], "start_time": ["2026-01-01T00:00:00Z"],
+    "end_time": ["2027-01-01T00:00:00Z"], "value": ["warm", {"cups": 2}],
+    "data": [[{"key": "milk", "value": "cold"}, {"content": "no sugar"}]],
+    "ttl_seconds": [60, 3600], "importance": [0, 0.5], "tags": [["tea"]],
+    "source_debate_id": ["adhoc_1"], "debate_id": ["adhoc_1"],
 }
 
 anything = strategies.recursive(
@@ -79,7 +87,13 @@ class Document:
             for name in part["$ref"].split("/")[1:]:
                 at = at[name]
             part = at
-        return part
+        if "allOf" not in part:
+            return part
+        whole = {"type": "object", "properties": {}, "required": []}
+        for one in map(self.resolve, part["allOf"]):
+            whole["properties"].update(one.get("properties", {}))
+            whole["required"] += one.get("required", [])
+        return whole
 
     def check(self, schema, value):
         jsonschema.Draft202012Validator(
@@ -214,6 +228,16 @@ def prepare_person(s, path, method):
     return {**named, **({"id": ids} if ids else {})}
 
 
+def remember(s):
+    """What operations on memory find; the ids of it."""
+    ids = []
+    for key in NAMED["key"]:
+        r = s.post("/api/memory/store", {"key": key, "value": {"of": key}})
+        assert r.status_code == 200, r.text
+        ids.append(r.json()["id"])
+    return ids
+
+
 def prepare(s, path, method):
     """Debates in every state for one operation."""
     person = prepare_person(s, path, method)
@@ -235,7 +259,8 @@ def prepare(s, path, method):
     s.document.named = {
         **NAMED, "id": {"matches": matches, "tenants": ["default"],
                         "batch": [batch["batch_id"]],
-                        "export/batch": [export["job_id"]]}.get(part, ids),
+                        "export/batch": [export["job_id"]],
+                        "memory": remember(s)}.get(part, ids),
         "debate_id": ids,
         "slug": ids, "note": [r.json()["note_id"]], "debate_ids": [ids],
         **person}

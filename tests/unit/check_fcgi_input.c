@@ -12,7 +12,7 @@
 
 struct values {
 	const char *text;
-	int64_t number, limit, offset, since;
+	int64_t number, limit, offset, since, share;
 	int truth, choice;
 };
 
@@ -43,6 +43,10 @@ static const struct input rows[] = {
 	.kind = INPUT_CHOICE,
 	.choices = "red|green|",
 	.offset = offsetof(struct values, choice)},
+    {.key = "share",
+	.kind = INPUT_SHARE,
+	.fallback = -1,
+	.offset = offsetof(struct values, share)},
 };
 static const struct input_list list = {rows, ARRAY_LEN(rows)};
 
@@ -140,6 +144,61 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(v.since, 0);
 	ck_assert_int_eq(v.truth, -1);
 	ck_assert_int_eq(v.choice, -1);
+}
+END_TEST
+
+START_TEST(test_shares)
+{
+	static const struct {
+		const char *text;
+		int64_t ppm; /* -1 = refused */
+	} cases[] = {{"0", 0}, {"1", 1000000}, {"0.25", 250000}, {"1e-6", 1},
+	    {"0.9999999", 1000000}, {"-0.1", -1}, {"1.01", -1}, {"half", -1},
+	    {"nan", -1}, {"0x1", -1}};
+	struct values v;
+
+	ck_assert_int_eq(read_query("number=1", &v), HTTP_OK);
+	ck_assert_int_eq(v.share, -1);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		enum http_status status = read_query(
+		    arena_printf(arena, "number=1&share=%s", cases[i].text),
+		    &v);
+		ck_assert_int_eq(
+		    status, cases[i].ppm < 0 ? HTTP_BAD_REQUEST : HTTP_OK);
+		if (cases[i].ppm >= 0)
+			ck_assert_int_eq(v.share, cases[i].ppm);
+	}
+	ck_assert_int_eq(
+	    read_body("{\"number\": 1, \"share\": 0.5}", &v), HTTP_OK);
+	ck_assert_int_eq(v.share, 500000);
+	ck_assert_int_eq(read_body("{\"number\": 1, \"share\": \"1\"}", &v),
+	    HTTP_BAD_REQUEST);
+}
+END_TEST
+
+/* Of an object within the body, and only its first fault. */
+START_TEST(test_object)
+{
+	struct values v;
+	struct err_info info = {0};
+
+	ck_assert_int_eq(read_body("{\"number\": 1, \"all\": [{\"number\": 3,"
+				   "\"choice\": \"red\"}, {\"limit\": 1},"
+				   "{\"number\": 99}]}",
+			     &v),
+	    HTTP_OK);
+	const struct json *all = json_get(req.body, "all");
+	ck_assert_int_eq(
+	    input_read_object(&req, &list, json_at(all, 0), &v, &info), ERR_OK);
+	ck_assert_int_eq(v.number, 3);
+	ck_assert_int_eq(v.choice, 0);
+	ck_assert_int_eq(
+	    input_read_object(&req, &list, json_at(all, 1), &v, &info),
+	    ERR_NOT_FOUND);
+	ck_assert_str_eq(info.field, "number");
+	ck_assert_int_eq(
+	    input_read_object(&req, &list, json_at(all, 2), &v, &info),
+	    ERR_INVALID);
 }
 END_TEST
 
@@ -336,6 +395,8 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_query);
 	tcase_add_test(t, test_defaults);
+	tcase_add_test(t, test_shares);
+	tcase_add_test(t, test_object);
 	tcase_add_test(t, test_pages_are_clamped);
 	tcase_add_test(t, test_every_error_is_named);
 	tcase_add_test(t, test_problem);

@@ -78,6 +78,13 @@ store_commit(
 	return e;
 }
 
+bool
+store_status_is_final(enum store_status s)
+{
+	return s == STORE_COMPLETED || s == STORE_FAILED ||
+	    s == STORE_CANCELLED;
+}
+
 enum err
 store_claim(struct store *store UNUSED, struct arena *a UNUSED,
     const char *runner UNUSED, int64_t lease_us UNUSED, int64_t max UNUSED,
