@@ -482,6 +482,21 @@ dispatch_observe(const struct req *req, int class, int64_t us)
 	metric_observe(HISTOGRAM_API_REQUEST, label, us);
 }
 
+/* The route's pattern: what stands in the path is not for the log. */
+static void
+dispatch_tell_slow(const struct req *req, enum http_status status, int64_t us)
+{
+	int64_t slow_us = req->app->settings->slow_request * 1000;
+
+	if (slow_us > 0 && us > slow_us && req->match.route != NULL)
+		log_warning("http.slow",
+		    "method=%s request_id=%s trace_id=%s route=%s status=%d "
+		    "ms=%.1f",
+		    env_get(req->env, ENV_METHOD), req->trace_id, req->trace.id,
+		    req->match.route->pattern, (int)status,
+		    (double)us / 1000.0);
+}
+
 static void
 dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 {
@@ -489,7 +504,7 @@ dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 	int64_t us = clock_mono_us() - start_us;
 
 	dispatch_observe(req, class, us);
-
+	dispatch_tell_slow(req, status, us);
 	metric_add(class == 2 ? METRIC_HTTP_2XX
 		: class == 3  ? METRIC_HTTP_3XX
 		: class == 4  ? METRIC_HTTP_4XX

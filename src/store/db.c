@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -63,12 +64,25 @@ db_note(struct db *db, enum err e, const struct err_info *info)
 	return e;
 }
 
+/* By its name alone: what it was asked with stays out of the log. */
+static void
+db_tell_slow(const struct db *db, int64_t now_us)
+{
+	int64_t slow_us = db->slow_ms == NULL ? 0 : *db->slow_ms * 1000;
+	int64_t us = now_us - db->waiting_us;
+
+	if (slow_us > 0 && us > slow_us)
+		log_warning("db.slow", "statement=%s ms=%.1f",
+		    stmt_row(db->queued)->name, (double)us / 1000.0);
+}
+
 enum err
 db_begin(struct db *db, enum db_tx kind)
 {
 	struct err_info info = {0};
 
 	db->is_failed = false;
+	db->waiting_us = 0;
 	db->kind = kind;
 	db->touched = (struct position_set){0};
 	db->position = 0;
@@ -84,6 +98,9 @@ db_commit(struct db *db)
 	db->is_position_due = db->wants_position && db->kind == DB_WRITE &&
 	    !position_set_is_empty(&db->touched);
 	enum err e = db_note(db, db->driver->commit(db, &info), &info);
+	if (db->waiting_us != 0)
+		db_tell_slow(db, clock_mono_us());
+	db->waiting_us = 0;
 	return e == ERR_DOWN && db->kind == DB_WRITE ? ERR_UNCERTAIN : e;
 }
 
@@ -108,6 +125,9 @@ db_queue(struct db *db, enum stmt id, const struct db_value *values, size_t n,
 		assert(row->params[i] == types[values[i].type]);
 	/* No tenant is nobody, not everybody. */
 	assert(row->scope != STMT_SCOPE_TENANT || !str_is_empty(values[0].t));
+	db->queued = id;
+	if (db->waiting_us == 0)
+		db->waiting_us = clock_mono_us();
 	if (db->wants_position && row->scope == STMT_SCOPE_TENANT)
 		position_set_add(&db->touched, values[0].t);
 	return db_note(
@@ -119,7 +139,11 @@ db_sync(struct db *db)
 {
 	struct err_info info = {0};
 
-	return db_note(db, db->driver->sync(db, &info), &info);
+	enum err e = db_note(db, db->driver->sync(db, &info), &info);
+	if (db->waiting_us != 0)
+		db_tell_slow(db, clock_mono_us());
+	db->waiting_us = 0;
+	return e;
 }
 
 enum err

@@ -68,6 +68,9 @@ struct db_options {
 	/* PostgreSQL: for reads that a standby may serve. Of several servers
 	 * any that answers soon, standbys first. */
 	bool is_replica;
+	/* A statement that takes longer is logged; 0 = none. Read at each use,
+	 * so that it may change. NULL = 0. */
+	const int64_t *slow_ms;
 	/* Statements may stay prepared on the server: shared by all
 	 * connections, cleared by one that finds it untrue. NULL = no. */
 	atomic_bool *can_prepare;
@@ -140,6 +143,9 @@ struct db {
 	bool is_position_due; /* between the two, for the driver */
 	struct position_set touched;
 	uint64_t position;
+	const int64_t *slow_ms;
+	enum stmt queued;   /* the last one */
+	int64_t waiting_us; /* since when for what was queued, 0 = nothing is */
 	/* The pool's. */
 	bool is_writer;
 	int64_t replace_ms; /* when it is too old to be used again */

@@ -223,6 +223,8 @@ pool_open(struct pool_lane *l, struct db **out, struct err_info *info)
 
 	o.is_reader = l->is_reader;
 	enum err e = p->o.driver->open(out, &o, info);
+	if (e == ERR_OK)
+		(*out)->slow_ms = o.slow_ms;
 	if (e != ERR_OK)
 		return e == ERR_NOT_FOUND ? ERR_DOWN : e;
 	id_random(&random, sizeof(random));

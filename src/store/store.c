@@ -190,6 +190,7 @@ store_open(
 	s->pool = pool_new(&(struct pool_options){.driver = s->target.driver,
 	    .db = {.target = s->target.target,
 		.timeout_ms = settings->db_timeout * 1000,
+		.slow_ms = &settings->slow_query,
 		.can_prepare = &s->can_prepare},
 	    .folder = settings->data_dir,
 	    .size = settings->db_pool_size,
