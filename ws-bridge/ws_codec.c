@@ -2,8 +2,10 @@
 #include "ws-bridge/ws_codec.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 
 #define WS_FIN	      0x80u
@@ -21,10 +23,19 @@ ws_decoder_init(struct ws_decoder *d, enum ws_role role, size_t max_message)
 	buf_init(&d->message, max_message);
 }
 
+static void
+ws_decoder_drop_control(struct ws_decoder *d)
+{
+	free(d->control);
+	d->control = NULL;
+	d->control_len = 0;
+}
+
 void
 ws_decoder_release(struct ws_decoder *d)
 {
 	buf_release(&d->message);
+	ws_decoder_drop_control(d);
 }
 
 bool
@@ -158,9 +169,7 @@ ws_decoder_begin_payload(struct ws_decoder *d, size_t header_size)
 {
 	if (d->role == WS_SERVER)
 		memcpy(d->mask, d->header + header_size - 4, 4);
-	if (ws_decoder_is_control(d)) {
-		d->control_len = 0;
-	} else if (d->opcode != WS_CONTINUATION) {
+	if (!ws_decoder_is_control(d) && d->opcode != WS_CONTINUATION) {
 		d->message_opcode = (enum ws_opcode)d->opcode;
 		d->is_deflated = (d->header[0] & WS_RSV1) != 0;
 		d->utf8 = (struct utf8){0};
@@ -218,8 +227,9 @@ ws_decoder_data(struct ws_decoder *d, const uint8_t *data, size_t len)
 static void
 ws_decoder_control(struct ws_decoder *d, const uint8_t *data, size_t len)
 {
+	if (d->control == NULL)
+		d->control = mem_alloc((size_t)d->payload_len);
 	uint8_t *to = d->control + d->control_len;
-
 	memcpy(to, data, len);
 	if (d->role == WS_SERVER)
 		ws_mask(to, len, d->mask, d->payload_read);
@@ -308,6 +318,8 @@ ws_decoder_feed(
 		d->is_reported = false;
 		buf_release(&d->message);
 	}
+	if (d->state == WS_STATE_HEADER)
+		ws_decoder_drop_control(d);
 	while (event == WS_EVENT_MORE && d->state != WS_STATE_DONE) {
 		size_t n = 1;
 		bool is_header = d->state == WS_STATE_HEADER;

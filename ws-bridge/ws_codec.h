@@ -63,11 +63,12 @@ struct ws_decoder {
 	bool is_text_only; /* a binary frame is refused with 1003 */
 	bool may_deflate;  /* permessage-deflate was negotiated */
 
-	/* results of the last event; message is valid until the next feed */
+	/* results of the last event; message and control are valid until the
+	 * next feed */
 	struct buf message;
 	enum ws_opcode message_opcode;
 	bool is_deflated; /* message is compressed, its text not looked at */
-	uint8_t control[WS_CONTROL_MAX];
+	uint8_t *control; /* NULL = empty; idle connections keep none */
 	uint8_t control_len;
 	uint16_t close_code;
 	const char *reason; /* static text */
