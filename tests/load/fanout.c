@@ -455,7 +455,7 @@ fanout_run(struct fanout *f)
 	    (double)memory / (double)(f->n_clients - FANOUT_FIRST));
 	fanout_rate(f, &w, "single", f->messages, 1);
 	fanout_rate(
-	    f, &w, "burst", f->messages / f->burst * f->burst * 10, f->burst);
+	    f, &w, "burst", f->messages * 4 / f->burst * f->burst, f->burst);
 	fanout_latency(f, &w);
 	json_w_end(&w);
 	puts(buf_text(&out));
@@ -531,7 +531,7 @@ main(int argc, char **argv)
 		if (fanout_option(f, c) != ERR_OK)
 			fanout_usage();
 	if (f->kind == NULL || f->path == NULL || f->channel == NULL ||
-	    f->n_clients == 0 || f->pid == 0 || f->burst > f->messages)
+	    f->n_clients == 0 || f->pid == 0 || f->burst > f->messages * 4)
 		fanout_usage();
 	peer_raise_limit();
 	f->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -16,6 +16,7 @@ from ws_kit import Feed
 
 WAIT = 120  # seconds after which something did not happen
 DEBATE = "d"
+DRAIN_MS = 4000  # clients come back within five sixths of it
 
 
 def connects(address):
@@ -121,7 +122,7 @@ class Rig:
         address = self.address if self.is_tcp \
             else "unix:" + self.bridge_socket(i)
         self.spawn(f"ws{i}", os.path.join(st.BUILD, "aragora-ws"),
-                   "--listen", address)
+                   "--listen", address, "--times", f"drain={DRAIN_MS}")
         st.wait_for("bridge", lambda: connects(address))
 
     def start_nginx(self, bridges):

@@ -176,3 +176,17 @@ def test_publisher_that_cannot_be_relied_upon(database, mode):
             pass
         report = swarm.report()
         assert report["opened"] == 2000
+
+
+def test_limits_of_each_address():
+    """Of a hundred addresses, as many clients as one address may have; an
+    address with one more is told to wait."""
+    with Rig(is_tcp=True, ARAGORA_DISABLE_ALL_RATE_LIMITS="0") as rig:
+        swarm = rig.swarm(1000, 101, "--sources", "100")
+        swarm.ready()
+        with rig.stream(100, 100) as stream:
+            stream.until(0.5)
+            other = rig.swarm(1, 101, "--sources", "1")
+        assert swarm.report()["refused"] == 0
+        report = other.report()
+        assert report["refused"] >= 1 and report["opened"] == 1

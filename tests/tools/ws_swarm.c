@@ -2,8 +2,8 @@
  *
  * Thousands of clients of one debate, each of which checks that it sees every
  * stored event once and in order, whatever becomes of its connection: it
- * comes back after a random pause and asks for what follows the last event it
- * saw.
+ * comes back after a random pause, or when it was told to, and asks for what
+ * follows the last event it saw.
  *
  *   ws_swarm --address A --path P --clients N --events N [--seconds S]
  *            [--sources N] [--receive BYTES]
@@ -70,6 +70,7 @@ struct swarm {
 	/* what is reported */
 	int64_t opened, refused, failed, seen, doubles, gaps, late, wrong;
 	int64_t replays; /* connections that asked with since */
+	int64_t told;	 /* clients that were told when to come back */
 	int64_t closes[SWARM_CODES];
 	char scratch[SWARM_SCRATCH];
 };
@@ -114,18 +115,23 @@ swarm_hang_up(struct swarm_client *c)
 
 /* The connection is gone: come back later. */
 static void
-swarm_lose(struct swarm_client *c)
+swarm_leave(struct swarm_client *c, int64_t pause_ms)
 {
-	uint64_t pause = (uint64_t)SWARM_PAUSE << c->tries;
-
 	swarm_hang_up(c);
 	if (c->state == SWARM_DONE)
 		return;
+	swarm_set_state(c, SWARM_AWAY);
+	loop_timer_set(c->swarm->loop, &c->pause, pause_ms);
+}
+
+static void
+swarm_lose(struct swarm_client *c)
+{
+	uint64_t most = (uint64_t)SWARM_PAUSE << c->tries;
+
 	if (c->tries < SWARM_TRIES)
 		c->tries++;
-	swarm_set_state(c, SWARM_AWAY);
-	loop_timer_set(c->swarm->loop, &c->pause,
-	    1 + (int64_t)swarm_random(c->swarm, pause));
+	swarm_leave(c, 1 + (int64_t)swarm_random(c->swarm, most));
 }
 
 /* Small things that must leave whole; a socket that takes none is lost. */
@@ -211,10 +217,17 @@ swarm_on_close(struct swarm_client *c, const uint8_t *data, size_t len)
 {
 	size_t code = len >= 2 ? (size_t)(data[0] << 8 | data[1]) : 1005;
 
+	int64_t told_ms =
+	    peer_number((const char *)data, len, "\"reconnect_ms\":");
+
 	if (code < SWARM_CODES && c->state == SWARM_OPEN)
 		c->swarm->closes[code]++;
+	if (told_ms >= 0)
+		c->swarm->told++;
 	swarm_small(c, 8, data, len >= 2 ? 2 : 0);
-	if (c->watch.fd >= 0)
+	if (c->watch.fd >= 0 && told_ms >= 0)
+		swarm_leave(c, told_ms);
+	else if (c->watch.fd >= 0)
 		swarm_lose(c);
 }
 
@@ -469,6 +482,7 @@ swarm_report(const struct swarm *s)
 	json_w_int(&w, "done", s->n_done);
 	json_w_int(&w, "opened", s->opened);
 	json_w_int(&w, "replays", s->replays);
+	json_w_int(&w, "told", s->told);
 	json_w_int(&w, "refused", s->refused);
 	json_w_int(&w, "failed", s->failed);
 	json_w_int(&w, "seen", s->seen);
