@@ -62,7 +62,32 @@ without a gap, and are kept in the database. Who sees a gap asks again with
 They carry no `seq` and are not stored. The text that `token_delta` brings
 piece by piece comes again as a whole in a stored event.
 
-""" + part(False)
+""" + part(False) + """
+## Server-sent events
+
+`GET /api/debates/{id}/stream` with `Accept: text/event-stream` (also
+`/api/debates/stream?debate_id=`, `/api/spectate/{id}/stream`) brings the same
+events: `event:` is the type, `id:` the `seq`, `data:` the object. A browser
+that comes back with `Last-Event-ID` gets what it has not seen; behind
+`debate_end` the answer ends, and who asks again then gets 204. Comments keep
+the connection alive; `retry:` tells when to come back before a restart.
+
+## When a connection ends
+
+| close code | why | what a client does |
+| --- | --- | --- |
+| 1001 | the bridge restarts; the reason is `{"reason":"restart","reconnect_ms":N}` | come back after N ms, with `since` |
+| 1011 | a ping was not answered in time | come back now, with `since` |
+| 1013 | it read too slowly, or was too far behind | come back now, with `since`: nothing is lost |
+| 1006, or none | the network, or a server that is gone | back off: wait longer each time, at random; then come back with `since` |
+| 1008 | it sent too many messages | back off, and send fewer |
+| 1000 | it was closed on purpose | do not come back |
+| 1002, 1003, 1007, 1009 | what it sent was no frame, no text, no UTF-8, too long | do not come back: the client is wrong |
+| 4401 | the credential has ended, told before by `auth_revoked` | do not come back without another credential |
+
+Before the connection is open: 429 and 503 say in `Retry-After` when to come
+back; 400, 401, 403, 404, 405, 406, 426 and 431 will be the same the next time.
+"""
 
 
 def bounds(row):

@@ -10,6 +10,11 @@ const SILENCE_MS = 45000; // the server sends something every 15 s
 const WAIT_MIN_MS = 250;
 const WAIT_MAX_MS = 10000;
 
+// Close codes (docs/events.md) behind which it is of no use to come back, and
+// those behind which nothing speaks against doing so at once.
+const NEVER = new Set([1002, 1003, 1007, 1009, 4401]);
+const AT_ONCE = new Set([1011, 1013]);
+
 // What may stand in Sec-WebSocket-Protocol.
 const PROTOCOL_WORD = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 
@@ -47,7 +52,7 @@ export class Stream {
     const socket = new WebSocket(`${scheme}://${location.host}/ws?${query}`, protocols);
     this.socket = socket;
     socket.onmessage = (m) => this.read(m.data);
-    socket.onclose = () => this.lose(socket);
+    socket.onclose = (e) => this.lose(socket, e);
     this.listen();
   }
 
@@ -85,15 +90,33 @@ export class Stream {
     return true;
   }
 
-  lose(socket) {
+  /** How long to stay away after this close event, if there was one. */
+  pause(closed) {
+    if (closed && closed.code === 1001) {
+      try {
+        return JSON.parse(closed.reason).reconnect_ms || 0;
+      } catch {
+        // of another server
+      }
+    }
+    const losses = closed && AT_ONCE.has(closed.code) ? 0 : this.losses;
+    const wait = Math.min(WAIT_MAX_MS, WAIT_MIN_MS * 2 ** losses);
+    return wait * (0.5 + Math.random());
+  }
+
+  lose(socket, closed) {
     if (this.isOver || socket !== this.socket) return;
     this.socket = null;
     clearTimeout(this.silenceTimer);
     socket.close();
+    if (closed && NEVER.has(closed.code)) {
+      this.close();
+      this.on.refused(new Error(closed.reason || `connection closed (${closed.code})`));
+      return;
+    }
     this.on.lost();
-    const wait = Math.min(WAIT_MAX_MS, WAIT_MIN_MS * 2 ** this.losses);
+    this.retryTimer = setTimeout(() => this.recover(), this.pause(closed));
     this.losses += 1;
-    this.retryTimer = setTimeout(() => this.recover(), wait * (0.5 + Math.random()));
   }
 
   retryNow() {

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,6 +43,7 @@ struct bridge {
 	struct admission *admission; /* NULL = nobody is counted */
 	struct client_ip_list *trusted;
 	struct bridge_times times;
+	atomic_llong lag_ms; /* worst of all loops since main looked */
 	/* Send every message back, without limits: for conformance suites. */
 	bool is_echo;
 };

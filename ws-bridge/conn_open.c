@@ -27,6 +27,23 @@
 #define CONN_HTTP_MAX	   16384
 #define CONN_CLOSE_REVOKED 4401
 
+static enum metric
+connection_refusal(int status)
+{
+	static const struct {
+		int status;
+		enum metric metric;
+	} rows[] = {{401, METRIC_WS_REFUSED_CREDENTIAL},
+	    {403, METRIC_WS_REFUSED_FORBIDDEN},
+	    {408, METRIC_WS_REFUSED_TIMEOUT}, {429, METRIC_WS_REFUSED_LIMIT},
+	    {503, METRIC_WS_REFUSED_UNAVAILABLE}};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].status == status)
+			return rows[i].metric;
+	return METRIC_WS_REFUSED_REQUEST;
+}
+
 /* An HTTP answer that ends the connection. */
 static void
 connection_answer(struct connection *c, const struct buf *answer)
@@ -42,6 +59,7 @@ connection_refuse(struct connection *c, int status, const char *code,
 	struct buf answer;
 	char trace_id[ID_SIZE];
 
+	metric_add(connection_refusal(status), 1);
 	id_make(trace_id, "", 16);
 	log_debug("ws.refuse", "status=%d trace_id=%s reason=\"%s\"", status,
 	    trace_id, reason);
@@ -399,7 +417,6 @@ connection_is_admitted(struct connection *c)
 	c->admission = admission_enter(a, key, clock_mono_ms(), &wait_ms);
 	if (c->admission != NULL)
 		return true;
-	metric_add(METRIC_WS_REFUSED_LIMIT, 1);
 	connection_refuse(c, 429, "RATE_LIMITED",
 	    "too many connections from this address", wait_ms);
 	return false;

@@ -293,6 +293,11 @@ connection_take(struct connection *c, struct sub *s, int64_t now)
 	} else if (is_replayed && !connection_may_replay(c, s, now)) {
 		return false;
 	}
+	if (is_replayed)
+		metric_add(ring_get(&s->topic->ring, f->seq) != NULL
+			? METRIC_WS_REPLAYED_RING
+			: METRIC_WS_REPLAYED_TABLE,
+		    1);
 	connection_push(c, frame_ref(f), is_replayed);
 	c->has_event_out = true;
 	s->cursor = f->seq;

@@ -143,8 +143,10 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 		return;
 	log_debug(
 	    "ws.close", "id=%s code=%d reason=\"%s\"", c->id, code, reason);
-	if (code == WS_CLOSE_TRY_LATER) /* it does not take what there is */
+	if (code == WS_CLOSE_TRY_LATER) { /* it does not take what there is */
+		metric_add(METRIC_WS_SLOW, 1);
 		outq_cut(&c->out);
+	}
 	if (!connection_is_stream(c))
 		connection_push(c, notice_close(code, reason), false);
 	connection_set_state(c, CONN_CLOSING);
@@ -200,6 +202,7 @@ connection_on_input(struct connection *c)
 			connection_set_state(c, CONN_DEAD);
 		return;
 	}
+	metric_add(METRIC_WS_BYTES_IN, n);
 	c->heard_ms = clock_mono_ms();
 	c->pong_due_ms = 0;
 	if (n == 0) {
@@ -275,6 +278,7 @@ connection_write(struct connection *c)
 			connection_set_state(c, CONN_DEAD);
 		return false;
 	}
+	metric_add(METRIC_WS_BYTES_OUT, n);
 	c->progress_ms = clock_mono_ms();
 	outq_consume(&c->out, (size_t)n);
 	if (c->out.n == 0)

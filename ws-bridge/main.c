@@ -27,6 +27,7 @@
 
 #define WS_PROGRAM   "aragora-ws"
 #define WS_LOOPS_MAX 64
+#define WS_LAG_MS    5000
 #define WS_CLOSE_MS  10000 /* for what follows the drain */
 
 static const char ws_usage[] =
@@ -109,6 +110,7 @@ struct ws_main {
 	struct workers *workers;
 	struct loop_watch signals;
 	struct loop_timer alive;
+	struct loop_timer lag_tick;
 	bool is_draining;
 };
 
@@ -207,6 +209,15 @@ ws_on_wake(void *arg)
 		loop_stop(m->loop);
 }
 
+static void
+ws_on_lag(struct loop_timer *t)
+{
+	struct ws_main *m = t->arg;
+
+	metric_set(METRIC_WS_LOOP_LAG, atomic_exchange(&m->bridge.lag_ms, 0));
+	loop_timer_set(m->loop, t, WS_LAG_MS);
+}
+
 /* Takes fds. */
 static int
 ws_run(struct ws_main *m, const int *fds, size_t n)
@@ -223,10 +234,13 @@ ws_run(struct ws_main *m, const int *fds, size_t n)
 	loop_on_wake(m->loop, ws_on_wake, m);
 	log_info("ws.ready", "store=%s loops=%zu",
 	    m->bridge.is_echo ? "none" : store_kind(m->bridge.store), n);
+	m->lag_tick = (struct loop_timer){.fn = ws_on_lag, .arg = m};
+	loop_timer_set(m->loop, &m->lag_tick, WS_LAG_MS);
 	service_watch_loop(m->loop, &m->alive);
 	service_ready("%zu loops", n);
 	if (loop_run(m->loop) == ERR_OK)
 		status = EX_OK;
+	loop_timer_del(m->loop, &m->lag_tick);
 	loop_timer_del(m->loop, &m->alive);
 out:
 	workers_stop(&m->workers);

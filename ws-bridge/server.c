@@ -19,7 +19,8 @@
 #define SERVER_ACCEPTS 16 /* per turn, so that others get some */
 /* Percent of the time to drain in which clients are told to come back. */
 #define SERVER_SPREAD	83
-#define SERVER_PAUSE_MS 100 /* before accepting again without descriptors */
+#define SERVER_LAG_MS	1000 /* between looks at the loop's lag */
+#define SERVER_PAUSE_MS 100  /* before accepting again without descriptors */
 
 /* Of the loops that share a socket one is woken. */
 static bool
@@ -61,6 +62,20 @@ server_accept(struct loop_watch *w, uint32_t events UNUSED)
 		}
 		return;
 	}
+}
+
+/* How late the loop is, for main to tell. */
+static void
+server_on_lag(struct loop_timer *t)
+{
+	struct server *srv = t->arg;
+	long long lag_ms = loop_take_lag_ms(srv->loop);
+	long long known = atomic_load(&srv->bridge->lag_ms);
+
+	while (lag_ms > known &&
+	    !atomic_compare_exchange_weak(&srv->bridge->lag_ms, &known, lag_ms))
+		;
+	loop_timer_set(srv->loop, t, SERVER_LAG_MS);
 }
 
 static struct server_task *
@@ -147,6 +162,8 @@ server_open(struct server **out, struct loop *loop, int listen_fd,
 	list_init(&srv->connections);
 	list_init(&srv->dirty);
 	list_init(&srv->dead);
+	srv->lag_tick = (struct loop_timer){.fn = server_on_lag, .arg = srv};
+	loop_timer_set(loop, &srv->lag_tick, SERVER_LAG_MS);
 	list_init(&srv->tasks);
 	pthread_mutex_init(&srv->lock, NULL);
 	revoke_init(srv);
@@ -184,6 +201,7 @@ server_close(struct server **sp)
 	*sp = NULL;
 	server_stop_listening(srv);
 	loop_timer_del(srv->loop, &srv->drain_end);
+	loop_timer_del(srv->loop, &srv->lag_tick);
 	list_for_each (it, &srv->connections)
 		connection_set_state(
 		    LIST_ENTRY(it, struct connection, in_server), CONN_DEAD);

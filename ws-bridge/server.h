@@ -38,6 +38,7 @@ struct server {
 	struct loop_watch listener;
 	struct loop_timer accept_pause; /* out of descriptors */
 	struct loop_timer drain_end;
+	struct loop_timer lag_tick;
 	struct list connections;
 	struct list dirty;
 	struct list dead;

@@ -5,6 +5,8 @@ import asyncio
 import json
 
 import pytest
+import websockets
+from stack import Stack
 from ws_kit import (Bridge, close_code, frame, read_frame, receive, run, until,
                     upgrade)
 
@@ -13,7 +15,8 @@ TEXT, PING, PONG = 1, 9, 10
 
 @pytest.fixture
 def bridge():
-    b = Bridge()
+    # One loop, so that what is closed is seen in order.
+    b = Bridge(ARAGORA_WS_LOOPS="1")
     yield b
     b.close()
 
@@ -90,6 +93,17 @@ def test_ten_at_once(bridge):
         s.close()
 
 
+def test_loops_count_together():
+    bridge = Bridge(ARAGORA_WS_LOOPS="4")
+    try:
+        statuses = [attempt(bridge, from_("192.0.2.8")) for _ in range(14)]
+        assert [s[0] for s in statuses] == [101] * 10 + [429] * 4
+        for s in statuses[:10]:
+            s[2].close()
+    finally:
+        bridge.close()
+
+
 def test_refused_handshakes_take_no_place(bridge):
     me = from_("192.0.2.3")
     for _ in range(40):
@@ -99,7 +113,8 @@ def test_refused_handshakes_take_no_place(bridge):
 
 
 def test_settings():
-    bridge = Bridge(ARAGORA_WS_CONN_RATE="3", ARAGORA_WS_MAX_PER_IP="2")
+    bridge = Bridge(ARAGORA_WS_CONN_RATE="3", ARAGORA_WS_MAX_PER_IP="2",
+                    ARAGORA_WS_LOOPS="1")
     try:
         me = from_("192.0.2.4")
         one, two = attempt(bridge, me)[2], attempt(bridge, me)[2]
@@ -244,6 +259,44 @@ def test_message_size():
             assert close_code(s) == 1009
     finally:
         bridge.close()
+
+
+def test_metrics():
+    """What was refused, saved, replayed and closed is counted."""
+    with Stack(ARAGORA_DISABLE_ALL_RATE_LIMITS="0",
+               ARAGORA_WS_CONN_RATE="2") as stack:
+        debate = stack.create("What is counted?", agents=["demo", "demo"],
+                              rounds=1)
+        stack.wait_end(debate)
+
+        async def main():
+            url = f"ws://127.0.0.1:{stack.port}/ws?debate_id={debate}"
+            async with websockets.connect(url) as ws:
+                await until(ws, "debate_end")
+            async with websockets.connect(url) as ws:
+                await until(ws, "debate_end")
+            for _ in range(2):
+                with pytest.raises(websockets.InvalidStatusCode) as e:
+                    await websockets.connect(url)
+                assert e.value.status_code == 429
+        run(main())
+        text = stack.get("/metrics", check=False).text
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines()
+                      if line and not line.startswith("#"))
+
+        def value(name):
+            return float(values["aragora_websocket_" + name])
+        assert value('refused_total{reason="limit"}') == 2
+        assert value("compressed_bytes_saved_total") > 1000
+        assert value('replayed_total{source="table"}') > 5
+        assert value('bytes_total{direction="out"}') > 1000
+        assert value('bytes_total{direction="in"}') > 300
+        assert value("backfills_total") >= 1
+        for name in ('refused_total{reason="credential"}',
+                     'refused_total{reason="timeout"}', "loop_lag_seconds",
+                     'replayed_total{source="memory"}', "slow_closed_total",
+                     "messages_ignored_total"):
+            assert value(name) >= 0
 
 
 def test_no_origin_but_a_token_in_the_limit(bridge):
