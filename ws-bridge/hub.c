@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
@@ -59,6 +60,29 @@ hub_close(struct hub **hp)
 	backfill_port_release(&h->port);
 	hub_inbox_release(&h->inbox);
 	free(h);
+}
+
+void
+hub_stats(const struct hub *h, struct json_w *w)
+{
+	int64_t topics = 0, subscriptions = 0, frames = 0, bytes = 0;
+
+	if (h == NULL)
+		return;
+	list_for_each (it, &h->topics) {
+		const struct topic *t =
+		    &LIST_ENTRY(it, struct hub_topic, in_all)->t;
+		topics++;
+		list_for_each (is, &t->subs)
+			subscriptions++;
+		frames += (int64_t)t->ring.n;
+		bytes += (int64_t)t->ring.bytes;
+	}
+	json_w_int(w, "debates", topics);
+	json_w_int(w, "subscriptions", subscriptions);
+	json_w_int(w, "ring_frames", frames);
+	json_w_int(w, "ring_bytes", bytes);
+	json_w_bool(w, "bus_trusted", h->is_trusted);
 }
 
 void

@@ -20,6 +20,7 @@
 #include "ws-bridge/topic.h"
 
 struct hub;
+struct json_w;
 struct loop;
 struct relay;
 struct settings;
@@ -96,6 +97,8 @@ struct hub *hub_new(struct loop *loop, const struct settings *settings,
     struct relay *relay, const struct hub_ops *ops) MUST_CHECK;
 /* No subscriber may be left. */
 void hub_close(struct hub **hub);
+/* Members that tell what it holds; h may be NULL. */
+void hub_stats(const struct hub *h, struct json_w *w);
 /* To be called on the loop's wake-up. */
 void hub_wake(struct hub *hub);
 

@@ -21,6 +21,7 @@
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
+#include "ws-bridge/admin.h"
 #include "ws-bridge/bridge.h"
 #include "ws-bridge/relay.h"
 #include "ws-bridge/workers.h"
@@ -108,6 +109,7 @@ struct ws_main {
 	struct settings *settings;
 	struct bridge bridge;
 	struct workers *workers;
+	struct admin *admin;
 	struct loop_watch signals;
 	struct loop_timer alive;
 	struct loop_timer lag_tick;
@@ -149,9 +151,9 @@ ws_listen(const char *address, int *fds, size_t n)
 
 /* Told twice, it ends at once. */
 static void
-ws_terminate(struct ws_main *m, unsigned signal)
+ws_terminate(struct ws_main *m, const char *by)
 {
-	log_info(m->is_draining ? "ws.stop" : "ws.drain", "signal=%u", signal);
+	log_info(m->is_draining ? "ws.stop" : "ws.drain", "by=%s", by);
 	service_stopping(m->bridge.times.drain_ms + WS_CLOSE_MS);
 	if (m->is_draining)
 		loop_stop(m->loop);
@@ -170,7 +172,7 @@ ws_on_signal(struct loop_watch *w, uint32_t events UNUSED)
 		if (si.ssi_signo == SIGHUP)
 			settings_hangup(WS_PROGRAM, m->settings);
 		else
-			ws_terminate(m, si.ssi_signo);
+			ws_terminate(m, "signal");
 	}
 }
 
@@ -210,6 +212,15 @@ ws_on_wake(void *arg)
 }
 
 static void
+ws_on_drain(void *arg)
+{
+	struct ws_main *m = arg;
+
+	if (!m->is_draining)
+		ws_terminate(m, "command");
+}
+
+static void
 ws_on_lag(struct loop_timer *t)
 {
 	struct ws_main *m = t->arg;
@@ -232,6 +243,10 @@ ws_run(struct ws_main *m, const int *fds, size_t n)
 		goto out;
 	}
 	loop_on_wake(m->loop, ws_on_wake, m);
+	if (!m->bridge.is_echo &&
+	    admin_open(&m->admin, m->loop, m->settings, m->workers, ws_on_drain,
+		m, &info) != ERR_OK)
+		log_warning("ws.admin_off", "error=\"%s\"", info.text);
 	log_info("ws.ready", "store=%s loops=%zu",
 	    m->bridge.is_echo ? "none" : store_kind(m->bridge.store), n);
 	m->lag_tick = (struct loop_timer){.fn = ws_on_lag, .arg = m};
@@ -244,6 +259,7 @@ ws_run(struct ws_main *m, const int *fds, size_t n)
 	loop_timer_del(m->loop, &m->alive);
 out:
 	workers_stop(&m->workers);
+	admin_close(&m->admin);
 	log_info("ws.stopped", "status=%d", status);
 	return status;
 }

@@ -16,6 +16,7 @@ struct worker {
 	struct server *server;
 	pthread_t thread;
 	bool is_started;
+	atomic_bool has_ended;
 	struct server_task drain;
 };
 
@@ -35,6 +36,7 @@ worker_main(void *arg)
 
 	if (loop_run(w->loop) != ERR_OK)
 		log_error("ws.loop", "error=\"cannot wait for events\"");
+	atomic_store(&w->has_ended, true);
 	atomic_fetch_sub(&all->n_running, 1);
 	all->on_end(all->arg);
 	return NULL;
@@ -132,5 +134,5 @@ workers_count(const struct workers *w)
 struct server *
 workers_server(const struct workers *w, size_t i)
 {
-	return w->each[i].server;
+	return atomic_load(&w->each[i].has_ended) ? NULL : w->each[i].server;
 }

@@ -25,4 +25,5 @@ bool workers_are_running(struct workers *w);
 void workers_stop(struct workers **w);
 
 size_t workers_count(const struct workers *w);
+/* NULL when its loop has ended. */
 struct server *workers_server(const struct workers *w, size_t i);

@@ -218,6 +218,19 @@ listen_open(const char *where, int *fd, struct err_info *info)
 	return listen_tcp(where, fd, info);
 }
 
+bool
+listen_is_answered(const char *where)
+{
+	const char *path = where + strlen(LISTEN_UNIX);
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	if (!str_starts(where, LISTEN_UNIX) ||
+	    strlen(path) >= sizeof(addr.sun_path))
+		return false;
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	return listen_is_taken(&addr);
+}
+
 enum err
 listen_share(int *fds, size_t n)
 {

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -22,6 +23,8 @@ enum err listen_open_each(
     const char *where, int *fds, size_t n, struct err_info *info) MUST_CHECK;
 /* fds[0] is a listening socket: make n of it for as many threads. */
 enum err listen_share(int *fds, size_t n) MUST_CHECK;
+/* Does somebody listen at this "unix:/path"? */
+bool listen_is_answered(const char *where);
 /* Close a socket of listen_open; the file of a "unix:" one goes too, unless
  * another process listens on it by now. */
 void listen_close(const char *where, int fd);

@@ -31,7 +31,7 @@ struct cmd {
 
 extern const struct cmd cmd_config, cmd_copy, cmd_debate, cmd_doctor, cmd_eval,
     cmd_export, cmd_migrate, cmd_receipt, cmd_replay, cmd_routes, cmd_scaling,
-    cmd_serve, cmd_token, cmd_user, cmd_verify;
+    cmd_serve, cmd_token, cmd_user, cmd_verify, cmd_ws;
 
 /* The options that several commands share: --data, --database-url,
  * --redis-url override the environment. */

@@ -14,8 +14,8 @@
 
 static const struct cmd *const cmds[] = {&cmd_serve, &cmd_debate, &cmd_user,
     &cmd_token, &cmd_migrate, &cmd_copy, &cmd_export, &cmd_verify, &cmd_receipt,
-    &cmd_replay, &cmd_eval, &cmd_config, &cmd_routes, &cmd_doctor,
-    &cmd_scaling};
+    &cmd_replay, &cmd_eval, &cmd_config, &cmd_routes, &cmd_doctor, &cmd_scaling,
+    &cmd_ws};
 
 static const char cmd_exits[] =
     "Exit status: 0 done; 1 it did not come out (a debate that failed, a\n"
