@@ -15,7 +15,7 @@ aragora_packages() {
 	build)
 		printf '%s\n' autoconf automake gcc libc6-dev make pkg-config \
 			libfcgi-dev libpq-dev libsqlite3-dev libhiredis-dev \
-			libjson-c-dev libcurl4-openssl-dev libssl-dev \
+			libcurl4-openssl-dev libssl-dev \
 			zlib1g-dev libsodium-dev
 		;;
 	run)

@@ -26,32 +26,38 @@ struct arena_cleanup {
 	void *arg;
 };
 
+/* The first block follows in the same piece of memory. */
 struct arena {
 	struct arena_block *current;
 	struct arena_block *first;
 	struct arena_cleanup *cleanups;
 	size_t block_size;
 	size_t total;
+	alignas(max_align_t) char rest[];
 };
 
-static struct arena_block *
-arena_block_new(struct arena *a, size_t size)
+static void
+arena_block_init(struct arena *a, struct arena_block *b, size_t size)
 {
-	struct arena_block *b = mem_alloc(sizeof(*b) + size);
 	b->next = NULL;
 	b->size = size;
 	b->used = 0;
 	a->total += sizeof(*b) + size;
-	return b;
 }
 
 struct arena *
 arena_new(size_t block_size)
 {
-	struct arena *a = mem_zalloc(sizeof(*a));
-	a->block_size = block_size != 0 ? block_size : ARENA_BLOCK_DEFAULT;
-	a->first = arena_block_new(a, a->block_size);
+	size_t size = block_size != 0 ? block_size : ARENA_BLOCK_DEFAULT;
+	struct arena *a =
+	    mem_alloc(sizeof(*a) + sizeof(struct arena_block) + size);
+
+	a->first = (struct arena_block *)(void *)a->rest;
 	a->current = a->first;
+	a->cleanups = NULL;
+	a->block_size = size;
+	a->total = sizeof(*a);
+	arena_block_init(a, a->first, size);
 	return a;
 }
 
@@ -80,7 +86,6 @@ arena_free(struct arena **a)
 	if (*a == NULL)
 		return;
 	arena_clear(*a);
-	free((*a)->first);
 	free(*a);
 	*a = NULL;
 }
@@ -97,7 +102,8 @@ arena_alloc(struct arena *a, size_t size)
 	struct arena_block *b = a->current;
 	if (b->size - b->used < size) {
 		size_t block = size > a->block_size ? size : a->block_size;
-		b = arena_block_new(a, block);
+		b = mem_alloc(sizeof(*b) + block);
+		arena_block_init(a, b, block);
 		b->next = a->current;
 		a->current = b;
 	}

@@ -33,7 +33,7 @@ void *arena_memdup(struct arena *a, const void *data, size_t len);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3);
 
 /* Call fn(arg) when the arena is cleared or freed, last registered first: the
- * way a foreign object (json-c tree, file) hangs on an arena. */
+ * way a foreign object (a file) hangs on an arena. */
 void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg);
 
 /* Bytes taken from the heap. */

@@ -1,35 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * The reading side: the only file that knows json-c. A struct json is a
- * json_object under another name, which keeps the library out of every
- * other file at no cost.
+ * The reading side: the tree that json_check.c builds.
  */
 #include "base/json.h"
 
-#include <json-c/json.h>
-#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_check.h"
-#include "base/mem.h"
 #include "base/str.h"
 
-static json_object *
-json_raw(const struct json *j)
-{
-	return (json_object *)(uintptr_t)j;
-}
-
+/* As callers see it: null is nothing. */
 static const struct json *
-json_wrap(const json_object *o)
+json_shown(const struct json *j)
 {
-	return (const struct json *)(const void *)o;
-}
-
-static void
-json_put(void *arg)
-{
-	json_object_put(arg);
+	return j->kind != JSON_NULL ? j : NULL;
 }
 
 enum err
@@ -37,55 +23,28 @@ json_parse(struct arena *a, const char *text, size_t len,
     const struct json_limits *limits, const struct json **out,
     struct err_info *info)
 {
-	*out = NULL;
-	enum err e = json_check(text, len, limits, info);
-	if (e != ERR_OK)
-		return e;
-	if (len > INT_MAX)
-		return err_set(info, ERR_TOO_LARGE, "", "JSON over 2 GB");
+	struct json *tree = ARENA_NEW(a, struct json);
 
-	struct json_tokener *tok = json_tokener_new_ex(
-	    limits != NULL && limits->max_depth > 0 ? limits->max_depth + 2
-						    : 32);
-	if (tok == NULL)
-		mem_exhausted(sizeof(*tok));
-	json_object *root = json_tokener_parse_ex(tok, text, (int)len);
-	enum json_tokener_error why = json_tokener_get_error(tok);
-	if (why == json_tokener_continue) {
-		/* A bare number ends only with the text: feed its NUL. */
-		root = json_tokener_parse_ex(tok, "", 1);
-		why = json_tokener_get_error(tok);
-	}
-	json_tokener_free(tok);
-	if (why != json_tokener_success)
-		return err_set(
-		    info, ERR_SYNTAX, "", "%s", json_tokener_error_desc(why));
-	if (root != NULL)
-		arena_defer(a, json_put, root);
-	*out = json_wrap(root);
-	return ERR_OK;
+	*out = NULL;
+	if (len > UINT32_MAX / 2)
+		return err_set(info, ERR_TOO_LARGE, "", "JSON over 2 GB");
+	enum err e = json_check(text, len, limits, a, tree, info);
+	if (e == ERR_OK)
+		*out = json_shown(tree);
+	return e;
+}
+
+enum err
+json_validate(const char *text, size_t len, const struct json_limits *limits,
+    struct err_info *info)
+{
+	return json_check(text, len, limits, NULL, NULL, info);
 }
 
 enum json_kind
 json_kind(const struct json *j)
 {
-	switch (json_object_get_type(json_raw(j))) {
-	case json_type_null:
-		return JSON_NULL;
-	case json_type_boolean:
-		return JSON_BOOL;
-	case json_type_double:
-		return JSON_DOUBLE;
-	case json_type_int:
-		return JSON_INT;
-	case json_type_object:
-		return JSON_OBJECT;
-	case json_type_array:
-		return JSON_ARRAY;
-	case json_type_string:
-		return JSON_STRING;
-	}
-	return JSON_NULL;
+	return j != NULL ? j->kind : JSON_NULL;
 }
 
 const char *
@@ -106,12 +65,12 @@ json_kind_name(enum json_kind t)
 const struct json *
 json_get(const struct json *obj, const char *key)
 {
-	json_object *value = NULL;
-
 	if (json_kind(obj) != JSON_OBJECT)
 		return NULL;
-	json_object_object_get_ex(json_raw(obj), key, &value);
-	return json_wrap(value);
+	for (size_t i = 0; i < obj->n; i++)
+		if (strcmp(obj->members[i].key, key) == 0)
+			return json_shown(&obj->members[i].value);
+	return NULL;
 }
 
 size_t
@@ -119,19 +78,15 @@ json_len(const struct json *j)
 {
 	enum json_kind t = json_kind(j);
 
-	if (t == JSON_ARRAY)
-		return json_object_array_length(json_raw(j));
-	if (t == JSON_OBJECT)
-		return (size_t)json_object_object_length(json_raw(j));
-	return 0;
+	return t == JSON_ARRAY || t == JSON_OBJECT ? j->n : 0;
 }
 
 const struct json *
 json_at(const struct json *array, size_t i)
 {
-	if (json_kind(array) != JSON_ARRAY)
+	if (json_kind(array) != JSON_ARRAY || i >= array->n)
 		return NULL;
-	return json_wrap(json_object_array_get_idx(json_raw(array), i));
+	return json_shown(&array->items[i]);
 }
 
 bool
@@ -140,14 +95,13 @@ json_next(const struct json *obj, void **it, const char **key,
 {
 	if (json_kind(obj) != JSON_OBJECT)
 		return false;
-	struct lh_entry *entry = *it == NULL
-	    ? lh_table_head(json_object_get_object(json_raw(obj)))
-	    : lh_entry_next((struct lh_entry *)*it);
-	if (entry == NULL)
+	const struct json_member *m =
+	    *it == NULL ? obj->members : (const struct json_member *)*it + 1;
+	if (m == obj->members + obj->n)
 		return false;
-	*it = entry;
-	*key = lh_entry_k(entry);
-	*value = json_wrap((json_object *)(uintptr_t)lh_entry_v(entry));
+	*it = (void *)(uintptr_t)m;
+	*key = m->key;
+	*value = json_shown(&m->value);
 	return true;
 }
 
@@ -157,8 +111,8 @@ json_str(const struct json *j, size_t *len)
 	if (json_kind(j) != JSON_STRING)
 		return NULL;
 	if (len != NULL)
-		*len = (size_t)json_object_get_string_len(json_raw(j));
-	return json_object_get_string(json_raw(j));
+		*len = j->n;
+	return j->text;
 }
 
 bool
@@ -166,19 +120,29 @@ json_int(const struct json *j, int64_t *out)
 {
 	if (json_kind(j) != JSON_INT)
 		return false;
-	*out = json_object_get_int64(json_raw(j));
+	*out = j->whole;
 	return true;
 }
 
 bool
 json_num(const struct json *j, double *out)
 {
-	enum json_kind t = json_kind(j);
-
-	if (t != JSON_INT && t != JSON_DOUBLE)
-		return false;
-	*out = json_object_get_double(json_raw(j));
-	return true;
+	switch (json_kind(j)) {
+	case JSON_INT:
+		*out = (double)j->whole;
+		return true;
+	case JSON_DOUBLE:
+		*out = strtod(j->text, NULL);
+		return true;
+	case JSON_NULL:
+	case JSON_BOOL:
+	case JSON_STRING:
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+	case JSON__COUNT:
+		break;
+	}
+	return false;
 }
 
 bool
@@ -186,7 +150,7 @@ json_boolean(const struct json *j, bool *out)
 {
 	if (json_kind(j) != JSON_BOOL)
 		return false;
-	*out = json_object_get_boolean(json_raw(j)) != 0;
+	*out = j->is_true;
 	return true;
 }
 
@@ -218,11 +182,102 @@ json_get_bool(const struct json *obj, const char *key, bool fallback)
 	return fallback;
 }
 
+/* ---- as text again ---- */
+
+static void
+json_put_string(struct buf *b, const char *text, size_t len)
+{
+	static const char from[] = "\"\\\b\f\n\r\t";
+	static const char to[] = "\"\\bfnrt";
+
+	buf_putc(b, '"');
+	for (size_t i = 0; i < len; i++) {
+		size_t run = i;
+		while (run < len && (unsigned char)text[run] >= 0x20 &&
+		    text[run] != '"' && text[run] != '\\')
+			run++;
+		buf_append(b, text + i, run - i);
+		i = run;
+		if (i == len)
+			break;
+		unsigned char ch = (unsigned char)text[i];
+		const char *short_form = strchr(from, ch);
+		if (short_form != NULL)
+			buf_printf(b, "\\%c", to[short_form - from]);
+		else
+			buf_printf(b, "\\u%04x", ch);
+	}
+	buf_putc(b, '"');
+}
+
+static void json_put(struct buf *b, const struct json *j);
+
+static void
+json_put_object(struct buf *b, const struct json *j)
+{
+	buf_putc(b, '{');
+	for (size_t i = 0; i < j->n; i++) {
+		const struct json_member *m = &j->members[i];
+		if (i > 0)
+			buf_putc(b, ',');
+		json_put_string(b, m->key, strlen(m->key));
+		buf_putc(b, ':');
+		json_put(b, &m->value);
+	}
+	buf_putc(b, '}');
+}
+
+static void
+json_put_array(struct buf *b, const struct json *j)
+{
+	buf_putc(b, '[');
+	for (size_t i = 0; i < j->n; i++) {
+		if (i > 0)
+			buf_putc(b, ',');
+		json_put(b, &j->items[i]);
+	}
+	buf_putc(b, ']');
+}
+
+/* Numbers with a fraction as they were written. */
+static void
+json_put(struct buf *b, const struct json *j)
+{
+	switch (j->kind) {
+	case JSON_BOOL:
+		buf_puts(b, j->is_true ? "true" : "false");
+		return;
+	case JSON_INT:
+		buf_printf(b, "%lld", (long long)j->whole);
+		return;
+	case JSON_DOUBLE:
+		buf_append(b, j->text, j->n);
+		return;
+	case JSON_STRING:
+		json_put_string(b, j->text, j->n);
+		return;
+	case JSON_ARRAY:
+		json_put_array(b, j);
+		return;
+	case JSON_OBJECT:
+		json_put_object(b, j);
+		return;
+	case JSON_NULL:
+	case JSON__COUNT:
+		break;
+	}
+	buf_puts(b, "null");
+}
+
 const char *
 json_text(struct arena *a, const struct json *j)
 {
-	size_t len = 0;
-	const char *text = json_object_to_json_string_length(json_raw(j),
-	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-	return arena_strndup(a, text, len);
+	const struct json nothing = {.kind = JSON_NULL};
+	struct buf b;
+
+	buf_init(&b, SIZE_MAX / 8);
+	json_put(&b, j != NULL ? j : &nothing);
+	const char *text = arena_strndup(a, buf_text(&b), b.len);
+	buf_release(&b);
+	return text;
 }

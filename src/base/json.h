@@ -2,8 +2,8 @@
  *
  * JSON (RFC 8259). Reading: our own strict check first (duplicate keys, NaN
  * and infinities, numbers out of range such as 1e999, lone surrogates, raw
- * control characters, NUL in strings, bad UTF-8, depth and size), then json-c
- * builds the tree; only json.c touches json-c. Writing: straight into a buf.
+ * control characters, NUL in strings, bad UTF-8, depth and size), which leaves
+ * a small tree on the arena. Writing: straight into a buf.
  */
 #pragma once
 

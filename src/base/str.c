@@ -194,6 +194,14 @@ str_is_utf8(const char *text, size_t len)
 	const unsigned char *p = (const unsigned char *)text;
 
 	for (size_t i = 0; i < len;) {
+		uint64_t word;
+		if (len - i >= sizeof(word)) {
+			memcpy(&word, p + i, sizeof(word));
+			if ((word & UINT64_C(0x8080808080808080)) == 0) {
+				i += sizeof(word);
+				continue;
+			}
+		}
 		size_t n = str_utf8_step(p + i, len - i);
 		if (n == 0)
 			return false;

@@ -10,6 +10,7 @@
 
 #define STREAM_ANSWER_MAX (8u << 20)
 #define STREAM_DEPTH	  24
+#define STREAM_ARENA	  896 /* of one event; a size that malloc keeps ready */
 
 void
 llm_stream_reset(struct llm_stream *s)
@@ -110,7 +111,7 @@ llm_stream_event(const struct llm_provider *provider, struct llm_stream *s,
 		s->is_done = true;
 		return;
 	}
-	struct arena *a = arena_new(0);
+	struct arena *a = arena_new(STREAM_ARENA);
 	if (json_parse(a, data, len, &limits, &j, NULL) != ERR_OK) {
 		llm_stream_fail(s, LLM_ERR_SERVER,
 		    "the provider sent an event that is not JSON");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the strict check takes, json-c takes too; what it gives is written and
- * read again as the same text. A string of the input, valid or not, survives
+ * What the strict check takes is read into a tree; the tree is written and read
+ * again as the same text. A string of the input, valid or not, survives
  * the writer as JSON.
  */
 #include <assert.h>

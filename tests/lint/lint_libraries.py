@@ -28,8 +28,6 @@ RULES = [
      "libsodium belongs to password.c"),
     (r'#\s*include\s+[<"](fcgiapp|fcgi_|fastcgi)',
      r"fcgi/transport_fcgi\.c", "libfcgi belongs to transport_fcgi.c"),
-    (r'#\s*include\s+[<"]json-c/', r"src/base/json\.c",
-     "json-c belongs to base/json.c"),
     (r'#\s*include\s+[<"]zlib\.h', r"ws-bridge/ws_deflate\.c",
      "zlib belongs to ws_deflate.c"),
     (r"\bsetlocale\s*\(", r"(?!)", "number text must not follow a locale"),

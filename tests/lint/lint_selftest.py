@@ -42,8 +42,6 @@ CASES = [
      "#include <stdio.h>\n"),
     ("libraries", "fcgi/main.c", "#include <fcgiapp.h>\n", "libfcgi",
      "#include <stdio.h>\n"),
-    ("libraries", "src/llm/a.c", "#include <json-c/json.h>\n", "json-c",
-     '#include "base/json.h"\n'),
     ("libraries", "src/store/db_pgsql.c",
      'x("SET statement_timeout = 1");\n', "SET without LOCAL",
      'x("UPDATE t "\n  "SET a = 1");\ny("SET LOCAL x = 1");\n'),
