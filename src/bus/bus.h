@@ -4,7 +4,8 @@
  * Over Redis pub/sub when ARAGORA_REDIS_URL is set (channels
  * "aragora:debate:<id>" and "aragora:wake"), else over Unix SOCK_SEQPACKET
  * sockets in <data_dir>/bus/: every subscriber listens there on a socket of
- * its own, every publisher connects to all it finds.
+ * its own, every publisher connects to all it finds. While nobody wants a
+ * debate, pieces of texts (seq 0) are not sent.
  */
 #pragma once
 

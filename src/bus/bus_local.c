@@ -31,6 +31,7 @@
 
 struct bus_local_peer {
 	int fd;
+	bool is_idle; /* it wants no debate, and no pieces of texts */
 	char name[NAME_MAX + 1];
 };
 
@@ -117,6 +118,7 @@ bus_local_meet(struct bus_local *b, const char *name)
 	}
 	struct bus_local_peer *p = &b->peers[b->n_peers++];
 	p->fd = fd;
+	p->is_idle = false;
 	snprintf(p->name, sizeof(p->name), "%s", name);
 }
 
@@ -160,13 +162,31 @@ bus_local_scan(struct bus_local *b)
 	closedir(d);
 }
 
-/* A peer that is gone is forgotten; one that is full misses the message. */
+/* What the subscribers have said of themselves. */
 static void
-bus_local_send(struct bus_local *b, const struct buf *frame, uint64_t *dropped)
+bus_local_listen(struct bus_local *b)
+{
+	for (size_t i = 0; i < b->n_peers; i++) {
+		struct bus_local_peer *p = &b->peers[i];
+		char word;
+		while (recv(p->fd, &word, 1, MSG_DONTWAIT) == 1)
+			p->is_idle = word == BUS_LOCAL_IDLE;
+	}
+}
+
+/* A peer that is gone is forgotten; one that is full misses the message. A
+ * piece of a text is only for those who watch a debate: what they get no more
+ * or not yet comes whole as an event. */
+static void
+bus_local_send(struct bus_local *b, const struct buf *frame, bool is_piece,
+    uint64_t *dropped)
 {
 	for (size_t i = 0; i < b->n_peers;) {
 		struct bus_local_peer *p = &b->peers[i];
-		if (send(p->fd, frame->data, frame->len, MSG_NOSIGNAL) >= 0) {
+		if (is_piece && p->is_idle) {
+			i++;
+		} else if (send(p->fd, frame->data, frame->len, MSG_NOSIGNAL) >=
+		    0) {
 			i++;
 		} else if (errno == EAGAIN || errno == ENOBUFS ||
 		    errno == EMSGSIZE || errno == EINTR) {
@@ -187,6 +207,7 @@ bus_local_publish(
 	struct bus_local *b = impl;
 
 	bus_local_scan(b);
+	bus_local_listen(b);
 	for (size_t i = 0; i < n; i++) {
 		struct bus_message one = m[i];
 		if (one.payload_len > BUS_LOCAL_PACKET) {
@@ -198,7 +219,8 @@ bus_local_publish(
 		}
 		buf_clear(&b->frame);
 		bus_wire_encode(&b->frame, &one);
-		bus_local_send(b, &b->frame, dropped);
+		bool is_piece = one.seq == 0 && *one.debate_id != '\0';
+		bus_local_send(b, &b->frame, is_piece, dropped);
 	}
 	return ERR_OK;
 }

@@ -11,6 +11,10 @@
 
 struct settings;
 
+/* What a subscriber says to its publishers: is any debate wanted? One byte. */
+#define BUS_LOCAL_WATCHING 'w'
+#define BUS_LOCAL_IDLE	   'i'
+
 /* Makes <data_dir>/bus when it is missing. *fd is the caller's to close. */
 enum err bus_local_dir_open(
     const struct settings *s, int *fd, struct err_info *info) MUST_CHECK;

@@ -26,6 +26,7 @@
 
 struct bus_local_conn {
 	struct list node;
+	bool is_untold; /* it did not listen when it was told last */
 	struct loop_watch watch;
 };
 
@@ -33,6 +34,7 @@ struct bus_local_sub {
 	struct bus_sub *sub;
 	struct loop *loop;
 	bool was_all;
+	bool is_idle; /* as publishers were told */
 	int dir_fd;
 	char name[BUS_LOCAL_NAME]; /* in the folder; "" = not there yet */
 	struct loop_watch listener;
@@ -50,11 +52,27 @@ bus_local_conn_free(struct bus_local_sub *l, struct bus_local_conn *c)
 	free(c);
 }
 
+/* No debate is wanted, or some are: pieces of texts are only for those who
+ * watch one. A publisher listens before it sends, so one that does not is told
+ * after its next message. */
+static void
+bus_local_tell(struct bus_local_sub *l, struct bus_local_conn *c)
+{
+	char word = l->is_idle ? BUS_LOCAL_IDLE : BUS_LOCAL_WATCHING;
+
+	c->is_untold =
+	    send(c->watch.fd, &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1;
+}
+
 static void
 bus_local_on_packet(struct loop_watch *w, uint32_t events UNUSED)
 {
 	struct bus_local_sub *l = w->arg;
+	struct bus_local_conn *c =
+	    CONTAINER_OF(w, struct bus_local_conn, watch);
 
+	if (c->is_untold)
+		bus_local_tell(l, c);
 	for (int i = 0; i < BUS_LOCAL_TURN; i++) {
 		ssize_t n =
 		    recv(w->fd, l->packet, BUS_MESSAGE_MAX, MSG_DONTWAIT);
@@ -63,8 +81,7 @@ bus_local_on_packet(struct loop_watch *w, uint32_t events UNUSED)
 			continue;
 		}
 		if (n == 0 || (errno != EAGAIN && errno != EINTR))
-			bus_local_conn_free(
-			    l, CONTAINER_OF(w, struct bus_local_conn, watch));
+			bus_local_conn_free(l, c);
 		return;
 	}
 }
@@ -82,6 +99,7 @@ bus_local_add(struct bus_local_sub *l, int fd)
 		return;
 	}
 	list_add_tail(&l->conns, &c->node);
+	bus_local_tell(l, c);
 	/* What it published before it found us is in the table. */
 	bus_sub_gap(l->sub);
 }
@@ -183,6 +201,7 @@ bus_sub_local_open(void **out, struct bus_sub *sub, const struct settings *s,
 	l->listener =
 	    (struct loop_watch){.fd = -1, .fn = bus_local_on_accept, .arg = l};
 	l->pause = (struct loop_timer){.fn = bus_local_on_pause, .arg = l};
+	l->is_idle = true;
 	l->packet = mem_alloc(BUS_MESSAGE_MAX);
 	list_init(&l->conns);
 	e = bus_local_listen(l, info);
@@ -197,7 +216,8 @@ bus_sub_local_open(void **out, struct bus_sub *sub, const struct settings *s,
 	return ERR_OK;
 }
 
-/* Publishers need not be told: whatever is wanted is in force at once. */
+/* Which debates, publishers need not be told: all stored events come, and what
+ * is wanted is in force at once. */
 static void
 bus_sub_local_changed(void *impl)
 {
@@ -211,7 +231,14 @@ bus_sub_local_changed(void *impl)
 		is_new = is_new || e->count > 0;
 		bus_set_settle(set, e);
 	}
+	bool is_idle = !is_all && set->n_entries == 0;
 	bus_sub_unlock(l->sub);
+	if (is_idle != l->is_idle) {
+		l->is_idle = is_idle;
+		list_for_each (it, &l->conns)
+			bus_local_tell(
+			    l, LIST_ENTRY(it, struct bus_local_conn, node));
+	}
 	if (is_new || (is_all && !l->was_all))
 		bus_sub_gap(l->sub);
 	l->was_all = is_all;

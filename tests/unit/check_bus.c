@@ -68,6 +68,75 @@ START_TEST(test_latecomer)
 }
 END_TEST
 
+/* The subscriber's socket, behind its back: what arrives there. */
+static int
+spy_open(const char *folder, char *path, size_t size)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+	snprintf(path, size, "%s/bus/spy", folder);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	return fd;
+}
+
+/* While a subscriber says that it wants no debate, no pieces of texts are sent
+ * to it; what is stored always is. */
+START_TEST(test_pieces)
+{
+	char path[108], packet[64];
+	struct bus *bus = kit_bus(&kit);
+	ck_assert_int_eq(kit_publish(bus, "mine", 1, "{}"), ERR_OK);
+	int listener = spy_open(kit.settings->data_dir, path, sizeof(path));
+	ck_assert_int_eq(kit_publish(bus, "mine", 0, "{}"), ERR_OK);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	/* Who has said nothing gets all. */
+	ck_assert_int_gt(recv(fd, packet, sizeof(packet), 0), 0);
+	ck_assert_int_eq(send(fd, "i", 1, 0), 1);
+	ck_assert_int_eq(kit_publish(bus, "mine", 0, "{}"), ERR_OK);
+	ck_assert_int_eq(kit_publish(bus, "mine", 2, "{}"), ERR_OK);
+	ck_assert_int_eq(recv(fd, packet, sizeof(packet), 0), 9);
+	ck_assert_mem_eq(packet, "mine 2\n{}", 9);
+	ck_assert_int_eq(send(fd, "w", 1, 0), 1);
+	ck_assert_int_eq(kit_publish(bus, "mine", 0, "{}"), ERR_OK);
+	ck_assert_int_eq(recv(fd, packet, sizeof(packet), 0), 9);
+	ck_assert_mem_eq(packet, "mine 0\n{}", 9);
+	close(fd);
+	close(listener);
+	unlink(path);
+	bus_close(&bus);
+}
+END_TEST
+
+/* From the gap on that tells that it is in force, a subscription brings the
+ * pieces too, and after it is given up and taken again. */
+START_TEST(test_pieces_are_heard)
+{
+	struct heard h = HEARD;
+	struct bus_sub *sub = heard_open(&h, &kit, false);
+	struct bus *bus = kit_bus(&kit);
+
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(kit_publish(bus, "mine", 7, "{}"), ERR_OK);
+		int gaps = heard_now(&h).gaps;
+		bus_sub_add(sub, "mine");
+		while (heard_now(&h).gaps == gaps)
+			kit_nap();
+		int before = heard_now(&h).messages;
+		ck_assert_int_eq(kit_publish(bus, "mine", 0, "{}"), ERR_OK);
+		while (heard_now(&h).messages == before ||
+		    heard_now(&h).last_seq != 0)
+			kit_nap();
+		bus_sub_del(sub, "mine");
+	}
+	bus_sub_close(&sub);
+	bus_close(&bus);
+}
+END_TEST
+
 /* Too long for a packet: a bare doorbell comes instead, or nothing when there
  * is no table to look into. */
 START_TEST(test_long)
@@ -333,6 +402,8 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_nobody);
 	tcase_add_test(t, test_latecomer);
 	tcase_add_test(t, test_long);
+	tcase_add_test(t, test_pieces);
+	tcase_add_test(t, test_pieces_are_heard);
 	tcase_add_test(t, test_many_publishers);
 	tcase_add_test(t, test_slow_subscriber);
 	tcase_add_test(t, test_leftovers);
