@@ -29,7 +29,7 @@ struct llm_transfer_spec {
 	const char *auth;   /* whole header line, "" = none */
 	const char *header; /* another one */
 	const char *key;    /* and another */
-	/* POSTed as JSON; borrowed until the end of the transfer */
+	/* POSTed as JSON; borrowed until on_sent or the end of the transfer */
 	const char *body;
 	size_t body_len;
 	int64_t connect_timeout_s;
@@ -43,6 +43,9 @@ struct llm_transfer_spec {
 };
 
 struct llm_transfer_ops {
+	/* May be NULL. The server answers and has all of the request: the body
+	 * is not read any more. */
+	void (*on_sent)(void *arg);
 	void (*on_header)(void *arg, const char *name, const char *value);
 	/* false: abort. type is the Content-Type, "" when there is none. */
 	bool (*on_body)(void *arg, long status, const char *type,

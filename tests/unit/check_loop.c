@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/gather.h"
 #include "base/loop.h"
 #include "tests/unit/check_run.h"
 
@@ -316,6 +317,136 @@ START_TEST(test_stop_from_a_thread)
 }
 END_TEST
 
+/* ---- gather ---- */
+
+#define STREAMS 300 /* more than one batch */
+#define PAUSE	40  /* ms */
+
+struct stream {
+	struct loop_watch watch;
+	int write_fd;
+	int n_read; /* bytes */
+};
+
+static struct gather *streams;
+static struct stream stream[STREAMS];
+static int n_reads, n_deleted;
+static int64_t read_ms;
+
+static void
+stream_open(struct stream *s, loop_watch_fn fn)
+{
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	*s = (struct stream){.write_fd = ends[1]};
+	s->watch = (struct loop_watch){.fd = ends[0], .fn = fn, .arg = s};
+	ck_assert_int_eq(gather_add(streams, &s->watch, EPOLLIN), ERR_OK);
+}
+
+static void
+stream_close(struct stream *s)
+{
+	gather_del(streams, &s->watch);
+	close(s->watch.fd);
+	close(s->write_fd);
+}
+
+static void
+stream_write(struct stream *s)
+{
+	ck_assert_int_eq(write(s->write_fd, "x", 1), 1);
+}
+
+/* Says the next thing itself: one byte, then two, which come together. */
+static void
+stream_read(struct loop_watch *w, uint32_t events UNUSED)
+{
+	struct stream *s = w->arg;
+	char bytes[8];
+
+	int64_t now = clock_mono_ms();
+	ssize_t n = read(w->fd, bytes, sizeof(bytes));
+	if (++n_reads == 1) {
+		ck_assert_int_eq(n, 1);
+		stream_write(s);
+		stream_write(s);
+	} else {
+		ck_assert_int_eq(n, 2);
+		ck_assert_int_ge(now - read_ms, PAUSE);
+		loop_stop(loop);
+	}
+	read_ms = now;
+}
+
+START_TEST(test_gather_pauses)
+{
+	ck_assert_int_eq(gather_new(&streams, loop), ERR_OK);
+	gather_set_pause(streams, PAUSE);
+	stream_open(&stream[0], stream_read);
+	stream_write(&stream[0]);
+	ck_assert_int_eq(loop_run(loop), ERR_OK);
+	ck_assert_int_eq(n_reads, 2);
+	stream_close(&stream[0]);
+	gather_free(&streams);
+	ck_assert_ptr_null(streams);
+}
+END_TEST
+
+static void
+stream_count(struct loop_watch *w, uint32_t events UNUSED)
+{
+	struct stream *s = w->arg;
+	char byte;
+
+	ck_assert_int_eq(read(w->fd, &byte, 1), 1);
+	ck_assert_int_eq(s->n_read++, 0);
+	if (++n_reads == STREAMS)
+		loop_stop(loop);
+}
+
+/* A pause does not begin before all that was ready has been read. */
+START_TEST(test_gather_takes_all)
+{
+	ck_assert_int_eq(gather_new(&streams, loop), ERR_OK);
+	gather_set_pause(streams, INT64_C(3600000));
+	for (size_t i = 0; i < STREAMS; i++) {
+		stream_open(&stream[i], stream_count);
+		stream_write(&stream[i]);
+	}
+	ck_assert_int_eq(loop_run(loop), ERR_OK);
+	for (size_t i = 0; i < STREAMS; i++)
+		stream_close(&stream[i]);
+	gather_free(&streams);
+}
+END_TEST
+
+/* Whoever is called first deletes the other, which is ready too. */
+static void
+stream_delete_other(struct loop_watch *w, uint32_t events UNUSED)
+{
+	struct stream *other = w->arg == &stream[0] ? &stream[1] : &stream[0];
+
+	ck_assert_int_eq(n_deleted++, 0);
+	gather_del(streams, &other->watch);
+	loop_stop(loop);
+}
+
+START_TEST(test_gather_deletes)
+{
+	ck_assert_int_eq(gather_new(&streams, loop), ERR_OK);
+	for (size_t i = 0; i < 2; i++) {
+		stream_open(&stream[i], stream_delete_other);
+		stream_write(&stream[i]);
+	}
+	ck_assert_int_eq(loop_run(loop), ERR_OK);
+	ck_assert_int_eq(n_deleted, 1);
+	for (size_t i = 0; i < 2; i++)
+		stream_close(&stream[i]);
+	gather_free(&streams);
+}
+END_TEST
+
 static void
 add_tests(TCase *t)
 {
@@ -328,6 +459,9 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_watch_modified);
 	tcase_add_test(t, test_wake_from_a_thread);
 	tcase_add_test(t, test_stop_from_a_thread);
+	tcase_add_test(t, test_gather_pauses);
+	tcase_add_test(t, test_gather_takes_all);
+	tcase_add_test(t, test_gather_deletes);
 }
 
 int
