@@ -13,6 +13,8 @@
 #include "debate/engine.h"
 
 #define MEASURED_ARENA 512
+#define PROMPTS_ARENA  1024
+#define SCRATCH_ARENA  1024 /* kept between two outputs */
 
 static const char *const debate_phase_names[DEBATE_PHASE__COUNT] = {
 #define X(id, text) [id] = text,
@@ -120,13 +122,19 @@ output_call(struct debate *d, struct turn *turn)
 	d->out->calls[d->out->n_calls++] = turn->call;
 }
 
-static void
-output_begin(struct debate *d, struct debate_output *out)
+void
+debate_output_drop(struct debate *d)
 {
 	for (size_t i = 0; i < d->n_turns; i++)
 		d->turns[i]->parsed_text = NULL; /* was on the scratch */
 	turn_forget(d);
 	arena_clear(d->scratch);
+}
+
+static void
+output_begin(struct debate *d, struct debate_output *out)
+{
+	debate_output_drop(d);
 	*out = (struct debate_output){.transition = {.status = STORE_RUNNING}};
 	d->out = out;
 	d->cap_events = 0;
@@ -160,8 +168,8 @@ debate_alloc(const char *id, int64_t now_us)
 	struct debate *d = ARENA_NEW(a, struct debate);
 
 	d->arena = a;
-	d->prompts = arena_new(0);
-	d->scratch = arena_new(0);
+	d->prompts = arena_new(PROMPTS_ARENA);
+	d->scratch = arena_new(SCRATCH_ARENA);
 	d->measured = arena_new(MEASURED_ARENA);
 	d->id = arena_strdup(a, id);
 	d->phase = DEBATE_NEW;
@@ -236,8 +244,8 @@ debate_restore(struct debate **out, const struct store_debate *row,
 {
 	struct debate *d = debate_alloc(row->id, now_us);
 
-	enum err e = debate_config_parse(
-	    d->arena, arena_strdup(d->arena, row->config), &d->config, info);
+	enum err e =
+	    debate_config_parse(d->arena, row->config, &d->config, info);
 	afford_init(d);
 	if (row->started_us > 0)
 		d->started_us = row->started_us;

@@ -78,6 +78,10 @@ enum err debate_restore(struct debate **out, const struct store_debate *row,
     struct err_info *info) MUST_CHECK;
 void debate_free(struct debate **d);
 
+/* The last output was taken: what it and rounds gone by hold is given back,
+ * before a wait for answers that may be long. The calls stay. */
+void debate_output_drop(struct debate *d);
+
 /* Begin or go on: the calls that have no result yet, and, at a phase
  * boundary, its transition. The output lives until the next call on d. */
 void debate_start(struct debate *d, int64_t now_us, struct debate_output *out);

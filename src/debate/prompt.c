@@ -349,8 +349,9 @@ prompt_build(struct debate *d, struct turn *t)
 		return;
 	}
 
+	struct arena *room = arena_new(512); /* more than most need */
 	struct prompt_blocks blocks = {
-	    .list = ARENA_ARRAY(d->prompts,
+	    .list = ARENA_ARRAY(room,
 		3 * d->config.n_agents + d->config.n_recalled + 4 +
 		    AUDIENCE_PROMPT_MAX,
 		struct llm_block)};
@@ -358,6 +359,9 @@ prompt_build(struct debate *d, struct turn *t)
 	    str_hash(t->step_key, strlen(t->step_key), d->config.seed);
 
 	prompt_add_blocks(d, t, &blocks);
+	blocks.list = arena_memdup(
+	    d->prompts, blocks.list, blocks.n * sizeof(*blocks.list));
+	arena_free(&room);
 	t->call = (struct debate_call){.step_key = t->step_key,
 	    .agent = &d->config.agents[t->agent],
 	    .request = {.task = t->task,
@@ -370,6 +374,7 @@ prompt_build(struct debate *d, struct turn *t)
 		.nonce = arena_printf(d->prompts, "%08x",
 		    (unsigned)(str_hash("nonce", 5, d->config.seed) >> 32)),
 		.wants_json = prompt_tasks[t->task].wants_json,
+		.is_lasting = true, /* as debate_call says */
 		.max_tokens = t->cap > 0 ? t->cap : d->config.max_tokens,
 		.temperature =
 		    t->task == LLM_VOTE || t->task == LLM_JUDGE ? 0.2 : 0.7,

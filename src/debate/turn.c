@@ -12,7 +12,7 @@
 #include "debate/engine.h"
 #include "debate/parse.h"
 
-#define TURN_ARENA 512
+#define TURN_ARENA 384 /* of one that waits */
 
 int
 debate_seat(const struct debate *d, const char *name)

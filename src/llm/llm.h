@@ -84,6 +84,8 @@ struct llm_request {
 	const char *nonce;	 /* delimits the blocks */
 	bool wants_json;	 /* answer must be one JSON object */
 	int64_t dimension;	 /* of embeddings, 0 = the model's */
+	/* These texts and the agent's outlive the call: nothing is copied. */
+	bool is_lasting;
 
 	int64_t max_tokens;
 	double temperature;
@@ -186,9 +188,12 @@ enum err llm_new(struct llm **out, const struct settings *settings,
     struct loop *loop) MUST_CHECK;
 void llm_free(struct llm **llm);
 
-/* Start; request and agent are read before return and not kept. */
+/* Start; request and agent are read before return and not kept, unless the
+ * request is lasting. */
 struct llm_call *llm_call_start(struct llm *llm, const struct llm_agent *agent,
     const struct llm_request *request, const struct llm_call_ops *ops);
+/* Bytes of the heap that it holds, without the transfer's. */
+size_t llm_call_memory(const struct llm_call *call);
 /* Drop the call and close its connection now; no callback follows. The
  * pointer is dead after on_done as well. Not from inside on_delta. */
 void llm_call_cancel(struct llm_call **call);

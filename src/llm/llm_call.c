@@ -23,6 +23,7 @@
 #define CALL_PIECE_MIN	12 /* bytes */
 #define CALL_PIECE_MS	18
 #define CALL_FAST_MODEL "fast"
+#define CALL_ARENA	512 /* URL and header lines; other texts if copied */
 
 static void call_on_timer(struct loop_timer *t);
 
@@ -142,9 +143,11 @@ static struct llm_request
 call_copy_request(struct arena *a, const struct llm_request *r)
 {
 	struct llm_request copy = *r;
-	struct llm_block *blocks =
-	    ARENA_ARRAY(a, r->n_blocks + 1, struct llm_block);
+	struct llm_block *blocks;
 
+	if (r->is_lasting)
+		return copy;
+	blocks = ARENA_ARRAY(a, r->n_blocks + 1, struct llm_block);
 	for (size_t i = 0; i < r->n_blocks; i++)
 		blocks[i] = (struct llm_block){
 		    .label = arena_strdup(a, r->blocks[i].label),
@@ -159,6 +162,30 @@ call_copy_request(struct arena *a, const struct llm_request *r)
 }
 
 /* ---- the end of a call ---- */
+
+static struct llm_agent
+call_copy_agent(struct arena *a, const struct llm_agent *agent, bool is_lasting)
+{
+	if (is_lasting)
+		return *agent;
+	return (struct llm_agent){.row = agent->row,
+	    .name = arena_strdup(a, agent->name),
+	    .model = arena_strdup(a, agent->model),
+	    .persona = arena_strdup(a, agent->persona),
+	    .role = arena_strdup(a, agent->role)};
+}
+
+size_t
+llm_call_memory(const struct llm_call *c)
+{
+	size_t n = sizeof(*c) + arena_size(c->arena) + c->body.cap +
+	    c->reply.cap + c->stream.text.cap + c->sse.line.cap +
+	    c->sse.data.cap;
+
+	if (c->offline_text != NULL)
+		n += strlen(c->offline_text) + 1;
+	return c->hedge != NULL ? n + llm_call_memory(c->hedge) : n;
+}
 
 int64_t
 llm_call_estimate(size_t bytes)
@@ -211,7 +238,7 @@ call_take_usage(const struct llm_call *c, struct llm_attempt *a)
 	a->cost_udollar = s->cost_udollar;
 	if (s->tokens_in < 0 || s->tokens_out < 0) {
 		a->is_usage_estimated = true;
-		a->tokens_in = llm_call_estimate(c->body.len);
+		a->tokens_in = llm_call_estimate(c->body_len);
 		a->tokens_out =
 		    call_is_embed(c) ? 0 : llm_call_estimate(s->text.len);
 		a->cost_udollar = -1;
@@ -256,7 +283,7 @@ llm_call_finish(
 {
 	llm_call_tell(c, error, false);
 	struct llm_stream *s = &c->stream;
-	bool was_sent = c->body.len > 0;
+	bool was_sent = c->body_len > 0;
 	struct llm_result result = {.error = error,
 	    .message = message,
 	    .text = buf_text(&s->text),
@@ -273,7 +300,7 @@ llm_call_finish(
 
 	if (s->tokens_in < 0 || s->tokens_out < 0) {
 		result.is_usage_estimated = was_sent;
-		result.tokens_in = llm_call_estimate(c->body.len);
+		result.tokens_in = llm_call_estimate(c->body_len);
 		result.tokens_out =
 		    call_is_embed(c) ? 0 : llm_call_estimate(s->text.len);
 	}
@@ -397,7 +424,7 @@ call_count_spent(struct llm_call *c)
 {
 	if (c->stream.text.len == 0)
 		return;
-	c->spent_in += llm_call_estimate(c->body.len);
+	c->spent_in += llm_call_estimate(c->body_len);
 	c->spent_out += llm_call_estimate(c->stream.text.len);
 	if (c->ops.on_restart != NULL)
 		c->ops.on_restart(c->ops.arg);
@@ -496,18 +523,26 @@ call_turned_away(struct llm_call *c)
 		llm_call_finish(c, error, message);
 }
 
+/* It was not sent. */
+static void
+call_forget_body(struct llm_call *c)
+{
+	buf_release(&c->body);
+	c->body_len = 0;
+}
+
 /* The endpoint's limits: false = wait, or give up. */
 static bool
 call_may_go(struct llm_call *c)
 {
-	int64_t tokens = llm_call_estimate(c->body.len) + c->request.max_tokens;
+	int64_t tokens = llm_call_estimate(c->body_len) + c->request.max_tokens;
 	int64_t wait = llm_endpoint_take(c->endpoint, tokens, clock_mono_ms());
 
 	if (wait == 0) {
 		c->reserved = tokens;
 		return true;
 	}
-	buf_clear(&c->body); /* it was not sent */
+	call_forget_body(c);
 	if (wait < call_left_ms(c)) {
 		c->state = CALL_PAUSING;
 		loop_timer_set(c->llm->loop, &c->timer, wait);
@@ -603,6 +638,7 @@ call_attempt(struct llm_call *c)
 	c->heeded = c->endpoint->refused;
 	buf_clear(&c->body);
 	c->provider->body(&c->body, &c->agent, &c->request, &c->heeded);
+	c->body_len = c->body.len;
 	if (c->body.is_overflowed) {
 		llm_call_finish(
 		    c, LLM_ERR_BAD_REQUEST, "the request is too long");
@@ -610,7 +646,7 @@ call_attempt(struct llm_call *c)
 	}
 	if (!llm_breaker_enter(
 		&c->endpoint->breaker, clock_mono_ms(), &c->is_probe)) {
-		buf_clear(&c->body);
+		call_forget_body(c);
 		call_turned_away(c);
 	} else if (!call_may_go(c)) {
 		llm_breaker_leave(&c->endpoint->breaker, c->is_probe);
@@ -807,18 +843,14 @@ llm_call_open(struct llm *llm, const struct llm_agent *agent,
 
 	c->llm = llm;
 	c->ops = *ops;
-	c->arena = arena_new(0);
+	c->arena = arena_new(CALL_ARENA);
 	c->timer = (struct loop_timer){.fn = call_on_timer, .arg = c};
 	c->started_ms = hedged != NULL ? hedged->started_ms : clock_mono_ms();
 	c->is_hedge = hedged != NULL;
 	/* A hedge asks where the first request does. */
 	c->is_fallback = hedged != NULL && hedged->is_fallback;
 	c->provider = llm_dialect(llm_agent_dialect(agent->row))->provider;
-	c->agent = (struct llm_agent){.row = agent->row,
-	    .name = arena_strdup(c->arena, agent->name),
-	    .model = arena_strdup(c->arena, agent->model),
-	    .persona = arena_strdup(c->arena, agent->persona),
-	    .role = arena_strdup(c->arena, agent->role)};
+	c->agent = call_copy_agent(c->arena, agent, request->is_lasting);
 	buf_init(&c->body, (size_t)CALL_BODY_MAX * 2);
 	buf_init(&c->reply, CALL_BODY_MAX);
 	buf_init(&c->stream.text, CALL_BODY_MAX);

@@ -64,7 +64,8 @@ struct llm_call {
 	size_t n_trace;
 	long status;
 	int64_t sent_us;  /* 0 = it has not left */
-	struct buf body;  /* request */
+	struct buf body;  /* request, until it is sent */
+	size_t body_len;  /* 0 = none was made */
 	struct buf reply; /* answer that is not a stream, or a line of one */
 	struct sse sse;
 	struct llm_stream stream;

@@ -46,7 +46,7 @@ hedge_on_done(void *arg, const struct llm_result *result)
 	llm_call_enter(c);
 	/* The request that was dropped has cost its prompt. */
 	sum.attempts += c->attempts;
-	sum.tokens_in += c->spent_in + llm_call_estimate(c->body.len);
+	sum.tokens_in += c->spent_in + llm_call_estimate(c->body_len);
 	sum.tokens_out += c->spent_out;
 	sum.is_usage_estimated = true;
 	sum.cost_udollar =

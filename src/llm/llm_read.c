@@ -104,6 +104,15 @@ read_on_body(
 	return llm_call_leave(c) && goes_on;
 }
 
+/* Who asks again writes it again. */
+static void
+read_on_sent(void *arg)
+{
+	struct llm_call *c = arg;
+
+	buf_release(&c->body);
+}
+
 static void
 read_on_header(void *arg, const char *name, const char *value)
 {
@@ -226,7 +235,8 @@ read_on_end(
 	llm_call_leave(c);
 }
 
-const struct llm_transfer_ops llm_read_ops = {.on_header = read_on_header,
+const struct llm_transfer_ops llm_read_ops = {.on_sent = read_on_sent,
+    .on_header = read_on_header,
     .on_body = read_on_body,
     .on_end = read_on_end};
 

@@ -279,6 +279,19 @@ drive_claim(struct drive *d)
 }
 
 static void
+drive_measure(struct drive *d)
+{
+	size_t n = 0;
+
+	list_for_each (it, &d->runs) {
+		struct run *r = LIST_ENTRY(it, struct run, link);
+		n += r->debate != NULL ? debate_memory(r->debate) : 0;
+	}
+	metric_set(METRIC_RUNNER_MEMORY, (int64_t)n);
+	metric_set(METRIC_RUNNER_LOOP_LAG, loop_take_lag_ms(d->o.loop));
+}
+
+static void
 drive_on_claim_timer(struct loop_timer *t)
 {
 	struct drive *d = t->arg;
@@ -286,7 +299,7 @@ drive_on_claim_timer(struct loop_timer *t)
 
 	id_random(&random, sizeof(random));
 	drive_claim(d);
-	metric_set(METRIC_RUNNER_LOOP_LAG, loop_take_lag_ms(d->o.loop));
+	drive_measure(d);
 	loop_timer_set(
 	    d->o.loop, t, DRIVE_CLAIM_MS / 2 + random % DRIVE_CLAIM_MS);
 }
@@ -458,6 +471,8 @@ drive_free(struct drive **drive)
 	llm_free(&d->llm);
 	metric_set(METRIC_DEBATES_ACTIVE, 0);
 	metric_set(METRIC_DEBATES_CAPACITY, 0);
+	metric_set(METRIC_RUNNER_CALLS, 0);
+	metric_set(METRIC_RUNNER_MEMORY, 0);
 	free(d);
 	*drive = NULL;
 }

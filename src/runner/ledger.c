@@ -9,9 +9,8 @@
 #include "base/id.h"
 #include "base/str.h"
 
-#define LEDGER_ARENA 512
-#define LEDGER_ROWS  4
-#define LEDGER_BYTES (64u << 20)
+#define LEDGER_ARENA 400 /* of one request; few have more */
+#define LEDGER_ROWS  1
 
 static const char *
 ledger_kind(enum llm_attempt_kind kind)
@@ -50,16 +49,22 @@ ledger_hash(struct arena *a, const struct debate_call *call)
 }
 
 struct store_attempt
-ledger_intent(struct arena *a, const struct debate_call *call)
+ledger_row(const struct debate_call *call, const char *hash)
 {
 	return (struct store_attempt){.step_key = call->step_key,
 	    .attempt = call->attempt,
 	    .key_attempt = call->key_attempt,
 	    .kind = call->attempt > 1 ? "again" : "first",
-	    .request_hash = ledger_hash(a, call),
+	    .request_hash = hash,
 	    .provider = call->agent->row->provider,
 	    .model = ledger_model(call->agent),
 	    .cost_udollar = -1};
+}
+
+struct store_attempt
+ledger_intent(struct arena *a, const struct debate_call *call)
+{
+	return ledger_row(call, ledger_hash(a, call));
 }
 
 void

@@ -14,13 +14,15 @@ struct ledger {
 	struct store_attempt *rows;
 	bool *is_due; /* over, not written */
 	size_t n, cap;
-	const char *hash;
 };
 
 /* The first request of a call that is to be made; on the arena. is_again: a
  * runner that is gone asked before. */
 struct store_attempt ledger_intent(
     struct arena *a, const struct debate_call *call);
+/* The same row when its hash is known; borrows. */
+struct store_attempt ledger_row(
+    const struct debate_call *call, const char *hash);
 /* That one, which is or will be written, opens the ledger. */
 void ledger_open(struct ledger *l, const struct store_attempt *first);
 void ledger_close(struct ledger *l);

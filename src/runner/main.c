@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -93,6 +94,18 @@ runner_set_signals(struct loop *loop)
 	sigaction(SIGINT, &stop, NULL);
 	sigaction(SIGHUP, &hangup, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* A call takes a descriptor, and what a shell allows is soon used up. */
+static void
+runner_raise_files(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)!setrlimit(RLIMIT_NOFILE, &files);
 }
 
 /* Debates that others have ended. */
@@ -272,6 +285,7 @@ main(int argc, char **argv)
 		log_warning("metrics.open", "%s", info.text);
 	o.loop = m.loop;
 	runner_set_signals(m.loop);
+	runner_raise_files();
 	e = runner_run(&m, &o);
 	hook_free(&m.hook);
 	if (m.drive != NULL)

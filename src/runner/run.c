@@ -125,6 +125,7 @@ run_apply_attempts(struct run *r, struct debate_output *out,
 		    r->drive->writer, t, r->tenant, r->epoch, c);
 	else
 		writer_commit(r->drive->writer, t, r->tenant, r->epoch, c);
+	debate_output_drop(r->debate); /* all of it was copied */
 }
 
 void

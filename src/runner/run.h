@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/id.h"
 #include "base/trace.h"
 #include "debate/debate.h"
 #include "llm/llm.h"
@@ -22,6 +23,7 @@ struct drive {
 	struct writer *writer;
 	struct list runs;
 	size_t n_runs;
+	int64_t n_calling; /* calls of all runs under way */
 	bool is_claiming;
 	bool is_success;
 	bool is_stopping;
@@ -60,11 +62,12 @@ struct run_call {
 	/* One of the two; both NULL = waiting. */
 	struct llm_call *llm_call;
 	struct llm_embed_call *embed_call;
-	bool is_hearing;      /* the writer was asked */
-	int64_t begun_us;     /* monotonic */
-	struct ledger ledger; /* of its requests */
-	int64_t n_asked;      /* requests meant, this runner's */
-	struct buf tokens;    /* not published yet */
+	bool is_hearing;	 /* the writer was asked */
+	int64_t begun_us;	 /* monotonic */
+	char hash[ID_HASH_SIZE]; /* of its request, "" = asks nobody */
+	struct ledger ledger;	 /* of its requests, once it is begun */
+	int64_t n_asked;	 /* requests meant, this runner's */
+	struct buf tokens;	 /* not published yet */
 	int64_t n_tokens;
 	struct loop_timer flush;
 };

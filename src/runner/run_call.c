@@ -19,7 +19,10 @@
 #include "runner/teller.h"
 #include "settings/settings.h"
 
-#define RUN_TOKEN_MS 50
+/* How long a piece of an answer waits for more of it; longer when there are so
+ * many answers that pieces would come faster than that in a second. */
+#define RUN_TOKEN_MS   50
+#define RUN_TOKEN_PACE 10000
 
 /* Calls of one kind that one debate has under way at once (contract 11). */
 static const int run_caps[LLM_TASK__COUNT] = {[LLM_PROPOSE] = 5,
@@ -37,11 +40,19 @@ run_call_is_begun(const struct run_call *c)
 	return c->llm_call != NULL || c->embed_call != NULL || c->is_hearing;
 }
 
+static void
+run_count_calls(struct run *r, int more)
+{
+	r->n_calling += more;
+	r->drive->n_calling += more;
+	metric_set(METRIC_RUNNER_CALLS, r->drive->n_calling);
+}
+
 void
 run_call_free(struct run_call *c)
 {
 	if (run_call_is_begun(c))
-		c->run->n_calling--;
+		run_count_calls(c->run, -1);
 	llm_call_cancel(&c->llm_call);
 	llm_embed_cancel(&c->embed_call);
 	loop_timer_del(c->run->drive->o.loop, &c->flush);
@@ -102,7 +113,7 @@ run_flush_tokens(struct run_call *c)
 	c->n_tokens++;
 	run_publish_text(c, EVENT_TOKEN_DELTA, "token", "delta",
 	    buf_text(&c->tokens), c->tokens.len);
-	buf_clear(&c->tokens);
+	buf_release(&c->tokens);
 }
 
 static void
@@ -126,10 +137,13 @@ run_on_delta(void *arg, const char *text, size_t len)
 	if (!run_streams(c))
 		return;
 	buf_append(&c->tokens, text, len);
+	struct drive *d = c->run->drive;
+	int64_t pause = d->n_calling * 1000 / RUN_TOKEN_PACE;
 	if (c->tokens.is_overflowed || c->tokens.len > 8192)
 		run_flush_tokens(c);
 	else if (!loop_timer_is_set(&c->flush))
-		loop_timer_set(c->run->drive->o.loop, &c->flush, RUN_TOKEN_MS);
+		loop_timer_set(d->o.loop, &c->flush,
+		    pause > RUN_TOKEN_MS ? pause : RUN_TOKEN_MS);
 }
 
 /* A retry begins the text anew. */
@@ -242,7 +256,7 @@ run_on_done(void *arg, const struct llm_result *result)
 	size_t n = ledger_take(&c->ledger, a, &rows);
 	c->llm_call = NULL;
 	c->embed_call = NULL;
-	r->n_calling--;
+	run_count_calls(r, -1);
 	run_call_free(c);
 	debate_result(r->debate, step_key, result, clock_wall_us(), &out);
 	run_apply_attempts(r, &out, rows, n, NULL, 0);
@@ -262,8 +276,13 @@ run_start_call(struct run_call *c)
 	    .on_attempt = run_on_attempt,
 	    .arg = c};
 
-	r->n_calling++;
+	run_count_calls(r, 1);
 	c->begun_us = clock_mono_us();
+	if (c->hash[0] != '\0') {
+		const struct store_attempt first =
+		    ledger_row(&c->call, c->hash);
+		ledger_open(&c->ledger, &first);
+	}
 	if (run_streams(c))
 		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
 	if (c->call.request.task == LLM_AUDIENCE) {
@@ -280,14 +299,27 @@ run_start_call(struct run_call *c)
 		    r->drive->llm, c->call.agent, &c->call.request, &ops);
 }
 
+/* What one debate may have under way when all have as many. */
+static int64_t
+run_share(const struct run *r)
+{
+	const struct drive *d = r->drive;
+	int64_t share =
+	    d->o.settings->max_concurrent_calls / (int64_t)d->n_runs;
+
+	return share > 0 ? share : 1;
+}
+
 void
 run_start_calls(struct run *r)
 {
+	int64_t share = run_share(r);
+
 	if (r->is_pausing)
 		return;
 	list_for_each (it, &r->calls) {
 		struct run_call *c = LIST_ENTRY(it, struct run_call, link);
-		if (!run_call_is_begun(c) &&
+		if (!run_call_is_begun(c) && r->n_calling < share &&
 		    r->n_calling < run_caps[c->call.request.task])
 			run_start_call(c);
 	}
@@ -300,8 +332,8 @@ run_add_call(struct run *r, const struct debate_call *call,
 
 	c->run = r;
 	c->call = *call;
-	if (intent->step_key != NULL)
-		ledger_open(&c->ledger, intent);
+	if (intent->request_hash != NULL)
+		snprintf(c->hash, sizeof(c->hash), "%s", intent->request_hash);
 	c->flush = (struct loop_timer){.fn = run_on_flush, .arg = c};
 	buf_init(&c->tokens, 1u << 20);
 	list_add_tail(&r->calls, &c->link);

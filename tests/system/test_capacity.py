@@ -65,6 +65,26 @@ def test_pause_and_resume(make, database):
             assert r.status_code == 409 and "completed" in r.json()["error"]
 
 
+@pytest.mark.parametrize("bound, most", [("2", 2), ("5000", 5)])
+def test_calls_are_bounded(make, bound, most):
+    """A runner's calls are bounded, its debates share them; all are made."""
+    with make(ARAGORA_MAX_CONCURRENT_CALLS=bound) as s:
+        debate_id = s.create(agents=["demo"] * 5, rounds=1)
+        open_now, seen = set(), []
+
+        def count(m):
+            if m["type"] == "token_start":
+                open_now.add(m["agent"])
+                seen.append(len(open_now))
+            elif m["type"] == "token_end":
+                open_now.discard(m["agent"])
+        asyncio.run(s.watch(debate_id, count))
+        assert s.wait_end(debate_id)["status"] == "completed"
+        assert max(seen) == most
+        text = s.get("/metrics", check=False).text
+        assert "\naragora_runner_calls_active 0\n" in text
+
+
 def test_paused_while_waiting(make):
     """No runner takes up what is paused; nobody else's may be touched."""
     with make(runners=0) as s:

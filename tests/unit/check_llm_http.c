@@ -108,12 +108,14 @@ struct asked {
 	char *message;
 	char *text;
 	struct buf deltas; /* since the last restart */
+	size_t held;	   /* bytes, when the last one came */
 	struct llm_result result;
 };
 
 static struct asked asked[CALLS_MAX];
 static int n_open;
 static const char *ask_context = "";
+static bool ask_lasting;
 static const char *then_model; /* asked n_then times, one after another */
 static size_t then_at, n_then;
 
@@ -127,6 +129,7 @@ on_delta(void *arg, const char *text, size_t len)
 
 	ck_assert(str_is_utf8(text, len));
 	buf_append(&q->deltas, text, len);
+	q->held = llm_call_memory(q->call);
 }
 
 static void
@@ -175,6 +178,7 @@ ask_start(size_t i, const char *agent_name, const char *model)
 	    .context = ask_context,
 	    .instruction = "Give your answer to the question. State it.",
 	    .nonce = "0badcafe",
+	    .is_lasting = ask_lasting,
 	    .max_tokens = 300,
 	    .temperature = 0.5,
 	    .seed = 9};
@@ -254,6 +258,36 @@ START_TEST(test_forms_of_transport)
 	}
 	ck_assert_int_eq(
 	    json_get_int(stub_stats(), "total", 0), (int)ARRAY_LEN(models) + 2);
+}
+END_TEST
+
+/* While an answer streams, nothing of the request is held that is held
+ * elsewhere: not its text, not what was sent. */
+START_TEST(test_memory)
+{
+	const size_t most = 4096;
+	char context[100001];
+
+	memset(context, 'x', sizeof(context) - 1);
+	context[sizeof(context) - 1] = '\0';
+	ask_context = context;
+	start();
+	for (size_t i = 0; i < 2; i++) {
+		ask_lasting = i == 0;
+		ask_start(
+		    i, i == 0 ? "openai-api" : "mistral-api", "stub-slow@1");
+	}
+	ck_assert_uint_lt(llm_call_memory(asked[0].call), most);
+	ck_assert_uint_gt(
+	    llm_call_memory(asked[1].call), sizeof(context)); /* a copy */
+	run();
+	for (size_t i = 0; i < 2; i++)
+		check_whole(&asked[i]);
+	printf("a call whose answer streams holds %zu bytes\n", asked[0].held);
+	ck_assert_uint_lt(asked[0].held, most);
+	ck_assert_uint_lt(asked[1].held, sizeof(context) + 2 * most);
+	ask_release(&asked[0]);
+	ask_release(&asked[1]);
 }
 END_TEST
 
@@ -938,6 +972,7 @@ add_tests(TCase *t)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, test_ok);
 	tcase_add_test(t, test_forms_of_transport);
+	tcase_add_test(t, test_memory);
 	tcase_add_test(t, test_length);
 	tcase_add_test(t, test_retried_until_well);
 	tcase_add_test(t, test_failures);
