@@ -6,7 +6,7 @@
 #include "fcgi/handler.h"
 
 #include "base/clock.h"
-#include "fcgi/probe.h"
+#include "fcgi/health_out.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 
@@ -40,7 +40,7 @@ health_ready(struct req *req, struct res *res)
 	return res_json_end(res, is_ready ? HTTP_OK : HTTP_UNAVAILABLE);
 }
 
-static const char *
+const char *
 health_redis(const struct probe_state *state)
 {
 	if (state->redis == ERR_UNSUPPORTED)
@@ -48,13 +48,13 @@ health_redis(const struct probe_state *state)
 	return state->redis == ERR_OK ? "connected" : "disconnected";
 }
 
-static bool
+bool
 health_is_serving(const struct probe_state *state)
 {
 	return state->is_done && state->database == ERR_OK;
 }
 
-static const char *
+const char *
 health_status(const struct app *app, const struct probe_state *state)
 {
 	if (!health_is_serving(state))
@@ -78,7 +78,7 @@ health_schema(struct json_w *w, const struct probe_state *state)
 		json_w_str(w, "reason", state->refusal.text);
 }
 
-static void
+void
 health_members(
     struct json_w *w, const struct req *req, const struct probe_state *state)
 {
@@ -114,6 +114,20 @@ health_get(struct req *req, struct res *res)
 	    res, health_is_serving(&state) ? HTTP_OK : HTTP_UNAVAILABLE);
 }
 
+static const char *
+health_database_status(const struct probe_state *state)
+{
+	return !health_is_serving(state) ? "unhealthy"
+	    : state->is_full		 ? "degraded"
+					 : "healthy";
+}
+
+static const char *
+health_redis_status(const struct probe_state *state)
+{
+	return state->redis == ERR_OK ? "healthy" : health_redis(state);
+}
+
 static void
 health_check(struct json_w *w, const char *name, const char *status, double ms)
 {
@@ -123,37 +137,59 @@ health_check(struct json_w *w, const char *name, const char *status, double ms)
 	json_w_end(w);
 }
 
+void
+health_stores(struct json_w *w, const struct probe_state *state)
+{
+	health_check(
+	    w, "database", health_database_status(state), state->database_ms);
+	health_check(w, "redis", health_redis_status(state), state->redis_ms);
+}
+
+void
+health_queue(
+    struct json_w *w, const struct req *req, const struct probe_state *state)
+{
+	int64_t capacity = req->app->settings->max_queued_debates;
+
+	json_w_str(
+	    w, "status", state->pending < capacity ? "healthy" : "degraded");
+	json_w_int(w, "pending", state->pending);
+	json_w_int(w, "capacity", capacity);
+}
+
+void
+health_runners(struct json_w *w, const struct probe_state *state)
+{
+	json_w_str(w, "status", state->runners > 0 ? "healthy" : "degraded");
+	json_w_int(w, "count", state->runners);
+}
+
+void
+health_checks(struct json_w *w, const char *key, const struct req *req,
+    const struct probe_state *state)
+{
+	json_w_begin(w, key);
+	health_stores(w, state);
+	json_w_begin(w, "queue");
+	health_queue(w, req, state);
+	json_w_end(w);
+	json_w_begin(w, "runners");
+	health_runners(w, state);
+	json_w_end(w);
+	json_w_end(w);
+}
+
 enum http_status
 health_detailed(struct req *req, struct res *res)
 {
-	const struct settings *s = req->app->settings;
 	struct probe_state state;
 
 	probe_read(req->app->probe, &state);
-	bool is_serving = health_is_serving(&state);
 	struct json_w *w = res_json(res);
 	health_members(w, req, &state);
-	json_w_begin(w, "checks");
-	health_check(w, "database",
-	    !is_serving		? "unhealthy"
-		: state.is_full ? "degraded"
-				: "healthy",
-	    state.database_ms);
-	health_check(w, "redis",
-	    state.redis == ERR_OK ? "healthy" : health_redis(&state),
-	    state.redis_ms);
-	json_w_begin(w, "queue");
-	json_w_str(w, "status",
-	    state.pending < s->max_queued_debates ? "healthy" : "degraded");
-	json_w_int(w, "pending", state.pending);
-	json_w_int(w, "capacity", s->max_queued_debates);
-	json_w_end(w);
-	json_w_begin(w, "runners");
-	json_w_str(w, "status", state.runners > 0 ? "healthy" : "degraded");
-	json_w_int(w, "count", state.runners);
-	json_w_end(w);
-	json_w_end(w);
-	return res_json_end(res, is_serving ? HTTP_OK : HTTP_UNAVAILABLE);
+	health_checks(w, "checks", req, &state);
+	return res_json_end(
+	    res, health_is_serving(&state) ? HTTP_OK : HTTP_UNAVAILABLE);
 }
 
 enum http_status

@@ -26,6 +26,15 @@ enum http_status health_ready(struct req *req, struct res *res);
 enum http_status health_get(struct req *req, struct res *res);
 enum http_status health_detailed(struct req *req, struct res *res);
 enum http_status metrics_get(struct req *req, struct res *res);
+/* h_health_parts.c */
+enum http_status health_part(struct req *req, struct res *res);
+enum http_status health_slow_debates(struct req *req, struct res *res);
+/* h_metrics.c */
+enum http_status metrics_all(struct req *req, struct res *res);
+enum http_status metrics_health(struct req *req, struct res *res);
+enum http_status metrics_system(struct req *req, struct res *res);
+enum http_status metrics_cache(struct req *req, struct res *res);
+enum http_status metrics_debate(struct req *req, struct res *res);
 /* h_rate.c */
 enum http_status rate_get(struct req *req, struct res *res);
 /* h_meta.c */

@@ -31,12 +31,12 @@ struct cache_row {
 	const char *name;
 	int64_t ttl_s;
 	size_t bytes;
-	enum metric hits, misses;
+	enum metric hits, misses, evicted;
 };
 
 static const struct cache_row cache_rows[CACHE__COUNT] = {
-#define CACHE_KIND(id, text, life, size, hit, miss, evicted)                   \
-	[CACHE_##id] = {text, life, size, hit, miss},
+#define CACHE_KIND(id, text, life, size, hit, miss, out)                       \
+	[CACHE_##id] = {text, life, size, hit, miss, out},
 #include "cache/cache.def"
 #undef CACHE_KIND
 };
@@ -53,6 +53,16 @@ cache_kind_ttl_s(const struct settings *settings, enum cache_kind kind)
 	int64_t ttl_s = cache_rows[kind].ttl_s;
 
 	return ttl_s > 0 ? ttl_s : settings->cache_ttl;
+}
+
+struct cache_counts
+cache_kind_counts(enum cache_kind kind)
+{
+	const struct cache_row *row = &cache_rows[kind];
+
+	return (struct cache_counts){.hits = metric_read(row->hits),
+	    .misses = metric_read(row->misses),
+	    .evictions = metric_read(row->evicted)};
 }
 
 size_t

@@ -78,3 +78,9 @@ void cache_drop(struct cache *c, enum cache_kind kind, const char *tenant);
 
 const char *cache_kind_name(enum cache_kind kind);
 int64_t cache_kind_ttl_s(const struct settings *settings, enum cache_kind kind);
+
+/* Of all processes of the host. */
+struct cache_counts {
+	int64_t hits, misses, evictions;
+};
+struct cache_counts cache_kind_counts(enum cache_kind kind);
