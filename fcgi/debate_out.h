@@ -32,6 +32,9 @@ void debate_out_page_at(struct json_w *w, int64_t total, size_t count,
 void debate_out_page(struct json_w *w, int64_t total, size_t count,
     int64_t limit, int64_t offset);
 
+/* Since when a period such as "30d" or "all" (0) is; false: it is none. */
+bool stats_since(const char *period, int64_t now_us, int64_t *since_us);
+
 /* A stored event, to whoever watches, and a wake-up for the runners. Doorbell
  * only: who misses it reads the table. */
 void debate_out_publish(struct req *req, const struct store_debate *row,

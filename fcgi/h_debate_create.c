@@ -13,6 +13,7 @@
 #include "debate/config.h"
 #include "debate/recall.h"
 #include "fcgi/debate_queue.h"
+#include "fcgi/pulse.h"
 #include "llm/llm.h"
 #include "settings/settings.h"
 #include "store/store_board.h"
@@ -181,7 +182,9 @@ debate_select_agents(struct req *req, struct res *res)
 static enum http_status
 debate_fill(struct req *req, struct res *res)
 {
-	return debate_select_agents(req, res);
+	enum http_status status = pulse_take_task(req, res);
+
+	return status == HTTP_OK ? debate_select_agents(req, res) : status;
 }
 
 /* ---- the request ---- */

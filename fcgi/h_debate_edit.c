@@ -204,6 +204,36 @@ edit_write_tags(
 	return n;
 }
 
+/* What is kept of the tenant and tells of its debates. */
+static void
+edit_cached(
+    struct req *req, void (*fn)(struct cache *, enum cache_kind, const char *))
+{
+	static const enum cache_kind kinds[] = {
+	    CACHE_RATINGS, CACHE_TRENDING, CACHE_ANALYTICS};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		fn(req->app->cache, kinds[i], req->caller.tenant);
+}
+
+static enum err
+edit_relabel(struct req *req, const struct store_debate *row)
+{
+	edit_cached(req, cache_hold);
+	enum err e = store_debate_relabel(req->app->store, row);
+	edit_cached(req, cache_drop);
+	return e;
+}
+
+static enum err
+edit_delete(struct req *req, const struct store_debate *row)
+{
+	edit_cached(req, cache_hold);
+	enum err e = store_debate_delete(req->app->store, row->tenant, row->id);
+	edit_cached(req, cache_drop);
+	return e;
+}
+
 /* The row's labels with the change; false when there are too many tags. */
 static bool
 edit_labels(struct req *req, const struct edit *edit, struct store_debate *row)
@@ -255,7 +285,7 @@ edit_once(struct req *req, struct res *res, const struct edit *edit,
 	    !edit_labels(req, edit, row))
 		return edit_wrong(
 		    res, "tags", "would be more than 20 on this debate");
-	*e = store_debate_relabel(req->app->store, row);
+	*e = edit_relabel(req, row);
 	return HTTP_OK;
 }
 
@@ -438,7 +468,7 @@ debate_archive_batch(struct req *req, struct res *res)
 				e = ERR_NOT_FOUND;
 			row.archived_us = req->now_us;
 			if (e == ERR_OK)
-				e = store_debate_relabel(req->app->store, &row);
+				e = edit_relabel(req, &row);
 		}
 		if (e != ERR_OK && e != ERR_NOT_FOUND)
 			return res_err(res, e, NULL);
@@ -527,21 +557,6 @@ debate_notes_remove(struct req *req, struct res *res)
 /* ---- taking away ---- */
 
 /* One that is under way ends first, so that whoever watches is told. */
-/* With what is kept of it. */
-static enum err
-edit_delete(struct req *req, const struct store_debate *row)
-{
-	static const enum cache_kind kinds[] = {
-	    CACHE_RATINGS, CACHE_TRENDING, CACHE_ANALYTICS};
-
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		cache_hold(req->app->cache, kinds[i], row->tenant);
-	enum err e = store_debate_delete(req->app->store, row->tenant, row->id);
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		cache_drop(req->app->cache, kinds[i], row->tenant);
-	return e;
-}
-
 enum http_status
 debate_delete(struct req *req, struct res *res)
 {

@@ -206,7 +206,7 @@ static const struct input stats_rows[] = {
 };
 const struct input_list stats_inputs = {stats_rows, ARRAY_LEN(stats_rows)};
 
-static bool
+bool
 stats_since(const char *period, int64_t now_us, int64_t *since_us)
 {
 	static const struct {

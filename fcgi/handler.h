@@ -35,6 +35,18 @@ enum http_status metrics_health(struct req *req, struct res *res);
 enum http_status metrics_system(struct req *req, struct res *res);
 enum http_status metrics_cache(struct req *req, struct res *res);
 enum http_status metrics_debate(struct req *req, struct res *res);
+/* h_pulse.c */
+extern const struct input_list pulse_inputs;
+extern const struct input_list pulse_figures_inputs;
+enum http_status pulse_trending(struct req *req, struct res *res);
+enum http_status pulse_suggest(struct req *req, struct res *res);
+enum http_status pulse_debate(struct req *req, struct res *res);
+enum http_status pulse_analytics(struct req *req, struct res *res);
+enum http_status pulse_schedule_status(struct req *req, struct res *res);
+enum http_status pulse_schedule_config(struct req *req, struct res *res);
+enum http_status pulse_schedule_history(struct req *req, struct res *res);
+enum http_status pulse_schedule_stop(struct req *req, struct res *res);
+enum http_status pulse_schedule_start(struct req *req, struct res *res);
 /* h_rate.c */
 enum http_status rate_get(struct req *req, struct res *res);
 /* h_meta.c */
