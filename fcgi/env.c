@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "fcgi/env.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/attr.h"
+
+#define ENV_MERGED 2
 
 static const struct {
 	const char *name;
@@ -22,7 +25,10 @@ env_add(struct env *e, const char *name, size_t name_len, const char *value)
 		if (env_rows[i].len != name_len ||
 		    memcmp(env_rows[i].name, name, name_len) != 0)
 			continue;
-		if (e->value[i] != NULL && env_rows[i].is_single)
+		bool is_merged = env_rows[i].is_single == ENV_MERGED &&
+		    strstr(value, ", ") != NULL;
+		if ((e->value[i] != NULL && env_rows[i].is_single != 0) ||
+		    is_merged)
 			e->duplicate = env_rows[i].name;
 		if (e->value[i] == NULL || i == ENV_FORWARDED_FOR)
 			e->value[i] = value;

@@ -149,10 +149,22 @@ url_drop_version(struct url *u)
 	    (u->n_segments - 1) * sizeof(u->segments[0]));
 }
 
+/* A client may name the server too: "http://host/path" (RFC 9112 3.2.2). */
+static const char *
+url_drop_authority(const char *uri)
+{
+	const char *host = str_starts(uri, "http://") ? uri + 7
+	    : str_starts(uri, "https://")	      ? uri + 8
+						      : NULL;
+
+	return host == NULL ? uri : host + strcspn(host, "/?#");
+}
+
 enum err
 url_parse(struct arena *a, const char *uri, const char *prefix, struct url *out,
     struct err_info *info)
 {
+	uri = url_drop_authority(uri);
 	size_t len = strcspn(uri, "?#");
 	const char *query = uri[len] == '?' ? uri + len + 1 : "";
 

@@ -23,7 +23,8 @@ aragora_packages() {
 		;;
 	test)
 		printf '%s\n' check clang clang-format libclang-rt-14-dev git \
-			shellcheck xz-utils spawn-fcgi postgresql pgbouncer \
+			shellcheck xz-utils spawn-fcgi multiwatch \
+			apache2-bin libapache2-mod-fcgid lighttpd postgresql pgbouncer \
 			redis-server python3 python3-pytest python3-pytest-xdist \
 			python3-httpx python3-hypothesis python3-jsonschema \
 			python3-websockets python3-psycopg2 python3-redis \

@@ -8,7 +8,7 @@ import tree
 
 # Data, and formats without comments.
 NO_SPDX = re.compile(
-    r"(tests/fuzz/corpus/.*|.*\.(json|jsonl|txt|csv|ico|png|svg|golden"
+    r"(tests/fuzz/corpus/.*|conf/lighttpd/errors/.*|.*\.(json|jsonl|txt|csv|ico|png|svg|golden"
     r"|expected|pem|key|crt))$")
 PROMISE = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 WHITE = re.compile(r"[ \t]+$", re.M)

@@ -48,6 +48,8 @@ static const struct {
     {"/x", "/x", ""},
     {"/xapi/debates", "/x", "|xapi|debates"},
     {"/api/debates", "/x", "|api|debates"},
+    {"http://host/api/debates?x=http://y/z", "", "|api|debates"},
+    {"https://host:1/x/api/debates", "/x", "|api|debates"},
 };
 
 START_TEST(test_paths)
@@ -70,7 +72,7 @@ static const struct {
 } bad[] = {
     {"", "path"},
     {"api/debates", "path"},
-    {"http://host/api", "path"},
+    {"ftp://host/api", "path"},
     {"/a%", "path"},
     {"/a%2", "path"},
     {"/a%zz", "path"},
