@@ -11,13 +11,16 @@
 
 #include "auth/auth.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "bus/bus.h"
 #include "cli/cmd.h"
 #include "cli/supabase.h"
 #include "llm/llm.h"
+#include "store/store_memory.h"
 
 #define DOCTOR_MIN_FREE_MB 200
+#define DOCTOR_SWEEP_S	   INT64_C(120)
 
 enum doctor_mark { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
 
@@ -76,6 +79,40 @@ doctor_runners(struct store *store, const struct settings *s, bool *failed)
 		    rows[i].id, rows[i].host, (long long)rows[i].active,
 		    (long long)rows[i].capacity);
 	arena_free(&a);
+}
+
+/* The tiers' sizes, what the tenant of clients without a token has in them, and
+ * whether the runners' sweeps keep up with everybody's. */
+static void
+doctor_memory(struct store *store, bool *failed)
+{
+	struct store_memory_sum sums[MEMORY_TIER__COUNT];
+	int64_t now = clock_wall_us();
+	size_t behind = 0;
+
+	if (store_memory_sums(store, STORE_TENANT_DEFAULT, now, sums) !=
+		ERR_OK ||
+	    store_memory_behind(
+		store, now - DOCTOR_SWEEP_S * 1000000, &behind) != ERR_OK) {
+		doctor_say(failed, DOCTOR_FAIL, "memory cannot be read");
+		return;
+	}
+	for (size_t i = 0; i < MEMORY_TIER__COUNT; i++) {
+		const struct memory_tier_row *t = &memory_tiers[i];
+		doctor_say(failed, DOCTOR_OK,
+		    "memory tier %s: %lld of %lld entries, %lld of %lld bytes "
+		    "(a tenant's; counted for '%s')",
+		    t->name, (long long)sums[i].count, (long long)t->items,
+		    (long long)sums[i].bytes, (long long)t->bytes,
+		    STORE_TENANT_DEFAULT);
+	}
+	if (behind == 0)
+		doctor_say(failed, DOCTOR_OK, "memory is swept in time");
+	else
+		doctor_say(failed, DOCTOR_WARN,
+		    "the sweep of memory is behind: %zu or more tenants have "
+		    "entries that were due %d s ago: is a runner alive?",
+		    behind, (int)DOCTOR_SWEEP_S);
 }
 
 /* Hosts that can be known of: this one, and those with a living runner. */
@@ -263,6 +300,7 @@ doctor_database(const struct settings *s, bool *failed)
 	doctor_wal_level(store, s, failed);
 	doctor_replica(store, s, failed);
 	doctor_runners(store, s, failed);
+	doctor_memory(store, failed);
 	store_close(&store);
 }
 

@@ -657,6 +657,17 @@ memory_due_call(struct db *db, void *arg)
 }
 
 enum err
+store_memory_behind(struct store *store, int64_t before_us, size_t *tenants)
+{
+	struct memory_call c = {.a = arena_new(0), .now = before_us};
+	enum err e = store_tx(store, DB_READ_ONE, memory_due_call, &c, NULL);
+
+	*tenants = e == ERR_OK ? c.rows.rows : 0;
+	arena_free(&c.a);
+	return e;
+}
+
+enum err
 store_memory_sweep(
     struct store *store, int64_t now, struct store_memory_work *work)
 {

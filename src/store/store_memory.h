@@ -106,6 +106,11 @@ enum err store_memory_consolidate(struct store *store, const char *tenant,
 enum err store_memory_sweep(struct store *store, int64_t now_us,
     struct store_memory_work *work) MUST_CHECK;
 
+/* Tenants with entries that were due before then, counted up to a few: with
+ * a time that is a while ago, those that no sweep came by. */
+enum err store_memory_behind(
+    struct store *store, int64_t before_us, size_t *tenants) MUST_CHECK;
+
 /* ---- many at once, and upkeep (store_memory_upkeep.c) ---- */
 
 /* All in one transaction. outcomes[i]: ERR_OK; ERR_EXISTS (it has a key that

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The command line: serve and debate on one data folder, bad settings, exit
 codes."""
+import contextlib
 import json
 import os
 import pty
 import shutil
 import re
 import signal
+import sqlite3
 import subprocess
+import time
 
 import httpx
 import pytest
@@ -190,11 +193,36 @@ def test_env_example(env):
         assert f.read() == r.stdout
 
 
+def late_memory(path):
+    """An entry of the slow tier whose time to be looked at is long over."""
+    now = int(time.time() * 1e6)
+    day = 86400 * 10**6
+    row = {"tenant": "default", "id": "mem_1", "memory_key": "k", "tier": 2,
+           "domain": "general", "content": "x", "body": "{}",
+           "debate_id": "d", "bytes": 100, "importance": 500000,
+           "surprise": 500000, "updates": 0, "moves": 0,
+           "created_us": now - day // 2, "updated_us": now - day // 2,
+           "accessed_us": now - day // 2, "moved_us": now - day // 2,
+           "expires_us": now + day // 2, "due_us": now - day // 4}
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"INSERT INTO memories ({', '.join(row)}) VALUES "
+                   f"({', '.join('?' * len(row))})", list(row.values()))
+
+
 def test_doctor(env):
     run(env, "migrate")
     r = run(env, "doctor")
     assert r.returncode == 0, r.stdout
     assert "[ok]   database sqlite" in r.stdout
+    assert "[ok]   memory tier fast: 0 of 100 entries, 0 of 10240 bytes" \
+        in r.stdout
+    assert "[ok]   memory is swept in time" in r.stdout
+    # One entry that is due since long ago: nobody swept it.
+    late_memory(os.path.join(env["ARAGORA_DATA_DIR"], "aragora.db"))
+    r = run(env, "doctor")
+    assert r.returncode == 0, r.stdout
+    assert "memory tier slow: 1 of 1000 entries" in r.stdout
+    assert "[warn] the sweep of memory is behind: 1 or more" in r.stdout
     env["ARAGORA_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/x"
     r = run(env, "doctor")
     assert r.returncode == 1 and "[fail]" in r.stdout
