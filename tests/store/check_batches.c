@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "store/store_batch.h"
+#include "store/store_evidence.h"
 #include "store/store_human.h"
 #include "store/store_key.h"
 #include "tests/store/store_kit.h"
@@ -546,6 +547,159 @@ START_TEST(test_keyed_parts)
 }
 END_TEST
 
+/* ---- evidence, exports, what was agreed on, places in lists ---- */
+
+START_TEST(test_evidence)
+{
+	const char *id = kit_create("Tea?", 0);
+	struct store_key key = batch_key(kit.arena, "e", "h");
+	struct store_evidence in = {.id = "e1",
+	    .text = "A \"study\"",
+	    .metadata = "{}",
+	    .created_us = 1,
+	    .key = &key};
+	struct store_evidence *rows;
+	size_t n;
+
+	ck_assert_int_eq(
+	    store_evidence_add(kit.store, STORE_TENANT_DEFAULT, id, &in),
+	    ERR_OK);
+	in.id = "e2";
+	ck_assert_int_eq(
+	    store_evidence_add(kit.store, STORE_TENANT_DEFAULT, id, &in),
+	    ERR_OK);
+	ck_assert_str_eq(key.ref, "e1");
+	in.key = NULL;
+	in.source = "book";
+	in.created_us = 2;
+	ck_assert_int_eq(
+	    store_evidence_add(kit.store, STORE_TENANT_DEFAULT, id, &in),
+	    ERR_OK);
+	ck_assert_int_eq(
+	    store_evidence_list(kit.store, kit.arena, "other", id, &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(store_evidence_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, id, &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_str_eq(rows[0].text, "A \"study\"");
+	ck_assert_ptr_null(rows[0].source);
+	ck_assert_str_eq(rows[1].source, "book");
+	/* It goes with its debate. */
+	ck_assert_int_eq(
+	    store_debate_delete(kit.store, STORE_TENANT_DEFAULT, id), ERR_OK);
+	ck_assert_int_eq(store_evidence_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, id, &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 0);
+}
+END_TEST
+
+START_TEST(test_export)
+{
+	const struct store_export_job in = {.id = "x1",
+	    .tenant = STORE_TENANT_DEFAULT,
+	    .format = "md",
+	    .debate_ids = "[\"a\"]",
+	    .created_us = 7};
+	struct store_export_job out;
+
+	ck_assert_int_eq(store_export_add(kit.store, &in), ERR_OK);
+	ck_assert_int_eq(
+	    store_export_get(kit.store, kit.arena, "other", "x1", &out),
+	    ERR_NOT_FOUND);
+	ck_assert_int_eq(store_export_get(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, "x1", &out),
+	    ERR_OK);
+	ck_assert_str_eq(out.format, "md");
+	ck_assert_str_eq(out.debate_ids, "[\"a\"]");
+	ck_assert_int_eq(out.created_us, 7);
+}
+END_TEST
+
+static void
+batch_agree(double confidence, const char *result)
+{
+	kit_create("Agreed?", 0);
+	struct store_debate d = kit_claim("r1");
+	struct store_transition t = {.tenant = d.tenant,
+	    .debate_id = d.id,
+	    .lease_epoch = d.lease_epoch,
+	    .status = STORE_COMPLETED,
+	    .phase = "done",
+	    .round = 1,
+	    .result = result,
+	    .confidence = confidence,
+	    .consensus_reached = true};
+	struct store_transition *one = &t;
+
+	ck_assert_int_eq(store_commit(kit.store, &one, 1), ERR_OK);
+	ck_assert_int_eq(t.outcome, ERR_OK);
+}
+
+START_TEST(test_agreed)
+{
+	struct store_agreed *rows;
+	size_t n;
+
+	batch_agree(0.9,
+	    "{\"consensus\":{\"strength\":\"strong\",\"dissent\":[\"x\"]}}");
+	batch_agree(
+	    0.5, "{\"consensus\":{\"strength\":\"strong\",\"dissent\":[]}}");
+	batch_agree(0.8, "{}");
+	ck_assert_int_eq(store_agreed_list(kit.store, kit.arena,
+			     STORE_TENANT_DEFAULT, 0.8, &rows, &n),
+	    ERR_OK);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_str_eq(rows[0].strength, "none");
+	ck_assert_int_eq(rows[0].debates, 1);
+	ck_assert_int_eq(rows[0].firm, 1);
+	ck_assert_str_eq(rows[1].strength, "strong");
+	ck_assert_int_eq(rows[1].debates, 2);
+	ck_assert_int_eq(rows[1].firm, 1);
+	ck_assert_int_eq(rows[1].dissents, 1);
+}
+END_TEST
+
+/* By each order and both ways, page by page, with new ones in front. */
+START_TEST(test_places)
+{
+	struct store_debate_filter f = {
+	    .tenant = STORE_TENANT_DEFAULT, .status = -1, .limit = 100};
+	struct store_debate *all, *rows;
+	int64_t total;
+	size_t n_all, n, seen;
+
+	for (int i = 0; i < 7; i++)
+		kit_create("Where?", 0);
+	batch_agree(0.4, "{}");
+	batch_agree(0.9, "{}");
+	for (int order = 0; order < STORE_ORDER__COUNT * 2; order++) {
+		f.order = (enum store_order)(order / 2);
+		f.is_ascending = order % 2 == 1;
+		f.limit = 100;
+		f.after_id = NULL;
+		ck_assert_int_eq(store_debate_list(kit.store, kit.arena, &f,
+				     &all, &n_all, &total),
+		    ERR_OK);
+		f.limit = 2;
+		for (seen = 0; seen < n_all; seen += n) {
+			ck_assert_int_eq(store_debate_list(kit.store, kit.arena,
+					     &f, &rows, &n, &total),
+			    ERR_OK);
+			ck_assert_uint_gt(n, 0);
+			for (size_t i = 0; i < n && seen + i < n_all; i++)
+				ck_assert_str_eq(rows[i].id, all[seen + i].id);
+			f.after_id = rows[n - 1].id;
+			f.after_key = store_debate_key(&f, &rows[n - 1]);
+			if (f.order == STORE_BY_CREATED && !f.is_ascending)
+				kit_create("New?", 0);
+		}
+	}
+}
+END_TEST
+
 void
 add_batches(TCase *t)
 {
@@ -559,4 +713,8 @@ add_batches(TCase *t)
 	tcase_add_test(t, test_race);
 	tcase_add_test(t, test_keys);
 	tcase_add_test(t, test_keyed_parts);
+	tcase_add_test(t, test_evidence);
+	tcase_add_test(t, test_export);
+	tcase_add_test(t, test_agreed);
+	tcase_add_test(t, test_places);
 }

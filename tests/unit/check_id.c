@@ -73,6 +73,18 @@ START_TEST(test_sha256)
 }
 END_TEST
 
+START_TEST(test_hmac_sha256)
+{
+	char mac[ID_HASH_SIZE];
+
+	/* RFC 4231, test case 2. */
+	id_hmac_sha256("Jefe", "what do ya want for nothing?", 28, mac);
+	ck_assert_str_eq(mac,
+	    "5bdcc146bf60754e6a042426089575c7"
+	    "5a003f089d2739839dec58b964ec3843");
+}
+END_TEST
+
 START_TEST(test_secret_eq)
 {
 	ck_assert(id_secret_eq("token", "token"));
@@ -90,6 +102,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_key);
 	tcase_add_test(t, test_valid);
 	tcase_add_test(t, test_sha256);
+	tcase_add_test(t, test_hmac_sha256);
 	tcase_add_test(t, test_secret_eq);
 }
 

@@ -400,9 +400,49 @@ START_TEST(test_may_be_private)
 }
 END_TEST
 
+/* What a client may have us call. */
+static const struct {
+	const char *url;
+	enum err any, local; /* without and with private networks */
+} foreign[] = {
+    {"https://hooks.example.org/a?b=c", ERR_OK, ERR_OK},
+    {"http://93.184.216.34:8080/", ERR_OK, ERR_OK},
+    {"http://[2606:2800::1]/", ERR_OK, ERR_OK},
+    {"http://127.0.0.1/", ERR_DENIED, ERR_OK},
+    {"http://LOCALHOST:1/", ERR_DENIED, ERR_OK},
+    {"http://[::1]:1/", ERR_DENIED, ERR_OK},
+    {"http://0.0.0.0/", ERR_DENIED, ERR_OK},
+    {"https://10.1.2.3/", ERR_DENIED, ERR_OK},
+    {"http://[fd00::1]/", ERR_DENIED, ERR_OK},
+    {"http://[::ffff:10.0.0.1]/", ERR_DENIED, ERR_OK},
+    {"http://169.254.169.254/", ERR_DENIED, ERR_DENIED},
+    {"http://[fe80::1]/", ERR_DENIED, ERR_DENIED},
+    {"ftp://example.org/", ERR_INVALID, ERR_INVALID},
+    {"example.org", ERR_INVALID, ERR_INVALID},
+    {"http://", ERR_INVALID, ERR_INVALID},
+    {"http://:80/", ERR_INVALID, ERR_INVALID},
+    {"http://user@example.org/", ERR_INVALID, ERR_INVALID},
+    {"http://example.org/a b", ERR_INVALID, ERR_INVALID},
+    {"http://example.org/\r\nX: y", ERR_INVALID, ERR_INVALID},
+};
+
+START_TEST(test_foreign)
+{
+	struct err_info info;
+
+	ck_assert_msg(
+	    llm_url_foreign(foreign[_i].url, false, &info) == foreign[_i].any,
+	    "%s", foreign[_i].url);
+	ck_assert_msg(
+	    llm_url_foreign(foreign[_i].url, true, &info) == foreign[_i].local,
+	    "%s", foreign[_i].url);
+}
+END_TEST
+
 static void
 add_tests(TCase *t)
 {
+	tcase_add_loop_test(t, test_foreign, 0, ARRAY_LEN(foreign));
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, test_bucket);
 	tcase_add_test(t, test_no_limit);
