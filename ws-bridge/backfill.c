@@ -142,7 +142,8 @@ backfill_lookup(struct backfill *b, struct job *job)
 	    d.trace_parent != NULL ? d.trace_parent : "-",
 	    (long long)d.last_seq);
 	if (job->wants_frame)
-		job->frame = sync_debate(job->arena, &d, turns, n);
+		job->frame =
+		    sync_debate(job->arena, &d, turns, n, job->viewers);
 	return ERR_OK;
 }
 
@@ -290,8 +291,12 @@ backfill_publish_metrics(
 	    .trace_parent = trace_parent};
 
 	if (audience_metrics(b->store, job->arena, job->tenant, job->debate_id,
-		&event.data) == ERR_OK)
-		backfill_publish(job, &event);
+		&event.data) != ERR_OK)
+		return;
+	/* It is an object with members. */
+	event.data = arena_printf(job->arena, "{\"viewers\":%lld,%s",
+	    (long long)job->viewers, event.data + 1);
+	backfill_publish(job, &event);
 }
 
 static const char *
@@ -325,9 +330,10 @@ backfill_said(struct backfill *b, struct job *job)
 	if (e == ERR_OK) {
 		backfill_publish(job, &event);
 		backfill_publish_metrics(b, job, event.trace_parent);
-		job->frame =
-		    notice_ack(is_vote ? "user_vote" : "user_suggestion",
-			"taken: it counts from the end of the round");
+		job->frame = job->is_wisdom
+		    ? notice_wisdom(job->debate_id, job->said.text)
+		    : notice_ack(is_vote ? "user_vote" : "user_suggestion",
+			  "taken: it counts from the end of the round");
 		return ERR_OK;
 	}
 	const char *text = *info.text != '\0' ? info.text : err_text(e);

@@ -71,6 +71,8 @@ struct job {
 	const struct settings *settings; /* borrowed, as the next */
 	struct bus *bus;
 	int64_t since;
+	int64_t viewers; /* of the debate, now */
+	bool is_wisdom;	 /* JOB_SAID: how it is acknowledged */
 	bool wants_frame;
 	const char **ids;
 	size_t n_ids;

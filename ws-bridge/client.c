@@ -16,6 +16,8 @@
 
 #define CLIENT_DEPTH	      20
 #define CLIENT_SAY_PER_MINUTE 10
+#define CLIENT_WISDOM_MIN     10
+#define CLIENT_WISDOM_MAX     280
 #define CLIENT_SAY_BURST      0.5 /* of a minute's */
 
 struct client_message {
@@ -165,7 +167,8 @@ client_text(const struct client_message *m, struct job *job, const char *key)
 }
 
 static void
-client_say(const struct client_message *m, enum store_human_kind kind)
+client_say(
+    const struct client_message *m, enum store_human_kind kind, bool is_wisdom)
 {
 	const char *id = client_debate_id(m);
 	int64_t intensity = AUDIENCE_INTENSITY_NEUTRAL;
@@ -185,6 +188,7 @@ client_say(const struct client_message *m, enum store_human_kind kind)
 	job->owner = m->c;
 	job->person = arena_strdup(job->arena, m->c->person);
 	job->user_id = client_text(m, job, "user_id");
+	job->is_wisdom = is_wisdom;
 	job->said = (struct store_human){.kind = kind, .intensity = intensity};
 	if (kind == STORE_HUMAN_VOTE) {
 		job->said.choice = client_text(m, job, "choice");
@@ -201,13 +205,28 @@ client_say(const struct client_message *m, enum store_human_kind kind)
 static void
 client_user_vote(const struct client_message *m)
 {
-	client_say(m, STORE_HUMAN_VOTE);
+	client_say(m, STORE_HUMAN_VOTE, false);
 }
 
 static void
 client_user_suggestion(const struct client_message *m)
 {
-	client_say(m, STORE_HUMAN_SUGGESTION);
+	client_say(m, STORE_HUMAN_SUGGESTION, false);
+}
+
+/* A short suggestion that is acknowledged in its own way. */
+static void
+client_wisdom(const struct client_message *m)
+{
+	size_t len = 0;
+	const char *text = json_str(client_member(m, "text"), &len);
+	size_t n = text != NULL ? str_utf8_count(text, len) : 0;
+
+	if (n < CLIENT_WISDOM_MIN || n > CLIENT_WISDOM_MAX)
+		client_warn(m, "invalid_value",
+		    "text is not 10 to 280 characters long");
+	else
+		client_say(m, STORE_HUMAN_SUGGESTION, true);
 }
 
 void
@@ -233,6 +252,7 @@ static const struct {
     {"get_loops", client_get_loops},
     {"user_vote", client_user_vote},
     {"user_suggestion", client_user_suggestion},
+    {"wisdom_submission", client_wisdom},
     {"connection_quality", client_ignore},
 };
 

@@ -12,9 +12,12 @@
 #include "base/str.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
+#include "ws-bridge/bridge.h"
 #include "ws-bridge/connection.h"
 #include "ws-bridge/notice.h"
+#include "ws-bridge/relay.h"
 #include "ws-bridge/revoke.h"
+#include "ws-bridge/viewers.h"
 
 #define END_HOLD_MS	120 /* at least 100 whatever the clock's grain */
 #define REPLAY_SLOT_MS	16
@@ -37,10 +40,13 @@ connection_find(struct connection *c, const char *id)
 static void
 connection_drop_sub(struct connection *c, struct sub *s)
 {
+	if (!s->is_follower) {
+		viewers_add(
+		    relay_viewers(c->server->bridge->relay), s->topic->id, -1);
+		c->n_named--;
+	}
 	hub_unsubscribe(c->server->hub, s);
 	list_del(&s->in_owner);
-	if (!s->is_follower)
-		c->n_named--;
 	free(s);
 }
 
@@ -109,6 +115,7 @@ connection_subscribe(struct connection *c, const char *id, bool has_since,
 	s->is_ack_due = is_ack_due;
 	s->has_since = has_since;
 	s->since = has_since ? since : 0;
+	viewers_add(relay_viewers(c->server->bridge->relay), id, 1);
 	hub_subscribe(c->server->hub, s, id);
 }
 

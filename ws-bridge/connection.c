@@ -19,7 +19,9 @@
 #include "ws-bridge/admission.h"
 #include "ws-bridge/bridge.h"
 #include "ws-bridge/notice.h"
+#include "ws-bridge/relay.h"
 #include "ws-bridge/revoke.h"
+#include "ws-bridge/viewers.h"
 
 #define CONN_OUT_MAX  (4u << 20) /* bytes queued, answers included */
 #define CONN_IDLE_MAX 1024	 /* bytes of one that only listens */
@@ -338,17 +340,23 @@ static void
 connection_heartbeat(struct connection *c)
 {
 	int64_t last_seq = 0;
+	int64_t viewers = 0;
 
 	if (connection_is_stream(c)) {
 		connection_comment(c, ": heartbeat\n\n");
 		return;
 	}
-	if (!list_is_empty(&c->subs))
-		last_seq =
-		    LIST_ENTRY(c->subs.next, struct sub, in_owner)->cursor;
+	const struct sub *s = list_is_empty(&c->subs)
+	    ? NULL
+	    : LIST_ENTRY(c->subs.next, struct sub, in_owner);
+	if (s != NULL) {
+		last_seq = s->cursor;
+		viewers = viewers_count(
+		    relay_viewers(c->server->bridge->relay), s->topic->id);
+	}
 	connection_send_quiet(c,
 	    notice_heartbeat(metric_read(METRIC_DEBATES_ACTIVE),
-		metric_read(METRIC_WS_CONNECTIONS), last_seq));
+		metric_read(METRIC_WS_CONNECTIONS), last_seq, viewers));
 }
 
 /* Heartbeat, ping and the limits of an open connection. */

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "settings/settings.h"
 #include "ws-bridge/hub_priv.h"
+#include "ws-bridge/viewers.h"
 
 static void
 hub_backfill_done(void *arg)
@@ -133,6 +134,7 @@ hub_lookup_debate(
 	list_add_tail(&ht->lookups, &lookup->node);
 	struct job *job = job_new(JOB_LOOKUP, ht->t.id, tenant);
 	job->wants_frame = wants_frame;
+	job->viewers = viewers_count(relay_viewers(h->relay), ht->t.id);
 	hub_ask(h, job);
 }
 
@@ -440,5 +442,6 @@ hub_say(struct hub *h, struct job *job)
 {
 	job->settings = h->settings;
 	job->bus = relay_bus(h->relay);
+	job->viewers = viewers_count(relay_viewers(h->relay), job->debate_id);
 	hub_ask(h, job);
 }

@@ -133,7 +133,8 @@ notice_pong(const struct json *client_ts)
 }
 
 struct frame *
-notice_heartbeat(int64_t active_debates, int64_t clients, int64_t last_seq)
+notice_heartbeat(
+    int64_t active_debates, int64_t clients, int64_t last_seq, int64_t viewers)
 {
 	struct notice n;
 
@@ -142,7 +143,20 @@ notice_heartbeat(int64_t active_debates, int64_t clients, int64_t last_seq)
 	json_w_int(&n.w, "active_debates", active_debates);
 	json_w_int(&n.w, "connected_clients", clients);
 	json_w_int(&n.w, "last_seq", last_seq);
+	json_w_int(&n.w, "viewers", viewers);
 	return notice_end(&n, EVENT_HEARTBEAT, NULL);
+}
+
+struct frame *
+notice_wisdom(const char *debate_id, const char *text)
+{
+	struct notice n;
+
+	notice_begin(&n);
+	json_w_str(&n.w, "text", text);
+	json_w_str(
+	    &n.w, "message", "taken: it counts from the end of the round");
+	return notice_end(&n, EVENT_WISDOM_CONFIRMED, debate_id);
 }
 
 struct frame *

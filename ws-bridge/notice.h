@@ -36,8 +36,10 @@ struct frame *notice_replay_end(
 struct frame *notice_ack(const char *msg_type, const char *message) MUST_CHECK;
 /* client_ts: the ping's own "ts", may be NULL. */
 struct frame *notice_pong(const struct json *client_ts) MUST_CHECK;
-struct frame *notice_heartbeat(
-    int64_t active_debates, int64_t clients, int64_t last_seq) MUST_CHECK;
+struct frame *notice_heartbeat(int64_t active_debates, int64_t clients,
+    int64_t last_seq, int64_t viewers) MUST_CHECK;
+/* What a person wants to be remembered was taken. */
+struct frame *notice_wisdom(const char *debate_id, const char *text) MUST_CHECK;
 /* The connection goes on. */
 struct frame *notice_warning(const char *code, const char *message) MUST_CHECK;
 /* The connection ends. */

@@ -10,6 +10,7 @@
 #include "bus/bus.h"
 #include "ws-bridge/backfill.h"
 #include "ws-bridge/frame.h"
+#include "ws-bridge/viewers.h"
 
 struct relay {
 	pthread_mutex_t lock; /* guards members */
@@ -19,6 +20,7 @@ struct relay {
 	struct bus *bus;
 	struct backfill *reader;
 	struct backfill *tokens;
+	struct viewers *viewers;
 };
 
 /* Encoded here, so that the loops only file it. */
@@ -68,6 +70,7 @@ relay_open(struct relay **out, const struct settings *settings,
 
 	pthread_mutex_init(&r->lock, NULL);
 	list_init(&r->members);
+	r->viewers = viewers_new();
 	enum err e = backfill_open(&r->reader, store, auth);
 	if (e == ERR_OK)
 		e = backfill_open(&r->tokens, store, auth);
@@ -96,6 +99,7 @@ relay_close(struct relay **rp)
 	backfill_close(&r->tokens);
 	if (r->bus != NULL)
 		bus_close(&r->bus);
+	viewers_free(&r->viewers);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
@@ -140,4 +144,10 @@ struct backfill *
 relay_tokens(struct relay *r)
 {
 	return r->tokens;
+}
+
+struct viewers *
+relay_viewers(struct relay *r)
+{
+	return r->viewers;
 }

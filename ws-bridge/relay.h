@@ -22,6 +22,7 @@ struct frame;
 struct relay;
 struct settings;
 struct store;
+struct viewers;
 
 /* A hub as the relay sees it; both functions run on the bus thread. */
 struct relay_member {
@@ -50,3 +51,4 @@ struct bus *relay_bus(struct relay *r);
  * token may take seconds, and events do not wait for that. */
 struct backfill *relay_reader(struct relay *r);
 struct backfill *relay_tokens(struct relay *r);
+struct viewers *relay_viewers(struct relay *r);

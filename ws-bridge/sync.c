@@ -81,7 +81,7 @@ sync_view(struct json_w *w, struct arena *a, const struct store_debate *d)
 
 struct frame *
 sync_debate(struct arena *a, const struct store_debate *d,
-    const struct store_turn *turns, size_t n_turns)
+    const struct store_turn *turns, size_t n_turns, int64_t viewers)
 {
 	struct notice n;
 
@@ -92,6 +92,7 @@ sync_debate(struct arena *a, const struct store_debate *d,
 	json_w_int(&n.w, "round", d->round);
 	json_w_int(&n.w, "total_rounds", d->total_rounds);
 	json_w_int(&n.w, "latest_seq", d->last_seq);
+	json_w_int(&n.w, "viewers", viewers);
 	json_w_str(&n.w, "error", d->error);
 	sync_view(&n.w, a, d);
 	sync_messages(&n.w, turns, n_turns);

@@ -12,5 +12,5 @@
 #define SYNC_MESSAGE_BYTES (200u * 1024) /* of their texts together */
 
 struct frame *sync_debate(struct arena *a, const struct store_debate *d,
-    const struct store_turn *turns, size_t n_turns) MUST_CHECK;
+    const struct store_turn *turns, size_t n_turns, int64_t viewers) MUST_CHECK;
 struct frame *sync_loops(const struct store_debate *rows, size_t n) MUST_CHECK;

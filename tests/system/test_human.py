@@ -287,6 +287,7 @@ async def talk(s, debate_id, names):
         assert seen["user_vote"]["seq"] > 0
         assert "seq" not in seen["audience_metrics"]
         assert seen["audience_metrics"]["data"]["choices"] == {names[1]: 1}
+        assert seen["audience_metrics"]["data"]["viewers"] == 1
         await ws.send(json.dumps({
             "type": "user_suggestion", "loop_id": debate_id,
             "data": {"suggestion": MARK}}))
@@ -308,15 +309,32 @@ async def talk(s, debate_id, names):
         assert seen["warning"]["data"]["code"] == "rate_limited"
 
 
+async def be_wise(s, debate_id, text):
+    async with websockets.connect(
+            f"ws://127.0.0.1:{s.port}/ws?debate_id={debate_id}") as ws:
+        await ws.send(json.dumps({"type": "wisdom_submission",
+                                  "loop_id": debate_id, "text": text}))
+        seen = {}
+        async with asyncio.timeout(st.WAIT):
+            while not {"wisdom_confirmed", "audience_suggestion"} <= set(seen):
+                m = json.loads(await ws.recv())
+                if "replayed" not in m:
+                    seen[m["type"]] = m
+        assert seen["wisdom_confirmed"]["data"]["text"] == text
+        assert seen["wisdom_confirmed"]["debate_id"] == debate_id
+        assert seen["audience_suggestion"]["data"]["text"] == text
+
+
 def test_over_the_bridge(stack, recorder):
     debate_id = held_debate(stack, recorder, rounds=1, consensus="majority")
     names = stack.get(f"/api/debates/{debate_id}")["agents"]
     asyncio.run(talk(stack, debate_id, names))
+    asyncio.run(be_wise(stack, debate_id, "Ask the gardener first, at dawn."))
     recorder.is_free.set()
     d = stack.wait_end(debate_id)
     assert d["consensus"]["audience"]["voters"] == 1
     assert len(of_type(stack, debate_id, "user_vote")) == 1
-    assert len(of_type(stack, debate_id, "audience_suggestion")) == 1
+    assert len(of_type(stack, debate_id, "audience_suggestion")) == 2
     st.check_sequence(stack.events(debate_id))
     check_identical(stack, debate_id)
 

@@ -156,3 +156,51 @@ def test_killed_bridge_leaves_nothing_behind(bridge):
     bridge.start()
     assert ws(bridge, "list")[0] == 0
     assert not os.path.exists(left)
+
+
+def test_viewers(bridge):
+    """How many watch a debate, over all loops: in sync, in heartbeats, and
+    with the votes."""
+    async def main():
+        bridge.feed.debate("d")
+        bridge.feed.debate("e")
+        clients = []
+        for i in range(6):
+            clients.append(await bridge.connect("/ws?debate_id=d"))
+            sync = await until(clients[-1], "sync")
+            assert sync["data"]["viewers"] == i + 1
+        # Who follows everything watches nothing by name.
+        await bridge.connect("/ws")
+        other = await bridge.connect("/ws?debate_id=e")
+        assert (await until(other, "sync"))["data"]["viewers"] == 1
+        await clients.pop().close()
+        await clients[0].send('{"type":"unsubscribe","debate_id":"d"}')
+        await until(clients[0], "unsubscribed")
+        heartbeat = await until(clients[1], "heartbeat")
+        assert heartbeat["data"]["viewers"] == 4
+    bridge.stop()
+    bridge.options = ["--times", "heartbeat=1500"]
+    bridge.start()
+    run(main())
+
+
+def test_wisdom(bridge):
+    """10 to 280 characters, not bytes; it is a suggestion among others."""
+    async def main():
+        bridge.feed.debate("d")
+        async with bridge.connect("/ws?debate_id=d") as ws_:
+            await until(ws_, "sync")
+
+            async def say(text):
+                await ws_.send(json.dumps({
+                    "type": "wisdom_submission", "loop_id": "d",
+                    "text": text}))
+                while True:
+                    m = await receive(ws_)
+                    if m["type"] in ("warning", "wisdom_confirmed"):
+                        return m
+            for text in ("ä" * 9, "ä" * 281, "", None):
+                answer = await say(text)
+                assert answer["type"] == "warning"
+                assert "10 to 280" in answer["data"]["message"]
+    run(main())
