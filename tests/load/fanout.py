@@ -11,7 +11,7 @@ server's own memory by an idle connection, in the first run of servers just
 started. Ratios are ours to theirs.
 
     tests/load/fanout.py [--build DIR] [--runs N] [--clients N,N,...]
-                         [--messages N] [--seconds S] [--only NAME,...]
+                         [--deliveries N] [--seconds S] [--only NAME,...]
 """
 import argparse
 import json
@@ -155,7 +155,7 @@ class Servers:
              "--subscribe", f"127.0.0.1:{port}", "--path", path + channel,
              "--publish", publish, "--channel", channel, "--clients",
              str(clients), "--pid", str(pid), "--messages",
-             str(args.messages), "--seconds", str(args.seconds)],
+             str(max(25, args.deliveries // clients)), "--seconds", str(args.seconds)],
             stdout=subprocess.PIPE, text=True, check=False)
         if r.returncode != 0:
             sys.exit(f"{name} with {clients} clients failed")
@@ -215,7 +215,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--clients", default="500,2000,5000")
-    parser.add_argument("--messages", type=int, default=100)
+    parser.add_argument("--deliveries", type=int, default=500000)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--only", default="aragora,nchan,node")
     args = parser.parse_args()
