@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/str.h"
+
 enum http_status
 agent_view_named(
     struct req *req, struct res *res, const char *name, struct agent_view *v)
@@ -127,4 +129,68 @@ agent_view_confidence(const struct elo_votes *buckets)
 		sum += buckets[i].confidence;
 	}
 	return rating_out_ratio(sum, votes) / ELO_PPM;
+}
+
+enum http_status
+agent_view_points(struct req *req, struct res *res, const struct agent_view *v,
+    int64_t after_us, int64_t before_us, struct agent_point **points, size_t *n)
+{
+	const struct store_match_query *m = &v->matches;
+	struct store_adjustment *moved = NULL;
+	size_t n_moved = 0, at = 0;
+	bool is_all = str_is_empty(m->domain);
+
+	*n = 0;
+	if (is_all) {
+		enum err e = store_adjustment_list(req->app->store, req->arena,
+		    req->caller.tenant, v->name, after_us, before_us,
+		    RATING_OUT_RECENT, &moved, &n_moved);
+		if (e != ERR_OK)
+			return res_err(res, e, NULL);
+	}
+	*points =
+	    ARENA_ARRAY(req->arena, m->n + n_moved + 1, struct agent_point);
+	for (size_t i = 0; i <= m->n; i++) {
+		while (at < n_moved &&
+		    (i == m->n ||
+			moved[at].created_us > m->rows[i].created_us)) {
+			const char *debate = moved[at].debate_id;
+			(*points)[(*n)++] = (struct agent_point){
+			    .at_us = moved[at].created_us,
+			    .elo = moved[at].elo,
+			    .debate_id = str_is_empty(debate) ? NULL : debate,
+			    .adjust = &moved[at]};
+			at++;
+		}
+		if (i < m->n)
+			(*points)[(*n)++] =
+			    (struct agent_point){.at_us = m->rows[i].created_us,
+				.elo = is_all ? m->rows[i].elo
+					      : m->rows[i].domain_elo,
+				.debate_id = m->rows[i].debate_id};
+	}
+	return HTTP_OK;
+}
+
+void
+agent_view_history(struct json_w *w, const char *key,
+    const struct agent_point *points, size_t n)
+{
+	json_w_begin_array(w, key);
+	for (size_t i = 0; i < n; i++) {
+		const struct agent_point *p = &points[i];
+		json_w_begin(w, NULL);
+		json_w_time(w, "timestamp", p->at_us);
+		json_w_time(w, "date", p->at_us);
+		json_w_num(w, "elo", rating_out_points(p->elo));
+		json_w_str(w, "debate_id", p->debate_id);
+		if (p->adjust != NULL) {
+			json_w_str(w, "adjustment_id", p->adjust->id);
+			json_w_num(w, "elo_change",
+			    rating_out_points(p->adjust->change));
+			json_w_str(w, "reason", p->adjust->reason);
+		}
+		json_w_end(w);
+	}
+	json_w_end_array(w);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "fcgi/rating_out.h"
+#include "store/store_agent.h"
 
 #define AGENT_VIEW_MONTH 4 /* "30d" of RATING_OUT_PERIODS */
 
@@ -51,3 +52,18 @@ const struct store_match_row **agent_view_by_change(
     struct req *req, const struct agent_view *v);
 /* Mean of those it stated. */
 double agent_view_confidence(const struct elo_votes *buckets);
+
+/* A rating after a match or, by hand, after an adjustment. */
+struct agent_point {
+	int64_t at_us, elo;
+	const char *debate_id;		       /* NULL = none */
+	const struct store_adjustment *adjust; /* NULL = a match */
+};
+/* The matches fetched and what was adjusted between the two times, the newest
+ * first; of a domain's board matches alone. HTTP_OK, or the answer. */
+enum http_status agent_view_points(struct req *req, struct res *res,
+    const struct agent_view *v, int64_t after_us, int64_t before_us,
+    struct agent_point **points, size_t *n) MUST_CHECK;
+/* An array of them. */
+void agent_view_history(struct json_w *w, const char *key,
+    const struct agent_point *points, size_t n);

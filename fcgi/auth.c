@@ -143,3 +143,17 @@ auth_is_needed(const struct req *req, bool *is_needed)
 	return who_is_needed(
 	    req->app->store, req->app->auth, req->app->settings, is_needed);
 }
+
+enum err
+auth_may_decide(const struct req *req, struct err_info *info)
+{
+	enum role_level level = req->caller.level;
+	bool is_needed;
+
+	enum err e = auth_is_needed(req, &is_needed);
+	if (e != ERR_OK || !is_needed || level >= ROLE_ADMIN)
+		return e;
+	return err_set(info, ERR_DENIED, "",
+	    "this needs the right to %s; the caller's is %s",
+	    role_level_name(ROLE_ADMIN), role_level_name(level));
+}

@@ -16,3 +16,8 @@ enum err auth_check(struct req *req, const char **code, struct err_info *info)
 enum err auth_allows(const struct req *req, struct err_info *info) MUST_CHECK;
 /* Must callers have a credential on routes of the kind USER? */
 enum err auth_is_needed(const struct req *req, bool *is_needed) MUST_CHECK;
+/* May this one decide what concerns all of its tenant? Where callers need a
+ * credential only an administrator or an internal key, else anybody.
+ * ERR_DENIED. */
+enum err auth_may_decide(const struct req *req, struct err_info *info)
+    MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fcgi/debate_queue.h"
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -9,7 +10,9 @@
 #include "debate/view.h"
 #include "fcgi/budget_out.h"
 #include "fcgi/debate_out.h"
+#include "llm/llm.h"
 #include "settings/settings.h"
+#include "store/store_agent.h"
 
 #define DEBATE_ID_PREFIX    "adhoc_"
 #define DEBATE_ID_BYTES	    4
@@ -33,12 +36,55 @@ debate_queue_insert(
 	return e;
 }
 
+/* In the order of the registry: two debates that are made at the same time
+ * wait for each other only one way round. */
+static struct store_seats *
+debate_queue_seats(struct arena *a, const struct debate_config *config)
+{
+	struct store_seats *seats = ARENA_NEW(a, struct store_seats);
+	const char **names = ARENA_ARRAY(a, config->n_agents + 1, const char *);
+
+	for (size_t i = 0; i < llm_agent_count(); i++) {
+		const struct llm_agent_row *row = llm_agent_at(i);
+		bool is_seated = false;
+		for (size_t k = 0; k < config->n_agents; k++)
+			is_seated = is_seated || config->agents[k].row == row;
+		if (is_seated)
+			names[seats->n++] = row->name;
+	}
+	seats->agents = names;
+	return seats;
+}
+
+/* 402: how often it may be seated a day. */
+static enum http_status
+debate_queue_quota(struct res *res, const struct store_agent_rule *rule,
+    const struct err_info *info)
+{
+	int64_t now = clock_wall_us();
+	struct json_w *w = res_begin_fail(res, "QUOTA_EXCEEDED", info->text);
+
+	json_w_str(w, "scope", "agent");
+	json_w_str(w, "agent", rule->agent);
+	json_w_str(w, "period", "day");
+	json_w_str(w, "unit", "debates");
+	json_w_int(w, "limit", rule->daily);
+	json_w_int(w, "used", rule->used);
+	json_w_int(w, "remaining", 0);
+	json_w_time(w, "resets_at",
+	    now - now % STORE_AGENT_DAY_US + STORE_AGENT_DAY_US);
+	json_w_str(w, "upgrade_url", NULL);
+	return res_json_end(res, HTTP_PAYMENT_REQUIRED);
+}
+
 enum http_status
 debate_queue_refuse(struct res *res, enum err e, struct err_info *info,
-    const struct store_budget_ask *ask)
+    const struct store_debate *row)
 {
 	if (e == ERR_BUSY && str_eq(info->field, "budget"))
-		return budget_out_refuse(res, ask);
+		return budget_out_refuse(res, row->budget);
+	if (e == ERR_BUSY && str_eq(info->field, "agent_quota"))
+		return debate_queue_quota(res, &row->seats->refused, info);
 	if (e == ERR_BUSY && str_eq(info->field, "queue"))
 		return res_wait(
 		    res, "the queue of debates is full", DEBATE_FULL_RETRY_S);
@@ -111,6 +157,7 @@ debate_queue_prepare(struct req *req, struct store_debate *row,
 	row->total_rounds = config->rounds;
 	row->config = debate_config_write(req->arena, config);
 	row->budget = &grant->ask;
+	row->seats = debate_queue_seats(req->arena, config);
 }
 
 enum http_status
@@ -133,10 +180,11 @@ debate_queue(struct req *req, struct res *res, struct store_debate *row)
 	debate_grant_init(&grant, req->arena, s, &config);
 	row->config = debate_config_write(req->arena, &config);
 	row->budget = &grant.ask;
+	row->seats = debate_queue_seats(req->arena, &config);
 	row->key = req->key;
 	e = debate_queue_insert(req, row, &info);
 	if (e != ERR_OK)
-		return debate_queue_refuse(res, e, &info, &grant.ask);
+		return debate_queue_refuse(res, e, &info, row);
 	if (req->key != NULL && req->key->is_replay)
 		return debate_queue_answer(req, res, req->key->ref);
 	e = bus_wake(req->app->bus);

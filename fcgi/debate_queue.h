@@ -19,6 +19,6 @@ enum http_status debate_queue(
  * part of the budgets and a new id. grant stays as long as row. */
 void debate_queue_prepare(struct req *req, struct store_debate *row,
     struct debate_config *config, struct debate_grant *grant);
-/* Why it was not put there. */
+/* Why that row was not put there. */
 enum http_status debate_queue_refuse(struct res *res, enum err e,
-    struct err_info *info, const struct store_budget_ask *ask);
+    struct err_info *info, const struct store_debate *row);

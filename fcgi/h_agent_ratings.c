@@ -108,13 +108,43 @@ agent_profile(struct req *req, struct res *res)
 	return res_json_end(res, HTTP_OK);
 }
 
+/* The page's own adjustments are those that no other page's matches are nearer
+ * to: from the last match of the page before to the last of its own. */
+static enum http_status
+agent_page_points(struct req *req, struct res *res, const struct agent_view *v,
+    struct agent_point **points, size_t *n)
+{
+	const struct store_match_query *m = &v->matches;
+	struct store_match_query newer = *m;
+	bool has_more = m->offset + (int64_t)m->n < m->total;
+	int64_t after = has_more && m->n > 0 ? m->rows[m->n - 1].created_us
+					     : m->since_us - 1;
+	int64_t before = m->until_us > 0 ? m->until_us : INT64_MAX;
+
+	if (m->offset > 0) {
+		newer.offset = m->offset - 1;
+		newer.limit = 1;
+		enum err e = store_match_list(
+		    req->app->store, req->arena, req->caller.tenant, &newer);
+		if (e != ERR_OK)
+			return res_err(res, e, NULL);
+		/* Beyond the end: all were shown. */
+		before = newer.n > 0 && m->n > 0 ? newer.rows[0].created_us : 0;
+	}
+	return agent_view_points(req, res, v, after, before, points, n);
+}
+
 enum http_status
 agent_history(struct req *req, struct res *res)
 {
 	struct agent_view v = {0};
 	struct agent_in in;
+	struct agent_point *points;
+	size_t n;
 
 	enum http_status status = agent_page(req, res, &v, &in);
+	if (status == HTTP_OK)
+		status = agent_page_points(req, res, &v, &points, &n);
 	if (status != HTTP_OK)
 		return status;
 	const struct store_match_query *m = &v.matches;
@@ -125,19 +155,7 @@ agent_history(struct req *req, struct res *res)
 	rating_out_matches(w, "matches", req, m->rows, m->n);
 	rating_out_matches(w, "debates", req, m->rows, m->n);
 	rating_out_matches(w, "items", req, m->rows, m->n);
-	json_w_begin_array(w, "history");
-	for (size_t i = 0; i < m->n; i++) {
-		const struct store_match_row *row = &m->rows[i];
-		json_w_begin(w, NULL);
-		json_w_time(w, "timestamp", row->created_us);
-		json_w_time(w, "date", row->created_us);
-		json_w_num(w, "elo",
-		    rating_out_points(
-			*m->domain != '\0' ? row->domain_elo : row->elo));
-		json_w_str(w, "debate_id", row->debate_id);
-		json_w_end(w);
-	}
-	json_w_end_array(w);
+	agent_view_history(w, "history", points, n);
 	debate_out_page(w, m->total, m->n, in.limit, in.offset);
 	return res_json_end(res, HTTP_OK);
 }
@@ -166,16 +184,18 @@ agent_round_ms(const struct store_match_query *m)
 	return rating_out_ratio(us, rounds) / 1000;
 }
 
-/* elo_trend: the ratings after the recent matches, the oldest first. */
+/* elo_trend: the ratings after what moved them last, the oldest first. */
 static void
-agent_results(struct json_w *w, const struct agent_view *v)
+agent_results(struct json_w *w, const struct agent_view *v,
+    const struct agent_point *points, size_t n_points)
 {
 	const struct store_match_query *m = &v->matches;
 	size_t n = m->n < AGENT_RESULTS ? m->n : AGENT_RESULTS;
+	size_t n_trend = n_points < AGENT_RESULTS ? n_points : AGENT_RESULTS;
 
 	json_w_begin_array(w, "elo_trend");
-	for (size_t i = n; i > 0; i--)
-		json_w_num(w, NULL, rating_out_points(m->rows[i - 1].elo));
+	for (size_t i = n_trend; i > 0; i--)
+		json_w_num(w, NULL, rating_out_points(points[i - 1].elo));
 	json_w_end_array(w);
 	json_w_begin_array(w, "recent_results");
 	for (size_t i = 0; i < n; i++) {
@@ -194,10 +214,15 @@ agent_performance(struct req *req, struct res *res)
 {
 	struct agent_view v = {
 	    .board.since_us = rating_out_since(req, AGENT_VIEW_MONTH)};
+	struct agent_point *points;
+	size_t n;
 
 	enum http_status status = agent_view_open(req, res, &v);
 	if (status == HTTP_OK)
 		status = agent_view_matches(req, res, &v);
+	if (status == HTTP_OK)
+		status =
+		    agent_view_points(req, res, &v, -1, INT64_MAX, &points, &n);
 	if (status != HTTP_OK)
 		return status;
 	const struct store_rating *r = &v.row.rating;
@@ -217,7 +242,7 @@ agent_performance(struct req *req, struct res *res)
 	json_w_num(w, "elo_change_30d", rating_out_points(v.row.change));
 	json_w_num(w, "avg_confidence", agent_view_confidence(v.row.votes));
 	json_w_num(w, "avg_round_duration_ms", agent_round_ms(&v.matches));
-	agent_results(w, &v);
+	agent_results(w, &v, points, n);
 	return res_json_end(res, HTTP_OK);
 }
 

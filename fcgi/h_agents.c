@@ -94,7 +94,11 @@ agent_get(struct req *req, struct res *res)
 static bool
 agent_is_available(const struct req *req, size_t i, struct err_info *why)
 {
-	return llm_agent_is_available(llm_agent_at(i), req->app->settings, why);
+	const struct llm_agent_row *row = llm_agent_at(i);
+	const struct store_agent_rule *rule = rating_out_rule(req, row->name);
+
+	return (rule == NULL || !rule->is_disabled) &&
+	    llm_agent_is_available(row, req->app->settings, why);
 }
 
 enum http_status
@@ -103,6 +107,9 @@ agent_stats(struct req *req, struct res *res)
 	size_t n = llm_agent_count();
 	int64_t available = 0;
 
+	enum err e = rating_out_rules(req);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);
 	json_w_begin(w, "by_provider");
 	for (size_t i = 0; i < n; i++) {
@@ -143,6 +150,9 @@ agent_availability(struct req *req, struct res *res)
 {
 	const struct llm_agent_row *detour = llm_agent_find("openrouter");
 
+	enum err e = rating_out_rules(req);
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);
 	agent_names(w, "available", req, true);
 	agent_names(w, "missing", req, false);
@@ -153,7 +163,8 @@ agent_availability(struct req *req, struct res *res)
 		json_w_begin(w, row->name);
 		json_w_bool(w, "available", is_available);
 		json_w_begin_array(w, "missing_env_vars");
-		if (!is_available && *row->key_env != '\0')
+		if (!llm_agent_is_available(row, req->app->settings, NULL) &&
+		    *row->key_env != '\0')
 			json_w_str(w, NULL, row->key_env);
 		json_w_end_array(w);
 		json_w_end(w);

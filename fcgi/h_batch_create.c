@@ -299,7 +299,7 @@ batch_refuse(struct batch_request *b, struct res *res, enum err e,
     struct err_info *info, size_t at)
 {
 	if (e != ERR_INVALID || b->key == NULL)
-		return debate_queue_refuse(res, e, info, &b->grants[at].ask);
+		return debate_queue_refuse(res, e, info, &b->rows[at]);
 	batch_wrong(b,
 	    arena_printf(b->req->arena, "%s[%zu].%s", b->key, at, info->field),
 	    "%s", info->text);

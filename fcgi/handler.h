@@ -285,3 +285,10 @@ enum http_status memory_consolidate(struct req *req, struct res *res);
 enum http_status memory_prune(struct req *req, struct res *res);
 enum http_status memory_compact(struct req *req, struct res *res);
 enum http_status memory_rebuild(struct req *req, struct res *res);
+/* h_agent_rules.c */
+enum http_status agent_health(struct req *req, struct res *res);
+enum http_status agent_enable(struct req *req, struct res *res);
+enum http_status agent_disable(struct req *req, struct res *res);
+enum http_status agent_quota(struct req *req, struct res *res);
+enum http_status agent_quota_set(struct req *req, struct res *res);
+enum http_status agent_elo_change(struct req *req, struct res *res);

@@ -71,22 +71,57 @@ rating_out_since(const struct req *req, int period)
 
 /* ---- boards ---- */
 
+/* Somebody who would have to say who he is. */
+static enum err
+rating_is_stranger(const struct req *req, bool *is_stranger)
+{
+	enum err e = auth_is_needed(req, is_stranger);
+
+	*is_stranger =
+	    e == ERR_OK && *is_stranger && !req->caller.is_authenticated;
+	return e;
+}
+
+enum err
+rating_out_rules(struct req *req)
+{
+	struct store_agent_rule *rules;
+	bool is_stranger;
+
+	enum err e = rating_is_stranger(req, &is_stranger);
+	if (e != ERR_OK || is_stranger)
+		return e;
+	e = store_agent_rules(req->app->store, req->arena, req->caller.tenant,
+	    req->now_us, &rules, &req->n_rules);
+	req->rules = rules;
+	return e;
+}
+
+const struct store_agent_rule *
+rating_out_rule(const struct req *req, const char *agent)
+{
+	for (size_t i = 0; i < req->n_rules; i++)
+		if (str_eq(req->rules[i].agent, agent))
+			return &req->rules[i];
+	return NULL;
+}
+
 enum err
 rating_out_board(struct req *req, struct store_board *b)
 {
-	bool is_closed = false;
+	bool is_stranger;
 
-	enum err e = auth_is_needed(req, &is_closed);
-	if (e != ERR_OK)
-		return e;
 	b->now_us = req->now_us;
 	if (b->domain == NULL)
 		b->domain = "";
 	if (b->source == NULL)
 		b->source = "";
 	b->n = 0;
-	if (is_closed && !req->caller.is_authenticated)
-		return ERR_OK;
+	enum err e = rating_is_stranger(req, &is_stranger);
+	if (e == ERR_OK)
+		e = rating_out_rules(req);
+	if (e != ERR_OK || is_stranger)
+		return e;
 	return store_board_get(
 	    req->app->store, req->arena, req->caller.tenant, b);
 }
@@ -112,7 +147,9 @@ rating_identity(struct json_w *w, const struct req *req, const char *agent)
 	    "name", "agent_name", "agent", "id", "type"};
 	const struct llm_agent_row *row = llm_agent_find(agent);
 	struct err_info why = {0};
-	bool is_available = row != NULL &&
+	const struct store_agent_rule *rule = rating_out_rule(req, agent);
+	bool is_disabled = rule != NULL && rule->is_disabled;
+	bool is_available = row != NULL && !is_disabled &&
 	    llm_agent_is_available(row, req->app->settings, &why);
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -120,9 +157,14 @@ rating_identity(struct json_w *w, const struct req *req, const char *agent)
 	json_w_str(w, "provider", row != NULL ? row->provider : "");
 	json_w_str(w, "model", row != NULL ? row->model : "");
 	json_w_str(w, "description", row != NULL ? row->help : "");
-	json_w_str(w, "status", is_available ? "available" : "unavailable");
+	json_w_str(w, "status",
+	    is_disabled	       ? "disabled"
+		: is_available ? "available"
+			       : "unavailable");
 	json_w_bool(w, "available", is_available);
-	if (!is_available)
+	if (is_disabled)
+		json_w_str(w, "reason", rule->reason);
+	else if (!is_available)
 		json_w_str(w, "reason",
 		    row != NULL ? why.text : "is no agent of this server");
 }

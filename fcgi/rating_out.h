@@ -13,6 +13,11 @@
 /* The board of the caller's tenant. A caller who shows no credential where
  * one is needed sees an empty one. */
 enum err rating_out_board(struct req *req, struct store_board *b) MUST_CHECK;
+/* What is decided about agents, for the agent objects of this request; the
+ * board brings it. NULL: nothing is decided about one. */
+enum err rating_out_rules(struct req *req) MUST_CHECK;
+const struct store_agent_rule *rating_out_rule(
+    const struct req *req, const char *agent);
 /* An agent's row; one without matches: first rating, rank 0, zeros. */
 struct store_board_row rating_out_row(
     const struct req *req, const struct store_board *b, const char *agent);

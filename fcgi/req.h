@@ -19,6 +19,7 @@
 #include "fcgi/url.h"
 #include "limit/limit.h"
 #include "store/store.h"
+#include "store/store_agent.h"
 #include "store/store_key.h"
 
 #define REQ_TRACE_SIZE 65
@@ -47,6 +48,9 @@ struct req {
 	size_t body_len;
 	struct req_caller caller;
 	struct store_read read; /* for the store's lists */
+	/* What the tenant's operators decided about agents, once asked for. */
+	const struct store_agent_rule *rules;
+	size_t n_rules;
 	/* The Idempotency-Key of a POST: what makes something passes it to the
 	 * store. NULL = none was sent. */
 	struct store_key *key;

@@ -95,6 +95,10 @@ BEGIN
 		GRANT SELECT, INSERT, UPDATE, DELETE ON memory_tallies
 		    TO aragora_app;
 	END IF;
+	IF to_regclass('public.agent_rules') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON agent_rules,
+		    rating_adjustments TO aragora_app;
+	END IF;
 	GRANT SELECT, INSERT, UPDATE, DELETE ON runners TO aragora_app;
 	GRANT SELECT ON schema_migrations TO aragora_app;
 	FOR f IN SELECT CAST(CAST(oid AS regprocedure) AS TEXT) FROM pg_proc

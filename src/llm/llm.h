@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/json.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/loop.h"
@@ -187,6 +188,8 @@ struct llm_call_ops {
 enum err llm_new(struct llm **out, const struct settings *settings,
     struct loop *loop) MUST_CHECK;
 void llm_free(struct llm **llm);
+/* An array: how the agents it has asked are (llm_endpoint_health). */
+void llm_health_write(const struct llm *llm, struct json_w *w);
 
 /* Start; request and agent are read before return and not kept, unless the
  * request is lasting. */

@@ -120,6 +120,14 @@ llm_call_cancel(struct llm_call **call)
 }
 
 void
+llm_health_write(const struct llm *llm, struct json_w *w)
+{
+	json_w_begin_array(w, NULL);
+	llm_endpoint_health(llm->endpoints, w, clock_mono_ms());
+	json_w_end_array(w);
+}
+
+void
 llm_free(struct llm **out)
 {
 	struct llm *llm = *out;

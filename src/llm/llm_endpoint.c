@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -79,4 +80,26 @@ llm_endpoint_slow(
 		llm_bucket_shrink(&e->limits[i]);
 	if (now_ms + retry_after_ms > e->paused_until_ms)
 		e->paused_until_ms = now_ms + retry_after_ms;
+}
+
+void
+llm_endpoint_health(
+    const struct llm_endpoint *list, struct json_w *w, int64_t now_ms)
+{
+	for (const struct llm_endpoint *e = list; e != NULL; e = e->next) {
+		const struct llm_breaker *b = &e->breaker;
+		size_t len = strcspn(e->key, "|");
+		bool is_closed = b->open_until_ms == 0;
+		json_w_begin(w, NULL);
+		json_w_strn(w, "agent", e->key, len);
+		json_w_str(w, "model", e->key + len + 1);
+		json_w_str(w, "circuit",
+		    is_closed			    ? "closed"
+			: now_ms < b->open_until_ms ? "open"
+						    : "half_open");
+		json_w_int(w, "failures", b->failures);
+		if (!is_closed)
+			json_w_str(w, "error", llm_error_name(b->last));
+		json_w_end(w);
+	}
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/json.h"
 #include "llm/llm_limits.h"
 #include "llm/llm_policy.h"
 #include "llm/llm_provider.h"
@@ -32,3 +33,7 @@ void llm_endpoint_heard(
     struct llm_endpoint *e, const struct llm_limits *said, int64_t now_ms);
 void llm_endpoint_slow(
     struct llm_endpoint *e, int64_t retry_after_ms, int64_t now_ms);
+/* Members of an array: agent, model, circuit (closed, open, half_open),
+ * failures in a row and, unless closed, the error that opened it. */
+void llm_endpoint_health(
+    const struct llm_endpoint *list, struct json_w *w, int64_t now_ms);

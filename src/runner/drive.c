@@ -16,9 +16,10 @@
 #include "runner/teller.h"
 #include "settings/settings.h"
 
-#define DRIVE_CLAIM_MS	 1000
-#define DRIVE_CLAIM_MAX	 64
-#define DRIVE_ONLY_TRIES 10
+#define DRIVE_CLAIM_MS	   1000
+#define DRIVE_CLAIM_MAX	   64
+#define DRIVE_ONLY_TRIES   10
+#define DRIVE_HEALTH_BYTES 65536
 
 static void drive_maybe_stop(struct drive *d);
 
@@ -318,7 +319,14 @@ drive_heartbeat(struct drive *d)
 		ids[n] = r->id;
 		epochs[n++] = r->epoch;
 	}
-	writer_heartbeat(d->writer, ids, epochs, n, (int64_t)d->n_runs);
+	struct buf health;
+	struct json_w w;
+	buf_init(&health, DRIVE_HEALTH_BYTES);
+	json_w_init(&w, &health);
+	llm_health_write(d->llm, &w);
+	writer_heartbeat(d->writer, ids, epochs, n, (int64_t)d->n_runs,
+	    health.is_overflowed ? "[]" : buf_text(&health));
+	buf_release(&health);
 	free(ids);
 	free(epochs);
 }

@@ -70,9 +70,10 @@ void writer_commit_last_word(struct writer *w, const struct store_transition *t,
     const char *tenant, int64_t epoch, void *tag);
 /* Claim up to max; only_id (may be NULL) names the one wanted. */
 void writer_claim(struct writer *w, int64_t max, const char *only_id);
-/* Extend leases; the arrays are copied. */
+/* Extend leases, and tell how many debates run and how the agents are; all is
+ * copied. */
 void writer_heartbeat(struct writer *w, const char *const *ids,
-    const int64_t *epochs, size_t n, int64_t active);
+    const int64_t *epochs, size_t n, int64_t active, const char *health);
 /* Pause it, with its event, and give the lease back; on_parked tells. */
 void writer_park(struct writer *w, const char *tenant, const char *id,
     int64_t epoch, const char *trace_parent);

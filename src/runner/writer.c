@@ -171,9 +171,11 @@ writer_do_heartbeat(struct writer *w, struct writer_job *j)
 		memset(j->pausing, 0, j->n * sizeof(bool));
 	if (e == ERR_OK)
 		writer_sweep(w);
-	w->self.active = j->active;
+	struct store_runner self = w->self;
+	self.active = j->active;
+	self.health = j->health;
 	if (e == ERR_OK)
-		e = store_runner_seen(w->store, &w->self);
+		e = store_runner_seen(w->store, &self);
 	writer_note(w, e);
 }
 

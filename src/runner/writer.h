@@ -39,6 +39,7 @@ struct writer_job {
 	bool *pausing;
 	size_t n;
 	int64_t active;
+	const char *health;
 	int64_t since;
 	struct store_human *said;
 	struct store_debate *rows;

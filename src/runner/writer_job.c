@@ -183,12 +183,13 @@ writer_claim(struct writer *w, int64_t max, const char *only_id)
 
 void
 writer_heartbeat(struct writer *w, const char *const *ids,
-    const int64_t *epochs, size_t n, int64_t active)
+    const int64_t *epochs, size_t n, int64_t active, const char *health)
 {
 	struct writer_job *j = writer_job_new(WRITER_HEARTBEAT);
 
 	j->n = n;
 	j->active = active;
+	j->health = arena_strdup(j->arena, health);
 	j->ids = ARENA_ARRAY(j->arena, n + 1, const char *);
 	j->epochs = ARENA_ARRAY(j->arena, n + 1, int64_t);
 	j->lost = ARENA_ARRAY(j->arena, n + 1, bool);

@@ -32,6 +32,7 @@ struct store_match;	 /* store_rating.h */
 struct store_memory;	 /* store_memory.h */
 struct store_budget_ask; /* store_budget.h */
 struct store_attempt;	 /* store_attempt.h */
+struct store_seats;	 /* store_agent.h */
 struct store_key;	 /* store_key.h */
 struct store_access;	 /* store_account.h */
 
@@ -191,7 +192,8 @@ struct store_debate {
 	int64_t max_tenant_queued;
 	/* Read and answered by create: NULL = it asks for no grant. */
 	struct store_budget_ask *budget;
-	struct store_key *key; /* the same; NULL = none */
+	struct store_key *key;	   /* the same; NULL = none */
+	struct store_seats *seats; /* the same; NULL = any agent may */
 };
 
 /* Inserts d (id, tenant, owner, task, config, total_rounds, priority, parent
@@ -513,6 +515,7 @@ struct store_runner {
 	int64_t capacity;
 	int64_t active;
 	int64_t seen_us;
+	const char *health; /* JSON array by llm_health_write; NULL = none */
 };
 /* Upsert with seen_us = now. Notices a moved schema as store_ping does. */
 enum err store_runner_seen(struct store *store, const struct store_runner *r)

@@ -66,6 +66,42 @@ board_add_changes(struct store_board *b, const struct db_result *r, bool is_day)
 	}
 }
 
+/* What was moved by hand, on the board of all domains and sources. */
+static void
+board_add_adjustments(
+    struct store_board *b, const struct db_result *r, bool is_day)
+{
+	for (size_t i = 0; i < r->rows; i++) {
+		struct store_board_row *row = board_row(b, db_text(r, i, 0));
+		if (row == NULL)
+			continue;
+		if (is_day)
+			row->day_change += db_int(r, i, 1);
+		else
+			row->change += db_int(r, i, 1);
+	}
+}
+
+static enum err
+board_adjustments(struct db *db, struct board_query *q)
+{
+	struct store_board *b = q->board;
+	struct db_result day, span;
+
+	if (*b->domain != '\0' || *b->source != '\0')
+		return ERR_OK;
+	enum err e = DB_QUEUE(db, STMT_ADJUST_CHANGES, q->a, &day,
+	    DB_TEXT(q->tenant), DB_INT(b->now_us - BOARD_DAY_US));
+	if (e == ERR_OK)
+		e = DB_RUN(db, STMT_ADJUST_CHANGES, q->a, &span,
+		    DB_TEXT(q->tenant), DB_INT(b->since_us));
+	if (e != ERR_OK)
+		return e;
+	board_add_adjustments(b, &day, true);
+	board_add_adjustments(b, &span, false);
+	return ERR_OK;
+}
+
 static void
 board_add_votes(struct store_board *b, const struct db_result *r)
 {
@@ -121,7 +157,7 @@ board_tx(struct db *db, void *arg)
 	board_add_changes(b, &day, true);
 	board_add_changes(b, &span, false);
 	board_add_votes(b, &votes);
-	return ERR_OK;
+	return board_adjustments(db, q);
 }
 
 enum err

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "store/store_agent.h"
 #include "store/store_budget.h"
 #include "store/store_commit.h"
 #include "store/store_key.h"
@@ -130,7 +131,10 @@ store_debate_put(struct db *db, struct arena *a, const struct store_debate *d,
 	const char *config = d->config;
 	enum err e = ERR_OK;
 
-	if (budget != NULL)
+	if (d->seats != NULL)
+		e = store_agent_admit(
+		    db, a, d->tenant, d->seats, clock_wall_us(), info);
+	if (e == ERR_OK && budget != NULL)
 		e = store_budget_grant(db, a, d, budget, &config, info);
 	if (e != ERR_OK)
 		return e;

@@ -13,7 +13,7 @@ store_ping_write_tx(struct db *db, void *arg)
 {
 	enum err e = DB_RUN(db, STMT_RUNNER_SEEN, arg, NULL,
 	    DB_TEXT(STORE_PING_RUNNER), DB_TEXT(""), DB_INT(0), DB_INT(0),
-	    DB_INT(0), DB_INT(clock_wall_us()));
+	    DB_INT(0), DB_INT(clock_wall_us()), DB_TEXT("[]"));
 
 	if (e == ERR_OK)
 		e = DB_RUN(db, STMT_RUNNER_GONE, arg, NULL,

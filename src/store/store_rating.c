@@ -4,7 +4,7 @@
  * so simultaneous debates are rated one after the other, each on the ratings
  * the other left; a debate's match is found by its id and never put twice.
  */
-#include "store/store_rating.h"
+#include "store/store_rating_tx.h"
 
 #include <string.h>
 
@@ -276,4 +276,34 @@ store_match_put(struct db *db, struct arena *a, const char *tenant,
 	}
 	return e == ERR_OK ? rating_put_match(db, a, tenant, id, m, boards, now)
 			   : e;
+}
+
+/* ---- by hand (store_agent.c) ---- */
+
+enum err
+store_rating_take(struct db *db, struct arena *a, const char *tenant,
+    const char *agent, int64_t elo_initial, int64_t now,
+    struct store_rating *out)
+{
+	const struct store_match none = {.elo_initial = elo_initial};
+	struct db_result turn, boards;
+
+	enum err e = DB_QUEUE(db, STMT_RATING_LOCK, a, &turn, DB_TEXT(tenant));
+	if (e == ERR_OK)
+		e = DB_RUN(db, STMT_RATING_FOR, a, &boards, DB_TEXT(tenant),
+		    DB_TEXT(""));
+	if (e != ERR_OK)
+		return e;
+	rating_read(&boards, "", agent, &none, out);
+	out->updated_us = rating_time(&boards, now);
+	return ERR_OK;
+}
+
+enum err
+store_rating_give(struct db *db, struct arena *a, const char *tenant,
+    const struct store_rating *r)
+{
+	const struct rating_board all = {.domain = "", .source = ""};
+
+	return rating_put(db, a, tenant, &all, r, r->updated_us);
 }

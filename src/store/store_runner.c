@@ -31,7 +31,8 @@ store_runner_seen_tx(struct db *db, void *arg)
 	q->version = db_int(&pinged, 0, 0);
 	return DB_RUN(db, STMT_RUNNER_SEEN, q->a, NULL, DB_TEXT(r->id),
 	    DB_TEXT(r->host), DB_INT(r->pid), DB_INT(r->capacity),
-	    DB_INT(r->active), DB_INT(now));
+	    DB_INT(r->active), DB_INT(now),
+	    DB_TEXT(r->health != NULL ? r->health : "[]"));
 }
 
 enum err
@@ -85,7 +86,8 @@ store_runner_list_tx(struct db *db, void *arg)
 		    .pid = db_int(&r, i, 2),
 		    .capacity = db_int(&r, i, 3),
 		    .active = db_int(&r, i, 4),
-		    .seen_us = db_int(&r, i, 5)};
+		    .seen_us = db_int(&r, i, 5),
+		    .health = db_text(&r, i, 6)};
 	return ERR_OK;
 }
 

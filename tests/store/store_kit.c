@@ -274,6 +274,7 @@ main(void)
 	kit_run(add_human, "human", &failed);
 	kit_run(add_memory, "memory", &failed);
 	kit_run(add_accounts, "accounts", &failed);
+	kit_run(add_agents, "agents", &failed);
 	kit_run(add_races, "races", &failed);
 	if (kit.is_pooled) /* the rest breaks the server's own connections */
 		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -82,3 +82,4 @@ void add_ratings(TCase *t);
 void add_batches(TCase *t);
 void add_budgets(TCase *t);
 void add_memory(TCase *t);
+void add_agents(TCase *t);

@@ -47,7 +47,7 @@ INSERT INTO turns (debate_id, step_key, tenant, round, phase, agent, role,
 
 # A row in each of the other tables.
 FILL_ONE_ROW = (
-    "INSERT INTO runners VALUES ('runner1', 'host', 1, 2, 0, 3)",
+    "INSERT INTO runners VALUES ('runner1', 'host', 1, 2, 0, 3, '[]')",
     "INSERT INTO tokens (id, tenant, name, prefix, hash, tier, created_us) "
     "VALUES ('tok_1', 'default', 'ci', 'ara_', 'h', 'free', 5)",
     "INSERT INTO receipts SELECT id, tenant, '{\"a\": 1}', NULL, '[\"m\"]', 7 "
@@ -75,6 +75,10 @@ FILL_ONE_ROW = (
     "'text', '{}', '', 4, 500000, 100000, 0, 0, 1, 2, 3, 4, 5, 6)",
     "INSERT INTO memory_tallies VALUES ('default', 3600000000, 'stored', 2, "
     "9)",
+    "INSERT INTO agent_rules VALUES ('default', 'demo', 1, 'why', 5, 2, 0, "
+    "7)",
+    "INSERT INTO rating_adjustments VALUES ('default', 'adj_1', 'demo', -500, "
+    "1499500, 'why', '', 'tok_1', 7)",
     "INSERT INTO rating_boards VALUES ('default', 1)",
     "INSERT INTO ratings VALUES ('default', '', 'demo', 1500000, 1, 1, 0, 1, "
     "7, 3, 2)",

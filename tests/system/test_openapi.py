@@ -51,7 +51,7 @@ NAMED = {
     "end_time": ["2027-01-01T00:00:00Z"], "value": ["warm", {"cups": 2}],
     "data": [[{"key": "milk", "value": "cold"}, {"content": "no sugar"}]],
     "ttl_seconds": [60, 3600], "importance": [0, 0.5], "tags": [["tea"]],
-    "source_debate_id": ["adhoc_1"], "debate_id": ["adhoc_1"],
+    "elo_change": [12, -2.5], "source_debate_id": ["adhoc_1"], "debate_id": ["adhoc_1"],
 }
 
 anything = strategies.recursive(
