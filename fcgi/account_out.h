@@ -48,3 +48,7 @@ void account_token_union(
 
 /* Members of a tenant object. */
 void account_tenant(struct json_w *w, const struct store_tenant *t);
+/* The tenant of the path's first parameter: the caller's own, or for the
+ * operator any that was made. HTTP_OK, or the answer (404) is written. */
+enum http_status tenant_fetch(
+    struct req *req, struct res *res, struct store_tenant *t) MUST_CHECK;

@@ -88,6 +88,8 @@ debate_queue_refuse(struct res *res, enum err e, struct err_info *info,
 	if (e == ERR_BUSY && str_eq(info->field, "queue"))
 		return res_wait(
 		    res, "the queue of debates is full", DEBATE_FULL_RETRY_S);
+	if (e == ERR_BUSY && str_eq(info->field, "month"))
+		return budget_out_month(res, info->text);
 	if (e == ERR_BUSY && str_eq(info->field, "tenant_queue"))
 		return res_wait(res, "too many of your debates are waiting",
 		    DEBATE_FULL_RETRY_S);
@@ -149,7 +151,7 @@ debate_queue_prepare(struct req *req, struct store_debate *row,
 	id_make(id, DEBATE_ID_PREFIX, DEBATE_BATCH_BYTES);
 	row->id = arena_strdup(req->arena, id);
 	row->tenant = req->caller.tenant;
-	row->owner = req->caller.token_id;
+	row->owner = req->caller.owner;
 	debate_queue_trace(req, row);
 	row->max_tenant_queued = s->max_queued_debates_per_tenant;
 	debate_grant_init(grant, req->arena, s, config);

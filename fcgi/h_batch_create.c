@@ -280,7 +280,7 @@ batch_prepare(struct batch_request *b)
 	id_make(id, "batch_", 6);
 	b->batch.id = arena_strdup(req->arena, id);
 	b->batch.tenant = req->caller.tenant;
-	b->batch.owner = req->caller.token_id;
+	b->batch.owner = req->caller.owner;
 	b->batch.key = req->key;
 	for (size_t i = 0; e == ERR_OK && i < b->n; i++) {
 		e = recall_find(req->app->store, req->arena, req->caller.tenant,

@@ -2,7 +2,9 @@
  *
  * What may be spent and what is: the caller's budgets, one debate's costs.
  */
+#include "base/clock.h"
 #include "base/str.h"
+#include "fcgi/account_out.h"
 #include "fcgi/budget_out.h"
 #include "fcgi/debate_out.h"
 
@@ -47,6 +49,19 @@ budget_out_refuse(struct res *res, const struct store_budget_ask *ask)
 	return res_json_end(res, HTTP_PAYMENT_REQUIRED);
 }
 
+enum http_status
+budget_out_month(struct res *res, const char *text)
+{
+	struct json_w *w = res_begin_fail(res, "QUOTA_EXCEEDED", text);
+
+	json_w_str(w, "scope", "tenant");
+	json_w_str(w, "period", "month");
+	json_w_str(w, "unit", "debates");
+	json_w_time(w, "resets_at", store_month_us(clock_wall_us(), true));
+	json_w_str(w, "upgrade_url", NULL);
+	return res_json_end(res, HTTP_PAYMENT_REQUIRED);
+}
+
 static void
 budget_show(struct json_w *w, const struct store_budget_use *u)
 {
@@ -66,24 +81,34 @@ budget_show(struct json_w *w, const struct store_budget_use *u)
 	json_w_end(w);
 }
 
-/* Another tenant's is not there. */
+/* Another tenant's is not there, but for the operator. */
 enum http_status
 tenant_usage(struct req *req, struct res *res)
 {
-	const char *id = req->match.params[0];
 	struct store_budget_use *rows;
+	struct store_tenant t;
+	int64_t asked = 0;
 	size_t n;
 
-	if (!str_eq(id, req->caller.tenant))
-		return res_fail(res, HTTP_NOT_FOUND, "NOT_FOUND",
-		    "there is no tenant '%s'", id);
+	enum http_status status = tenant_fetch(req, res, &t);
+	if (status != HTTP_OK)
+		return status;
+	bool is_own = str_eq(t.id, req->caller.tenant);
 	enum err e =
 	    store_budget_list(req->app->store, req->arena, req->app->settings,
-		req->caller.tenant, req->caller.owner, &rows, &n);
+		t.id, is_own ? req->caller.owner : NULL, &rows, &n);
+	if (e == ERR_OK)
+		e = store_tenant_debates(req->app->store, t.id,
+		    store_month_us(req->now_us, false), &asked);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);
-	json_w_str(w, "tenant_id", id);
+	json_w_str(w, "tenant_id", t.id);
+	json_w_int(w, "debates_this_month", asked);
+	if (t.max_debates_month >= 0)
+		json_w_int(w, "debates_per_month", t.max_debates_month);
+	else
+		json_w_null(w, "debates_per_month");
 	json_w_begin_array(w, "budgets");
 	for (size_t i = 0; i < n; i++)
 		budget_show(w, &rows[i]);

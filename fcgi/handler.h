@@ -292,3 +292,17 @@ enum http_status agent_disable(struct req *req, struct res *res);
 enum http_status agent_quota(struct req *req, struct res *res);
 enum http_status agent_quota_set(struct req *req, struct res *res);
 enum http_status agent_elo_change(struct req *req, struct res *res);
+/* h_tenants.c */
+extern const struct input_list tenant_page_inputs;
+extern const struct input_list member_page_inputs;
+enum http_status tenant_list(struct req *req, struct res *res);
+enum http_status workspace_list(struct req *req, struct res *res);
+enum http_status tenant_create(struct req *req, struct res *res);
+enum http_status tenant_get(struct req *req, struct res *res);
+enum http_status tenant_change(struct req *req, struct res *res);
+enum http_status tenant_delete(struct req *req, struct res *res);
+enum http_status tenant_suspend(struct req *req, struct res *res);
+enum http_status tenant_reactivate(struct req *req, struct res *res);
+enum http_status tenant_quotas_get(struct req *req, struct res *res);
+enum http_status tenant_quotas_put(struct req *req, struct res *res);
+enum http_status tenant_members(struct req *req, struct res *res);

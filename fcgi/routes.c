@@ -70,7 +70,9 @@ route_needs(const struct route *r)
 	for (size_t i = 0; i < ARRAY_LEN(route_levels); i++)
 		if (str_eq(route_levels[i].operation_id, r->operation_id))
 			return route_levels[i].level;
-	return http_method_is_unsafe(r->method) ? ROLE_WRITE : ROLE_READ;
+	bool is_read =
+	    !http_method_is_unsafe(r->method) || r->rate == ROUTE_RATE_LIST;
+	return is_read ? ROLE_READ : ROLE_WRITE;
 }
 
 static const struct {

@@ -201,7 +201,8 @@ struct store_debate {
  * the same request: d->key->ref names its debate and nothing is inserted; by
  * another: ERR_CONFLICT. ERR_EXISTS: id taken. max_queued pending debates of
  * all tenants or more: ERR_BUSY with field "queue"; d->max_tenant_queued of
- * this one or more: ERR_BUSY with field "tenant_queue". */
+ * this one or more: ERR_BUSY with field "tenant_queue"; as many in this month
+ * as the tenant may: ERR_BUSY with field "month". */
 enum err store_debate_create(struct store *store, struct arena *a,
     const struct store_debate *d, int64_t max_queued, struct err_info *info)
     MUST_CHECK;

@@ -367,3 +367,42 @@ store_budget_list(struct store *store, struct arena *a,
 	}
 	return e;
 }
+
+int64_t
+store_month_us(int64_t now_us, bool is_next)
+{
+	return budget_start(BUDGET_MONTH, now_us, is_next);
+}
+
+struct budget_put {
+	struct arena *a;
+	const char *tenant;
+	const struct store_amount *limits[BUDGET_PERIODS];
+};
+
+static enum err
+budget_put_tx(struct db *db, void *arg)
+{
+	struct budget_put *q = arg;
+	enum err e = ERR_OK;
+
+	for (size_t p = 0; p < BUDGET_PERIODS && e == ERR_OK; p++)
+		e = DB_RUN(db, STMT_BUDGET_LIMIT_PUT, q->a, NULL,
+		    DB_TEXT(q->tenant), DB_TEXT(budget_period_names[p]),
+		    DB_INT(q->limits[p]->udollar),
+		    DB_INT(q->limits[p]->tokens));
+	return e;
+}
+
+enum err
+store_budget_put(struct store *store, const char *tenant,
+    const struct store_amount *day, const struct store_amount *month)
+{
+	struct budget_put q = {.a = arena_new(0),
+	    .tenant = tenant,
+	    .limits = {[BUDGET_DAY] = day, [BUDGET_MONTH] = month}};
+	enum err e = store_tx(store, DB_WRITE, budget_put_tx, &q, NULL);
+
+	arena_free(&q.a);
+	return e;
+}

@@ -46,6 +46,13 @@ enum err store_budget_list(struct store *store, struct arena *a,
     const struct settings *settings, const char *tenant, const char *owner,
     struct store_budget_use **rows, size_t *n) MUST_CHECK;
 
+/* What a tenant may spend; -1 = no limit. What was granted stays granted. */
+enum err store_budget_put(struct store *store, const char *tenant,
+    const struct store_amount *day, const struct store_amount *month)
+    MUST_CHECK;
+/* The month (UTC) of a time, or the next one. */
+int64_t store_month_us(int64_t now_us, bool is_next);
+
 /* ---- inside of a transaction ---- */
 
 /* *config becomes the granted one when there are limits. ERR_BUSY with the

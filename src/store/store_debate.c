@@ -98,6 +98,29 @@ struct store_create {
 	struct err_info *info;
 };
 
+/* Has the tenant asked for as many as it may in this month? */
+static enum err
+store_debate_month(struct db *db, struct arena *a, const char *tenant,
+    int64_t n, struct err_info *info)
+{
+	struct db_result limit, asked;
+	int64_t month_us = store_month_us(clock_wall_us(), false);
+
+	enum err e =
+	    DB_RUN(db, STMT_TENANT_MONTH_HOLD, a, &limit, DB_TEXT(tenant));
+	if (e != ERR_OK || limit.rows == 0)
+		return e;
+	e = DB_RUN(db, STMT_DEBATE_MONTH, a, &asked, DB_TEXT(tenant),
+	    DB_INT(month_us));
+	if (e != ERR_OK)
+		return e;
+	if (db_int(&asked, 0, 0) > db_int(&limit, 0, 0) - n)
+		return err_set(info, ERR_BUSY, "month",
+		    "the tenant may ask for %lld debates a month",
+		    (long long)db_int(&limit, 0, 0));
+	return ERR_OK;
+}
+
 enum err
 store_debate_room(struct db *db, struct arena *a, const struct store_debate *d,
     int64_t n, int64_t max_queued, struct err_info *info)
@@ -121,7 +144,7 @@ store_debate_room(struct db *db, struct arena *a, const struct store_debate *d,
 		return err_set(info, ERR_BUSY, "tenant_queue",
 		    "%lld debates of this tenant are waiting already",
 		    (long long)db_int(&waiting, 0, 0));
-	return ERR_OK;
+	return store_debate_month(db, a, d->tenant, n, info);
 }
 
 enum err

@@ -196,7 +196,7 @@ def fixture_stack(request):
         s.archived = s.ended.pop()
         assert s.post(f"/api/debates/{s.archived}/archive").status_code == 200
         s.document = Document(s)
-        s.people = 0
+        s.people, s.operator = 0, operator(s)
         s.client = httpx.Client(base_url=s.url(""), trust_env=False,
                                 timeout=st.WAIT)
         yield s
@@ -209,6 +209,20 @@ def prepare_person(s, path, method):
     if not path.startswith(("/api/auth/", "/api/user", "/api/tenants",
                             "/api/workspaces")):
         return {}
+    known = s.document.operation(path, method).get("x-auth") == "known"
+    if path.startswith(("/api/tenants", "/api/workspaces")):
+        if not known:
+            return {}
+        s.client.headers["Authorization"] = f"Bearer {s.operator.token}"
+        s.people += 1
+        return {"id": [s.operator.post("/api/tenants", {"name": "T"},
+                                       201)["id"] for _ in range(3)],
+                "slug": [f"s{s.people}-{i}" for i in range(9)],
+                "plan": ["starter", "enterprise"], "settings": [{"a": 1}],
+                "quotas": [{"usd_day": 1.5, "debates_per_month": None}],
+                "debates_per_month": [7, None], "usd_day": [0.5, None],
+                "usd_month": [9], "tokens_day": [10 ** 6],
+                "tokens_month": [None]}
     s.people += 1
     email = f"person{s.people}@example.org"
     ann = register(s, email)
@@ -223,7 +237,7 @@ def prepare_person(s, path, method):
         login(s, email)
         ids = [x["id"] for x in ann.get("/api/auth/sessions")["sessions"]
                if not x["current"]]
-    if s.document.operation(path, method).get("x-auth") == "known":
+    if known:
         s.client.headers["Authorization"] = f"Bearer {ann.token}"
     return {**named, **({"id": ids} if ids else {})}
 
@@ -258,6 +272,7 @@ def prepare(s, path, method):
     matches = [m["match_id"] for m in s.get("/api/matches/recent")["matches"]]
     s.document.named = {
         **NAMED, "id": {"matches": matches, "tenants": ["default"],
+                        "workspaces": ["default"],
                         "batch": [batch["batch_id"]],
                         "export/batch": [export["job_id"]],
                         "memory": remember(s)}.get(part, ids),

@@ -4,12 +4,14 @@ or so, on both databases, with Redis and without: auth_revoked, then 4401."""
 import asyncio
 import json
 import os
+import signal
 
 import pytest
 import websockets
 
 import stack as st
-from account_kit import PASSWORD, Caller, cli, login, register, user
+from account_kit import (PASSWORD, Caller, cli, login, operator, register,
+                         user)
 from jwt_kit import claims, hs256
 
 SECRET = "an-identity-provider-s-secret-of-32-bytes"
@@ -138,17 +140,44 @@ def test_disabled_user(stack):
           lambda: cli(stack, "user", "disable", "clerk@example.org"))
 
 
-def test_expiry(stack):
-    register(stack, "brief@example.org")
-    env, stack.env = stack.env, {**stack.env, "ARAGORA_TOKEN_TTL": "60"}
-    del env
-    token = cli(stack, "user", "token", "brief@example.org").stdout.strip()
-    # No lower than a minute; so only that it is accepted.
-    async def run():
-        w = await Watcher(stack, token).open()
-        assert await w.is_open()
-        await w.ws.close()
-    asyncio.run(run())
+def test_suspended_tenant(stack):
+    """Users, keys and those of an identity provider; others stay."""
+    boss = operator(stack)
+    ann = register(stack, "sus@example.org")
+    key = ann.key()
+    bob = register(stack, "sus2@example.org")
+    path = f"/api/tenants/{ann.tenant}"
+    check(stack, [ann.token, key.token], [bob.token],
+          lambda: boss.post(f"{path}/suspend"), "the tenant is suspended")
+    for who in (ann, key):
+        r = who.ask("GET", "/api/debates", expect=403)
+        assert r.json()["error"] == "the tenant is suspended"
+    boss.post(f"{path}/reactivate")
+    assert ann.get("/api/auth/me") and key.get("/api/auth/me")
+
+
+def test_suspended_tenant_of_a_provider(stack):
+    boss = operator(stack)
+    theirs = boss.post("/api/tenants", {"name": "Theirs"}, 201)["id"]
+    mine = hs256(claims(sub="eve", tenant=theirs), secret=SECRET)
+    other = hs256(claims(sub="eve", tenant="elsewhere"), secret=SECRET)
+    check(stack, [mine], [other],
+          lambda: boss.post(f"/api/tenants/{theirs}/suspend"),
+          "the tenant is suspended")
+    Caller(stack, mine).get("/api/debates", expect=403)
+    assert Caller(stack, other).get("/api/debates")["total"] == 0
+
+
+def test_revoked_while_the_bridge_is_stopped(stack):
+    """What it does not hear of, it reads."""
+    ann = register(stack, "deaf@example.org")
+    pid = stack.processes["ws"].pid
+
+    def act():
+        os.kill(pid, signal.SIGSTOP)
+        ann.post("/api/auth/logout")
+        os.kill(pid, signal.SIGCONT)
+    check(stack, [ann.token], [], act)
 
 
 def test_viewers_do_not_vote(stack):

@@ -12,6 +12,7 @@ import pytest
 import websockets
 
 import stack as st
+from account_kit import Caller, cli, login, register
 
 PLANTED = {
     "OPENAI_API_KEY": "sk-planted-openai-51c2",
@@ -23,6 +24,9 @@ PLANTED = {
 }
 PASSWORD = "planted-database-password"
 WORDS = ("marmalade-in-the-question", "marmalade-in-the-context")
+# Of accounts: what was chosen, what was typed wrongly, what comes next.
+CHOSEN = ("planted-password-of-ann", "planted-wrong-password",
+          "planted-next-password", "planted-password-of-bob")
 BEARER = {"Authorization": f"Bearer {PLANTED['ARAGORA_API_TOKEN']}"}
 
 
@@ -84,6 +88,45 @@ def use_every_way_in(s, debate_id):
         assert token not in r.text
 
 
+def use_accounts(s):
+    """Everything that is a secret of somebody, in every place it is sent to;
+    returns what was given out."""
+    password, wrong, later, theirs = CHOSEN
+    ann = register(s, "ann@example.org", password)
+    given = [ann.token, ann.refresh_token]
+    again = login(s, "ann@example.org", password)
+    given += [again.token, again.refresh_token]
+    for body in ({"email": "ann@example.org", "password": wrong},
+                 {"email": wrong, "password": [wrong]},
+                 {"email": {"x": wrong}, "password": wrong}):
+        r = s.post("/api/auth/login", body)
+        assert r.status_code in (400, 401) and wrong not in r.text
+    r = s.post("/api/auth/register", {"email": "ann@example.org",
+                                      "password": password})
+    assert r.status_code == 409 and password not in r.text
+    for _ in range(2):
+        r = s.post("/api/auth/refresh", {"refresh_token": again.refresh_token})
+        assert again.refresh_token not in r.text
+        given += [v for k, v in r.json().items() if k.endswith("_token")]
+    again.get("/api/auth/me", expect=401)
+    key = ann.key(scopes=["admin"])
+    made = key.key()
+    given += [key.token, made.token]
+    made.get("/api/auth/me")
+    Caller(s, made.token + "x").get("/api/auth/me", expect=401)
+    asyncio.run(watch(s, "none", query=f"&token={ann.token}"))
+    asyncio.run(watch(s, "none", query=f"&token={made.token}"))
+    ann.post("/api/auth/password/change", {
+        "current_password": password, "new_password": later})
+    ann.post("/api/auth/logout")
+    cli(s, "user", "create", "bob@example.org", "--role", "member",
+        stdin=theirs + "\n")
+    given.append(cli(s, "user", "token", "bob@example.org").stdout.strip())
+    assert Caller(s, given[-1]).get("/api/auth/me")
+    # Signatures alone would do for whoever has the rest.
+    return given + [t.rsplit(".", 1)[1] for t in given if "." in t]
+
+
 def debate(s, model):
     r = s.post("/api/debates", {
         "task": f"Is {WORDS[0]} good?", "context": f"It is {WORDS[1]}.",
@@ -110,7 +153,7 @@ def test_planted_secrets(request, database):
             [s.program("aragora"), "token", "create", "--name", "x"],
             env=s.env, check=True, text=True, capture_output=True
         ).stdout.strip()
-        secrets.append(key)
+        secrets += [key, *CHOSEN, *use_accounts(s)]
         debate_id = debate(s, "stub-ok")
         debate(s, "stub-401")  # whose body quotes what it was sent
         use_every_way_in(s, debate_id)
