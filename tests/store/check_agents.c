@@ -36,6 +36,11 @@ create(const char *tenant, struct store_seats *seats, struct err_info *info)
 	    .total_rounds = 1,
 	    .seats = seats};
 	enum err e = store_debate_create(kit.store, a, &d, 1000, info);
+	/* What the arena held goes with it. */
+	seats->refused.reason = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_eq(seats->refused.agent, names[i]))
+			seats->refused.agent = names[i];
 	arena_free(&a);
 	return e;
 }
