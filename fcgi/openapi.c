@@ -8,28 +8,8 @@
 #include "base/str.h"
 #include "fcgi/handler.h"
 #include "fcgi/routes.h"
+#include "fcgi/schemas.h"
 #include "settings/settings.h"
-
-#define S_REQ  1
-#define S_NULL 2
-
-/* A row with a base begins a schema; one without is a member of the last. */
-struct openapi_row {
-	const char *key;
-	const char *base; /* NULL = a member */
-	const char *type;
-	int flags;
-	const char *help;
-};
-
-static const struct openapi_row openapi_rows[] = {
-#define SCHEMA(name, from, text) {.key = name, .base = from, .help = text},
-#define FIELD(name, kind, bits, text)                                          \
-	{.key = name, .type = kind, .flags = bits, .help = text},
-#include "fcgi/schemas.def"
-#undef SCHEMA
-#undef FIELD
-};
 
 static void
 openapi_ref(struct json_w *w, struct arena *a, const char *key,
@@ -84,26 +64,27 @@ openapi_type(
 
 static void
 openapi_members(struct json_w *w, struct arena *a,
-    const struct openapi_row *first, const struct openapi_row *end)
+    const struct schema_row *first, const struct schema_row *end)
 {
 	bool has_required = false;
 
 	json_w_str(w, "type", "object");
 	json_w_begin(w, "properties");
-	for (const struct openapi_row *f = first; f < end; f++) {
+	for (const struct schema_row *f = first; f < end; f++) {
 		json_w_begin(w, f->key);
-		openapi_type(w, a, f->type, (f->flags & S_NULL) != 0);
+		openapi_type(w, a, f->type, (f->flags & SCHEMA_NULL) != 0);
 		if (*f->help != '\0')
 			json_w_str(w, "description", f->help);
 		json_w_end(w);
-		has_required = has_required || (f->flags & S_REQ) != 0;
+		has_required =
+		    has_required || (f->flags & SCHEMA_REQUIRED) != 0;
 	}
 	json_w_end(w);
 	if (!has_required)
 		return;
 	json_w_begin_array(w, "required");
-	for (const struct openapi_row *f = first; f < end; f++)
-		if ((f->flags & S_REQ) != 0)
+	for (const struct schema_row *f = first; f < end; f++)
+		if ((f->flags & SCHEMA_REQUIRED) != 0)
 			json_w_str(w, NULL, f->key);
 	json_w_end_array(w);
 }
@@ -111,13 +92,9 @@ openapi_members(struct json_w *w, struct arena *a,
 static void
 openapi_schemas(struct json_w *w, struct arena *a)
 {
-	const struct openapi_row *stop = openapi_rows + ARRAY_LEN(openapi_rows);
-
 	json_w_begin(w, "schemas");
-	for (const struct openapi_row *s = openapi_rows; s < stop;) {
-		const struct openapi_row *end = s + 1;
-		while (end < stop && end->base == NULL)
-			end++;
+	for (const struct schema_row *s = schema_first(); s != NULL;) {
+		const struct schema_row *end = schema_end(s);
 		json_w_begin(w, s->key);
 		json_w_str(w, "description", s->help);
 		if (*s->base == '\0') {
@@ -133,7 +110,7 @@ openapi_schemas(struct json_w *w, struct arena *a)
 			json_w_end_array(w);
 		}
 		json_w_end(w);
-		s = end;
+		s = schema_next(s);
 	}
 	json_w_end(w);
 }
@@ -262,11 +239,11 @@ openapi_error(struct json_w *w, struct arena *a)
 static void
 openapi_content(struct json_w *w, struct arena *a, const char *schema)
 {
-	bool is_text = str_eq(schema, "text");
+	const char *text = route_text_type(schema);
 
 	json_w_begin(w, "content");
-	json_w_begin(w, is_text ? "text/plain" : "application/json");
-	if (is_text) {
+	json_w_begin(w, text != NULL ? text : "application/json");
+	if (text != NULL) {
 		json_w_begin(w, "schema");
 		json_w_str(w, "type", "string");
 		json_w_end(w);
@@ -277,42 +254,48 @@ openapi_content(struct json_w *w, struct arena *a, const char *schema)
 	json_w_end(w);
 }
 
-static void
-openapi_operation(
-    struct json_w *w, struct arena *a, size_t index, const struct settings *s)
+/* A caller may be asked who it is. */
+static bool
+openapi_is_asked(const struct route *r)
 {
-	const struct route *r = route_at(index);
-	const struct route_also *also = route_also(r);
-	const char *method = http_method_name(r->method);
-	char *name = arena_strdup(a, method);
-	bool is_asked = r->auth == ROUTE_USER || r->auth == ROUTE_PUBLIC ||
+	return r->auth == ROUTE_USER || r->auth == ROUTE_PUBLIC ||
 	    r->auth == ROUTE_KNOWN;
+}
 
-	for (char *p = name; *p != '\0'; p++)
-		*p = str_lower(*p);
-	json_w_begin(w, name);
-	json_w_str(w, "operationId", r->operation_id);
-	json_w_str(w, "summary", r->summary);
-	json_w_begin_array(w, "tags");
-	json_w_str(w, NULL, r->tag);
-	json_w_end_array(w);
-	json_w_str(w, "x-auth", route_auth_name(r->auth));
-	json_w_str(w, "x-rate", route_rate_name(r->rate));
-	if (is_asked)
-		json_w_str(w, "x-needs", role_level_name(route_needs(r)));
-	if (route_is_analytic(r))
-		json_w_str(w, "x-read", "analytics");
-	openapi_parameters(w, a, index, s);
-	if (*r->body != '\0') {
-		json_w_begin(w, "requestBody");
-		json_w_bool(w, "required", true);
-		openapi_content(w, a, r->body);
-		json_w_end(w);
-	}
+/* How it can fail, whatever it does; what else goes wrong is the default's. */
+static void
+openapi_failures(struct json_w *w, struct arena *a, const struct route *r)
+{
+	const struct {
+		enum http_status status;
+		bool is_possible;
+	} rows[] = {
+	    /* The target itself may be malformed. */
+	    {HTTP_BAD_REQUEST, true},
+	    {HTTP_UNAUTHORIZED, r->auth != ROUTE_OPEN},
+	    {HTTP_FORBIDDEN, openapi_is_asked(r) && route_needs(r) > ROLE_READ},
+	    {HTTP_NOT_FOUND, strchr(r->pattern, '{') != NULL},
+	    {HTTP_TOO_LARGE, r->max_body > 0},
+	    {HTTP_TOO_MANY, r->rate != ROUTE_RATE_NONE},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].is_possible)
+			openapi_ref(w, a,
+			    arena_printf(a, "%d", (int)rows[i].status),
+			    "responses", "Error");
+	openapi_ref(w, a, "default", "responses", "Error");
+}
+
+static void
+openapi_responses(struct json_w *w, struct arena *a, const struct route *r)
+{
+	const struct route_also *also = route_also(r);
+
 	json_w_begin(w, "responses");
 	json_w_begin(w, arena_printf(a, "%d", (int)r->status));
 	json_w_str(w, "description", http_status_text(r->status));
-	if (is_asked) {
+	if (openapi_is_asked(r)) {
 		json_w_begin(w, "headers");
 		openapi_ref(w, a, "X-Aragora-Position", "headers", "Position");
 		json_w_end(w);
@@ -325,20 +308,61 @@ openapi_operation(
 		openapi_content(w, a, also->answer);
 		json_w_end(w);
 	}
-	openapi_ref(w, a, "default", "responses", "Error");
+	openapi_failures(w, a, r);
 	json_w_end(w);
-	if (is_asked) {
-		json_w_begin_array(w, "security");
-		if (r->auth != ROUTE_KNOWN) {
-			json_w_begin(w, NULL);
-			json_w_end(w);
-		}
+}
+
+/* Alternatives; an empty one is nobody, an empty list asks for nothing. */
+static void
+openapi_security(struct json_w *w, const struct route *r)
+{
+	const char *scheme = r->auth == ROUTE_METRICS ? "metrics" : "bearer";
+
+	json_w_begin_array(w, "security");
+	if (r->auth != ROUTE_OPEN && r->auth != ROUTE_KNOWN) {
 		json_w_begin(w, NULL);
-		json_w_begin_array(w, "bearer");
+		json_w_end(w);
+	}
+	if (r->auth != ROUTE_OPEN) {
+		json_w_begin(w, NULL);
+		json_w_begin_array(w, scheme);
 		json_w_end_array(w);
 		json_w_end(w);
-		json_w_end_array(w);
 	}
+	json_w_end_array(w);
+}
+
+static void
+openapi_operation(
+    struct json_w *w, struct arena *a, size_t index, const struct settings *s)
+{
+	const struct route *r = route_at(index);
+	const char *method = http_method_name(r->method);
+	char *name = arena_strdup(a, method);
+
+	for (char *p = name; *p != '\0'; p++)
+		*p = str_lower(*p);
+	json_w_begin(w, name);
+	json_w_str(w, "operationId", r->operation_id);
+	json_w_str(w, "summary", r->summary);
+	json_w_begin_array(w, "tags");
+	json_w_str(w, NULL, r->tag);
+	json_w_end_array(w);
+	json_w_str(w, "x-auth", route_auth_name(r->auth));
+	json_w_str(w, "x-rate", route_rate_name(r->rate));
+	if (openapi_is_asked(r))
+		json_w_str(w, "x-needs", role_level_name(route_needs(r)));
+	if (route_is_analytic(r))
+		json_w_str(w, "x-read", "analytics");
+	openapi_parameters(w, a, index, s);
+	if (*r->body != '\0') {
+		json_w_begin(w, "requestBody");
+		json_w_bool(w, "required", true);
+		openapi_content(w, a, r->body);
+		json_w_end(w);
+	}
+	openapi_responses(w, a, r);
+	openapi_security(w, r);
 	json_w_end(w);
 }
 
@@ -390,6 +414,37 @@ openapi_position(struct json_w *w)
 	}
 }
 
+static void
+openapi_schemes(struct json_w *w)
+{
+	static const char *const schemes[][2] = {
+	    {"bearer", "A session's token, an API key or the server's token."},
+	    {"metrics", "The token of ARAGORA_METRICS_TOKEN, if that is set."}};
+
+	json_w_begin(w, "securitySchemes");
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		json_w_begin(w, schemes[i][0]);
+		json_w_str(w, "type", "http");
+		json_w_str(w, "scheme", "bearer");
+		json_w_str(w, "description", schemes[i][1]);
+		json_w_end(w);
+	}
+	json_w_end(w);
+}
+
+static void
+openapi_tags(struct json_w *w)
+{
+	json_w_begin_array(w, "tags");
+	for (size_t i = 0; i < route_tag_count(); i++) {
+		json_w_begin(w, NULL);
+		json_w_str(w, "name", route_tag_at(i)->name);
+		json_w_str(w, "description", route_tag_at(i)->help);
+		json_w_end(w);
+	}
+	json_w_end_array(w);
+}
+
 void
 openapi_write(struct buf *out, const struct settings *settings)
 {
@@ -416,17 +471,13 @@ openapi_write(struct buf *out, const struct settings *settings)
 	    *settings->url_prefix == '\0' ? "/" : settings->url_prefix);
 	json_w_end(&w);
 	json_w_end_array(&w);
+	openapi_tags(&w);
 	openapi_paths(&w, a, settings);
 	json_w_begin(&w, "components");
 	openapi_schemas(&w, a);
 	openapi_error(&w, a);
 	openapi_position(&w);
-	json_w_begin(&w, "securitySchemes");
-	json_w_begin(&w, "bearer");
-	json_w_str(&w, "type", "http");
-	json_w_str(&w, "scheme", "bearer");
-	json_w_end(&w);
-	json_w_end(&w);
+	openapi_schemes(&w);
 	json_w_end(&w);
 	json_w_end(&w);
 	arena_free(&a);

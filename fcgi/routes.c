@@ -121,6 +121,33 @@ route_is_kept(const struct route *r)
 	return true;
 }
 
+static const struct route_tag route_tags[] = {
+#define ROUTE(m, p, h, a, r, max, in, b, st, ans, t, op, text)
+#define TAG(name, help) {name, help},
+#include "fcgi/routes.def"
+#undef ROUTE
+};
+
+size_t
+route_tag_count(void)
+{
+	return ARRAY_LEN(route_tags);
+}
+
+const struct route_tag *
+route_tag_at(size_t i)
+{
+	return &route_tags[i];
+}
+
+const char *
+route_text_type(const char *answer)
+{
+	if (str_eq(answer, "text"))
+		return "text/plain";
+	return str_eq(answer, "html") ? "text/html" : NULL;
+}
+
 size_t
 route_count(void)
 {

@@ -49,7 +49,7 @@ struct route {
 	size_t max_body;	 /* bytes; 0 = a body is not looked at */
 	const char *body;	 /* schema of the request body, "" = none */
 	enum http_status status; /* of success */
-	const char *answer;	 /* schema of it; "text" = text/plain */
+	const char *answer; /* schema of it, or as route_text_type has it */
 	const char *tag;
 	const char *operation_id;
 	const char *summary;
@@ -72,5 +72,15 @@ enum role_level route_needs(const struct route *r);
 bool route_is_cached(const struct route *r, enum cache_kind *kind);
 /* May a caller keep its answer and ask whether it still holds? */
 bool route_is_kept(const struct route *r);
+/* The media type of an answer that is no JSON; NULL = it names a schema. */
+const char *route_text_type(const char *answer);
+
+/* What the operations of a tag have in common. */
+struct route_tag {
+	const char *name;
+	const char *help;
+};
+size_t route_tag_count(void);
+const struct route_tag *route_tag_at(size_t i);
 const char *route_auth_name(enum route_auth a);
 const char *route_rate_name(enum route_rate r);
