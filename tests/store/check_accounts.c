@@ -363,7 +363,7 @@ START_TEST(test_login_gate)
 	/* It lasts: over a restart, too. */
 	ck_assert_int_eq(try_login(gates, 1), ERR_OK);
 	ck_assert_int_eq(try_login(gates, 1), ERR_OK);
-	kit_reload();
+	ck_assert_int_eq(kit_reopen(NULL), ERR_OK);
 	ck_assert_int_eq(try_login(gates, 1), ERR_BUSY);
 }
 END_TEST
