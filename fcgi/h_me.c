@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cache/cache.h"
 #include "fcgi/account_out.h"
 #include "fcgi/debate_out.h"
 
@@ -302,9 +303,11 @@ preferences_store(struct req *req, struct res *res, const struct json *in,
 {
 	struct preferences_change c = {.in = in, .is_merge = is_merge};
 
+	cache_hold(req->app->cache, CACHE_PREFERENCES, req->caller.tenant);
 	enum err e = store_preferences_put(req->app->store, req->arena,
 	    req->caller.tenant, req->caller.owner, preferences_merge, &c, data,
 	    updated_us);
+	cache_drop(req->app->cache, CACHE_PREFERENCES, req->caller.tenant);
 	if (e == ERR_TOO_LARGE)
 		return account_wrong(res, c.info.field, c.info.text);
 	return e == ERR_OK ? HTTP_OK : res_err(res, e, NULL);

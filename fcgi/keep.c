@@ -31,10 +31,8 @@ keep_key(struct req *req, const struct handler *h, enum cache_kind kind)
 	buf_init(&key, KEEP_KEY_MAX);
 	keep_part(&key, req->match.route->handler);
 	keep_part(&key, req->caller.is_authenticated ? "+" : "");
-	if (kind == CACHE_PREFERENCES) {
-		keep_part(&key, req->caller.token_id);
-		keep_part(&key, req->caller.subject);
-	}
+	if (kind == CACHE_PREFERENCES)
+		keep_part(&key, req->caller.owner);
 	for (size_t i = 0; i < req->match.n_params; i++)
 		keep_part(&key, req->match.params[i]);
 	for (size_t i = 0; i < h->inputs->n; i++)

@@ -50,6 +50,14 @@ FILL_ONE_ROW = (
     "INSERT INTO runners VALUES ('runner1', 'host', 1, 2, 0, 3, '[]')",
     "INSERT INTO tokens (id, tenant, name, prefix, hash, tier, created_us) "
     "VALUES ('tok_1', 'default', 'ci', 'ara_', 'h', 'free', 5)",
+    "INSERT INTO tenants VALUES ('org_1', 'One', 'one', 'user_1', 'free', "
+    "'active', '{}', -1, 3, 5, 6)",
+    "INSERT INTO users VALUES ('user_1', 'org_1', 'ann@example.org', 'Ann', "
+    "'$argon2id$', 'owner', NULL, '{}', 2, 1, 5, 6, 7)",
+    "INSERT INTO sessions VALUES ('ses_1', 'org_1', 'user_1', 'h', 'curl', "
+    "'192.0.2.1', 5, 6, 7, 0)",
+    "INSERT INTO preferences VALUES ('org_1', 'user_1', '{\"a\": 1}', 7)",
+    "INSERT INTO login_attempts VALUES ('h', 1, 2, 3)",
     "INSERT INTO receipts SELECT id, tenant, '{\"a\": 1}', NULL, '[\"m\"]', 7 "
     "FROM debates ORDER BY id LIMIT 1",
     "INSERT INTO debate_vectors SELECT id, tenant, 'model', 2, "

@@ -508,6 +508,33 @@ def test_preferences_at_once(stack):
         f"k{i}": i for i in range(16)}
 
 
+def test_preferences_are_kept(stack):
+    """They are read once and come from the cache after that, to nobody else,
+    and never older than a write, whichever worker is asked."""
+    path = "/api/users/me/preferences"
+    ann = register(stack, "kept@example.org")
+    bob_email = "kept-too@example.org"
+    cli(stack, "user", "create", bob_email, "--tenant",
+        ann.get("/api/auth/me")["org_id"], stdin=PASSWORD + "\n")
+    bob = login(stack, bob_email)
+
+    def hits():
+        line = next(x for x in stack.get("/metrics", check=False)
+                    .text.splitlines() if x.startswith(
+                        'aragora_cache_hits_total{kind="preferences"}'))
+        return float(line.split()[-1])
+
+    for value in range(12):
+        ann.ask("PUT", path, {"value": value}, expect=200)
+        for _ in range(4):
+            assert ann.get(path)["preferences"] == {"value": value}
+            assert bob.get(path)["preferences"] == {}
+    before = hits()
+    for _ in range(10):
+        ann.get(path)
+    assert hits() >= before + 8  # each worker computes it once at most
+
+
 def test_preferences_of_a_key(stack):
     key = operator(stack)
     key.ask("PUT", "/api/user/preferences", {"a": 1}, expect=200)

@@ -424,7 +424,7 @@ def test_values_out_of_range(lite, pg):
 
 def test_targets_that_are_not_empty(pair):
     source, target = pair(5)
-    target.run("INSERT INTO runners VALUES ('r', 'h', 1, 1, 1, 1)")
+    target.run("INSERT INTO runners VALUES ('r', 'h', 1, 1, 1, 1, '[]')")
     problems = refused(source, target)
     assert [p["table"] for p in problems] == ["runners"]
     assert "is not empty (1 rows)" in problems[0]["text"]
