@@ -22,6 +22,7 @@ struct password;
 struct receipt_keys;
 struct redis_pool;
 struct cache;
+struct api_page;
 
 struct app {
 	const struct settings *settings;
@@ -37,7 +38,8 @@ struct app {
 	struct cache *cache;
 	struct receipt_keys *receipt_keys;
 	const char *openapi; /* JSON text */
-	int64_t started_ms;  /* CLOCK_MONOTONIC */
+	struct api_page *api_page;
+	int64_t started_ms; /* CLOCK_MONOTONIC */
 	atomic_bool is_draining;
 	/* SIGHUP has come: on the main thread. */
 	void (*on_hangup)(void *arg);

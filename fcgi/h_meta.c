@@ -5,6 +5,7 @@
 #include "fcgi/handler.h"
 
 #include "debate/config.h"
+#include "fcgi/api_page.h"
 #include "fcgi/routes.h"
 #include "settings/settings.h"
 
@@ -52,4 +53,16 @@ enum http_status
 meta_openapi(struct req *req, struct res *res)
 {
 	return res_text(res, "application/json", req->app->openapi);
+}
+
+enum http_status
+meta_docs(struct req *req, struct res *res)
+{
+	const struct api_page *page = req->app->api_page;
+	enum err e =
+	    res_header(res, "Content-Security-Policy", api_page_policy(page));
+
+	if (e != ERR_OK)
+		return res_err(res, e, NULL);
+	return res_text(res, "text/html; charset=utf-8", api_page_html(page));
 }

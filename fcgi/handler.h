@@ -52,6 +52,7 @@ enum http_status rate_get(struct req *req, struct res *res);
 /* h_meta.c */
 enum http_status meta_capabilities(struct req *req, struct res *res);
 enum http_status meta_openapi(struct req *req, struct res *res);
+enum http_status meta_docs(struct req *req, struct res *res);
 /* h_debate_create.c */
 enum http_status debate_create(struct req *req, struct res *res);
 enum http_status debate_this(struct req *req, struct res *res);

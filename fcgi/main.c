@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "bus/bus.h"
 #include "cache/cache.h"
+#include "fcgi/api_page.h"
 #include "fcgi/app.h"
 #include "fcgi/openapi.h"
 #include "fcgi/probe.h"
@@ -144,6 +145,7 @@ main_app_close(struct app *app)
 	bus_close(&app->bus);
 	store_close(&app->store);
 	router_free(&app->router);
+	api_page_free(&app->api_page);
 	client_ip_list_free(&app->trusted);
 	metrics_close();
 }
@@ -202,6 +204,7 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	app->router = router_new();
 	openapi_write(openapi, app->settings);
 	app->openapi = buf_text(openapi);
+	app->api_page = api_page_new(app->settings);
 	app->started_ms = clock_mono_ms();
 	id_random(app->trace_seed, sizeof(app->trace_seed));
 	if (probe_start(&app->probe, app->settings, app->store, app->bus) ==

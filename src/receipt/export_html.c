@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/html.h"
 #include "receipt/export_impl.h"
 
 static const char html_head[] =
@@ -17,40 +18,6 @@ static const char html_head[] =
     "pre{font:inherit;white-space:pre-wrap;overflow-wrap:anywhere;"
     "border-left:.2em solid #999;margin:.5em 0;padding-left:1em}\n"
     "footer{color:#555;overflow-wrap:anywhere}\n</style>\n";
-
-static void
-html_escape(struct buf *out, const char *text)
-{
-	for (const char *p = text; p != NULL && *p != '\0'; p++) {
-		switch (*p) {
-		case '<':
-			buf_puts(out, "&lt;");
-			break;
-		case '>':
-			buf_puts(out, "&gt;");
-			break;
-		case '&':
-			buf_puts(out, "&amp;");
-			break;
-		case '"':
-			buf_puts(out, "&quot;");
-			break;
-		case '\'':
-			buf_puts(out, "&#39;");
-			break;
-		default:
-			buf_putc(out, *p);
-		}
-	}
-}
-
-static void
-html_element(struct buf *out, const char *name, const char *text)
-{
-	buf_printf(out, "<%s>", name);
-	html_escape(out, text);
-	buf_printf(out, "</%s>\n", name);
-}
 
 static void
 html_begin(struct export *e, struct buf *out)

@@ -187,7 +187,7 @@ REPEATED = [
     "/api/agents", "/api/agents/openai-api", "/api/agents/stats",
     "/api/agents/availability", "/api/agent/openai-api/profile",
     "/api/agent/openai-api/history", "/api/flips/recent",
-    "/api/capabilities", "/api/openapi.json", "/api/debates/{}",
+    "/api/capabilities", "/api/openapi.json", "/api/docs", "/api/debates/{}",
     "/api/debates/{}/messages", "/api/debates/{}/events",
     "/api/debates/{}/rounds", "/api/debates/{}/votes",
     "/api/debates/{}/summary", "/api/debates/{}/consensus",

@@ -390,6 +390,15 @@ def test_console(web):
     assert web.get("/no-such-file", check=False).status_code == 404
 
 
+def test_page_of_the_api(web):
+    """It has a policy of its own, and no other beside it."""
+    r = web.get("/api/docs", check=False)
+    assert r.status_code == 200 and "</html>" in r.text
+    assert r.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = r.headers.get_list("Content-Security-Policy")
+    assert len(policy) == 1 and "'sha256-" in policy[0]
+
+
 # ---- workers that come and go ----
 
 class Load(threading.Thread):
