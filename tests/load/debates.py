@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -94,11 +95,14 @@ def sample(s, count, seconds, stub_pids):
     runner = next(pid for pid, line in st.tree_of(s.process.pid)
                   if "aragora-runner" in line)
     idle = memory_mb(runner)[0]
+    # It is stopped while they are asked for, so that all begin together.
+    os.kill(runner, signal.SIGSTOP)
     agents = [f"{agent}|stub-slow@{TOKEN_MS}" for *_, agent in PROVIDERS]
     for i in range(count):
         post(s.url + "/api/debates",
              {"task": f"Tea or coffee, number {i}?", "agents": agents,
               "rounds": 3, "consensus": "majority"})
+    os.kill(runner, signal.SIGCONT)
     deadline = time.monotonic() + START_SECONDS
     while metrics(s.url)["aragora_debates_active"] < count:
         if time.monotonic() > deadline:
