@@ -106,34 +106,42 @@ store_agent_limit(struct store *store, const char *tenant, const char *agent,
 	return e;
 }
 
+static enum err
+agent_admit_one(struct store_seats *seats, const struct db_result *r,
+    int64_t now, struct err_info *info)
+{
+	struct store_agent_rule rule = agent_rule_from(r, 0, now);
+
+	seats->refused = rule;
+	if (rule.is_disabled)
+		return err_set(info, ERR_INVALID, "agents",
+		    "has %s, which is disabled here%s%s", rule.agent,
+		    *rule.reason != '\0' ? ": " : "", rule.reason);
+	if (rule.daily < 0 || rule.used <= rule.daily)
+		return ERR_OK;
+	seats->refused.used--; /* this one did not take place */
+	return err_set(info, ERR_BUSY, "agent_quota",
+	    "%lld debates of today have %s", (long long)rule.daily, rule.agent);
+}
+
 enum err
 store_agent_admit(struct db *db, struct arena *a, const char *tenant,
     struct store_seats *seats, int64_t now, struct err_info *info)
 {
-	for (size_t i = 0; i < seats->n; i++) {
-		struct db_result r;
-		enum err e = DB_RUN(db, STMT_AGENT_ADMIT, a, &r,
-		    DB_TEXT(tenant), DB_TEXT(seats->agents[i]),
+	struct db_result *r = ARENA_ARRAY(a, seats->n + 1, struct db_result);
+	enum err e = ERR_OK;
+
+	/* One wait for all of them, in the order that they come in. */
+	for (size_t i = 0; i < seats->n && e == ERR_OK; i++)
+		e = DB_QUEUE(db, STMT_AGENT_ADMIT, a, &r[i], DB_TEXT(tenant),
+		    DB_TEXT(seats->agents[i]),
 		    DB_INT(now - now % STORE_AGENT_DAY_US));
-		if (e != ERR_OK)
-			return e;
-		if (r.rows == 0)
-			continue;
-		struct store_agent_rule rule = agent_rule_from(&r, 0, now);
-		seats->refused = rule;
-		if (rule.is_disabled)
-			return err_set(info, ERR_INVALID, "agents",
-			    "has %s, which is disabled here%s%s", rule.agent,
-			    *rule.reason != '\0' ? ": " : "", rule.reason);
-		if (rule.daily >= 0 && rule.used > rule.daily) {
-			/* This one did not take place. */
-			seats->refused.used--;
-			return err_set(info, ERR_BUSY, "agent_quota",
-			    "%lld debates of today have %s",
-			    (long long)rule.daily, rule.agent);
-		}
-	}
-	return ERR_OK;
+	if (e == ERR_OK && seats->n > 0)
+		e = db_sync(db);
+	for (size_t i = 0; i < seats->n && e == ERR_OK; i++)
+		if (r[i].rows > 0)
+			e = agent_admit_one(seats, &r[i], now, info);
+	return e;
 }
 
 /* ---- ratings by hand ---- */

@@ -98,26 +98,25 @@ struct store_create {
 	struct err_info *info;
 };
 
-/* Has the tenant asked for as many as it may in this month? */
+/* Has the tenant asked for as many as limit says it may in this month? The
+ * row of that, if there is one, is held, so that nobody else counts. */
 static enum err
 store_debate_month(struct db *db, struct arena *a, const char *tenant,
-    int64_t n, struct err_info *info)
+    const struct db_result *limit, int64_t n, struct err_info *info)
 {
-	struct db_result limit, asked;
+	struct db_result asked;
 	int64_t month_us = store_month_us(clock_wall_us(), false);
 
-	enum err e =
-	    DB_RUN(db, STMT_TENANT_MONTH_HOLD, a, &limit, DB_TEXT(tenant));
-	if (e != ERR_OK || limit.rows == 0)
-		return e;
-	e = DB_RUN(db, STMT_DEBATE_MONTH, a, &asked, DB_TEXT(tenant),
+	if (limit->rows == 0)
+		return ERR_OK;
+	enum err e = DB_RUN(db, STMT_DEBATE_MONTH, a, &asked, DB_TEXT(tenant),
 	    DB_INT(month_us));
 	if (e != ERR_OK)
 		return e;
-	if (db_int(&asked, 0, 0) > db_int(&limit, 0, 0) - n)
+	if (db_int(&asked, 0, 0) > db_int(limit, 0, 0) - n)
 		return err_set(info, ERR_BUSY, "month",
 		    "the tenant may ask for %lld debates a month",
-		    (long long)db_int(&limit, 0, 0));
+		    (long long)db_int(limit, 0, 0));
 	return ERR_OK;
 }
 
@@ -125,12 +124,15 @@ enum err
 store_debate_room(struct db *db, struct arena *a, const struct store_debate *d,
     int64_t n, int64_t max_queued, struct err_info *info)
 {
-	struct db_result pending, waiting;
+	struct db_result pending, waiting, month;
 
 	enum err e = db_queue(db, STMT_DEBATE_PENDING, NULL, 0, a, &pending);
 	if (e == ERR_OK && d->max_tenant_queued > 0)
 		e = DB_QUEUE(
 		    db, STMT_DEBATE_WAITING, a, &waiting, DB_TEXT(d->tenant));
+	if (e == ERR_OK)
+		e = DB_QUEUE(
+		    db, STMT_TENANT_MONTH_HOLD, a, &month, DB_TEXT(d->tenant));
 	if (e == ERR_OK)
 		e = db_sync(db);
 	if (e != ERR_OK)
@@ -144,7 +146,7 @@ store_debate_room(struct db *db, struct arena *a, const struct store_debate *d,
 		return err_set(info, ERR_BUSY, "tenant_queue",
 		    "%lld debates of this tenant are waiting already",
 		    (long long)db_int(&waiting, 0, 0));
-	return store_debate_month(db, a, d->tenant, n, info);
+	return store_debate_month(db, a, d->tenant, &month, n, info);
 }
 
 enum err
