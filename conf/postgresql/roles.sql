@@ -99,6 +99,22 @@ BEGIN
 		GRANT SELECT, INSERT, UPDATE ON agent_rules,
 		    rating_adjustments TO aragora_app;
 	END IF;
+	IF to_regclass('public.request_keys') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON request_keys TO aragora_app;
+	END IF;
+	IF to_regclass('public.batches') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON batches, batch_items
+		    TO aragora_app;
+	END IF;
+	IF to_regclass('public.users') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE ON tenants, users, sessions,
+		    preferences, login_attempts TO aragora_app;
+		GRANT DELETE ON sessions, login_attempts TO aragora_app;
+	END IF;
+	IF to_regclass('public.export_jobs') IS NOT NULL THEN
+		GRANT SELECT, INSERT ON debate_evidence, export_jobs
+		    TO aragora_app;
+	END IF;
 	GRANT SELECT, INSERT, UPDATE, DELETE ON runners TO aragora_app;
 	GRANT SELECT ON schema_migrations TO aragora_app;
 	FOR f IN SELECT CAST(CAST(oid AS regprocedure) AS TEXT) FROM pg_proc

@@ -259,6 +259,14 @@ def test_roles(folder):
                 psycopg2.connect(url)
 
 
+def granted(server, database):
+    """What the service's role may do with which table."""
+    return set(server.psql(
+        "-XAt", "-c", "SELECT table_name, privilege_type FROM "
+        "information_schema.role_table_grants WHERE grantee = 'aragora_app'",
+        database=database).split())
+
+
 def test_roles_after_tables(folder):
     """A database that was migrated before there was a service's role."""
     with started(folder / "pg", read(CONF, "aragora-single.conf")) as server:
@@ -272,6 +280,14 @@ def test_roles_after_tables(folder):
         with Served(server, server.url("aragora_app")) as s:
             assert s.wait_end(s.create(agents=["demo|fast"] * 2))["status"] \
                 == "completed"
+        # The same, table by table, as where the role was there first.
+        late = granted(server, "aragora")
+        server.psql("-c", "CREATE DATABASE other OWNER aragora_owner")
+        subprocess.run([st.Stack.program("aragora"), "migrate"],
+                       env={**env, "ARAGORA_DATABASE_URL": server.url(
+                           "aragora_owner").replace("/aragora?", "/other?")},
+                       check=True, capture_output=True)
+        assert late == granted(server, "other") != set()
 
 
 def test_standby(folder):
