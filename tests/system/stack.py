@@ -352,7 +352,11 @@ class Stack:
         return False
 
     def start_runner(self):
-        name = f"runner{len(self.runners) + 1}"
+        n = len(self.runners) + 1
+        while f"runner{n}" in self.processes and \
+                self.processes[f"runner{n}"].poll() is None:
+            n += 1  # one before it has ended
+        name = f"runner{n}"
         p = self.spawn(name, self.program("aragora-runner"), "--id", name)
         self.runners.append(p)
         wait_for("runner", lambda: "runner.start" in self.log(name))
