@@ -81,8 +81,8 @@ enum http_status res_err_code(
 /* 429, with the limit that was reached. */
 enum http_status res_limited(
     struct res *res, int retry_after_s, int64_t limit, int64_t left);
-/* 503 with a text and the pause to keep. */
 /* Begin an error that says more; res_json_end sets the status. */
 struct json_w *res_begin_fail(
     struct res *res, const char *code, const char *text);
+/* 503 with a text and the pause to keep. */
 enum http_status res_wait(struct res *res, const char *text, int retry_after_s);

@@ -463,8 +463,7 @@ def test_reset_by_the_client(bridge):
 
 @pytest.fixture
 def redis(tmp_path):
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
+    assert shutil.which("redis-server"), "redis-server is not installed"
     path = str(tmp_path / "redis.sock")
 
     def start():
