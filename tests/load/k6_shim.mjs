@@ -16,7 +16,7 @@ import path from "node:path";
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import {
-  Worker, isMainThread, parentPort, receiveMessageOnPort, workerData,
+  Worker, isMainThread, receiveMessageOnPort, workerData,
   MessageChannel,
 } from "node:worker_threads";
 
@@ -144,6 +144,12 @@ function start(agent, metrics, data) {
       workerData: { ...data, port: port2, signal }, transferList: [port2],
     });
     port1.on("message", async (message) => {
+      // By the same way as its figures, so that it comes behind them.
+      if ("result" in message) {
+        port1.close();
+        done(message.result);
+        return;
+      }
       if ("metric" in message) {
         if (message.metric === "_")
           metrics.set(message.value.name,
@@ -155,10 +161,6 @@ function start(agent, metrics, data) {
       port1.postMessage(await send(agent, message));
       Atomics.store(new Int32Array(signal), 0, 1);
       Atomics.notify(new Int32Array(signal), 0);
-    });
-    worker.on("message", (result) => {
-      port1.close();
-      done(result);
     });
     worker.on("error", fail);
   });
@@ -264,10 +266,9 @@ if (isMainThread) {
   });
 } else {
   user().then((result) => {
-    parentPort.postMessage({
+    workerData.port.postMessage({ result: {
       options: result.options && { thresholds: result.options.thresholds },
       hasSummary: result.hasSummary,
-    });
-    process.exit(0);
+    } });
   });
 }
