@@ -9,6 +9,7 @@
 #include "bus/event.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
+#include "fcgi/event_page.h"
 #include "store/store_human.h"
 
 #define DEBATE_MESSAGES_PAGE 50
@@ -59,24 +60,8 @@ static const struct input debate_messages_rows[] = {
 const struct input_list debate_messages_inputs = {
     debate_messages_rows, ARRAY_LEN(debate_messages_rows)};
 
-struct debate_events_in {
-	int64_t since, limit;
-};
-
 static const struct input debate_events_rows[] = {
-    {.key = "since",
-	.kind = INPUT_INT,
-	.min = 0,
-	.max = INT64_MAX,
-	.offset = offsetof(struct debate_events_in, since),
-	.help = "Sequence number of the last event the caller has."},
-    {.key = "limit",
-	.kind = INPUT_PAGE,
-	.fallback = DEBATE_EVENTS_PAGE,
-	.max = DEBATE_EVENTS_MAX,
-	.offset = offsetof(struct debate_events_in, limit),
-	.help = "Events in one answer."},
-};
+    EVENT_PAGE_INPUTS(DEBATE_EVENTS_PAGE, DEBATE_EVENTS_MAX)};
 const struct input_list debate_events_inputs = {
     debate_events_rows, ARRAY_LEN(debate_events_rows)};
 
@@ -236,29 +221,17 @@ debate_event_array(struct json_w *w, const char *debate_id,
 enum http_status
 debate_events(struct req *req, struct res *res)
 {
-	struct debate_events_in in;
-	struct store_debate row;
-	struct store_event *events = NULL;
-	size_t n = 0;
+	struct event_page page;
 
 	enum http_status status =
-	    input_read_query(req, &debate_events_inputs, &in, res);
-	if (status == HTTP_OK)
-		status = debate_out_fetch(req, res, &row);
+	    event_page_read(req, res, &debate_events_inputs, &page);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = store_event_list(req->app->store, req->arena, row.tenant,
-	    row.id, in.since, in.limit, &events, &n);
-	if (e != ERR_OK)
-		return res_err(res, e, NULL);
-	int64_t last = n == 0 ? in.since : events[n - 1].seq;
 	struct json_w *w = res_json(res);
-	json_w_str(w, "debate_id", row.id);
-	json_w_str(w, "status", store_status_name(row.status));
-	debate_event_array(w, row.id, events, n);
-	json_w_int(w, "next_seq", last);
-	json_w_int(w, "latest_seq", row.last_seq > last ? row.last_seq : last);
-	json_w_int(w, "count", (int64_t)n);
-	json_w_bool(w, "has_more", row.last_seq > last);
-	return res_json_end(res, HTTP_OK);
+	json_w_str(w, "debate_id", page.row.id);
+	json_w_str(w, "status", store_status_name(page.row.status));
+	debate_event_array(w, page.row.id, page.events, page.n);
+	json_w_int(w, "latest_seq",
+	    page.row.last_seq > page.last ? page.row.last_seq : page.last);
+	return event_page_end(res, w, &page);
 }

@@ -9,6 +9,7 @@
 #include "bus/event.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
+#include "fcgi/event_page.h"
 #include "settings/settings.h"
 #include "store/store_attempt.h"
 
@@ -202,23 +203,8 @@ debate_package(struct req *req, struct res *res)
 
 /* ---- replay ---- */
 
-struct inside_replay_in {
-	int64_t since, limit;
-};
-
 static const struct input inside_replay_rows[] = {
-    {.key = "since",
-	.kind = INPUT_INT,
-	.max = INT64_MAX,
-	.offset = offsetof(struct inside_replay_in, since),
-	.help = "Sequence number of the last event the caller has."},
-    {.key = "limit",
-	.kind = INPUT_PAGE,
-	.fallback = INSIDE_EVENTS,
-	.max = INSIDE_EVENTS,
-	.offset = offsetof(struct inside_replay_in, limit),
-	.help = "Events in one answer."},
-};
+    EVENT_PAGE_INPUTS(INSIDE_EVENTS, INSIDE_EVENTS)};
 const struct input_list debate_replay_inputs = {
     inside_replay_rows, ARRAY_LEN(inside_replay_rows)};
 
@@ -246,34 +232,22 @@ inside_event(struct json_w *w, struct buf *text, const char *debate_id,
 enum http_status
 debate_replay(struct req *req, struct res *res)
 {
-	struct inside_replay_in in;
-	struct store_event *events = NULL;
-	struct store_debate row;
+	struct event_page page;
 	struct buf text;
-	size_t n = 0;
 
 	enum http_status status =
-	    input_read_query(req, &debate_replay_inputs, &in, res);
-	if (status == HTTP_OK)
-		status = debate_out_fetch(req, res, &row);
+	    event_page_read(req, res, &debate_replay_inputs, &page);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = store_event_list(req->app->store, req->arena, row.tenant,
-	    row.id, in.since, in.limit, &events, &n);
-	if (e != ERR_OK)
-		return res_err(res, e, NULL);
-	int64_t last = n == 0 ? in.since : events[n - 1].seq;
 	struct json_w *w = res_json(res);
-	json_w_str(w, "debate_id", row.id);
-	json_w_str(w, "status", store_status_name(row.status));
+	json_w_str(w, "debate_id", page.row.id);
+	json_w_str(w, "status", store_status_name(page.row.status));
 	buf_init(&text, INSIDE_EVENT_BYTES);
 	json_w_begin_array(w, "frames");
-	for (size_t i = 0; i < n; i++)
-		inside_event(w, &text, row.id, &events[i], row.created_us);
+	for (size_t i = 0; i < page.n; i++)
+		inside_event(w, &text, page.row.id, &page.events[i],
+		    page.row.created_us);
 	json_w_end_array(w);
 	buf_release(&text);
-	json_w_int(w, "count", (int64_t)n);
-	json_w_int(w, "next_seq", last);
-	json_w_bool(w, "has_more", row.last_seq > last);
-	return res_json_end(res, HTTP_OK);
+	return event_page_end(res, w, &page);
 }

@@ -8,6 +8,7 @@
 #include "bus/event.h"
 #include "debate/view.h"
 #include "fcgi/debate_out.h"
+#include "fcgi/event_page.h"
 #include "fcgi/keep.h"
 
 #define DEBATE_TIMELINE_PAGE 100
@@ -105,24 +106,8 @@ debate_impasse(struct req *req, struct res *res)
 
 /* ---- timeline ---- */
 
-struct debate_timeline_in {
-	int64_t since, limit;
-};
-
 static const struct input debate_timeline_rows[] = {
-    {.key = "since",
-	.kind = INPUT_INT,
-	.min = 0,
-	.max = INT64_MAX,
-	.offset = offsetof(struct debate_timeline_in, since),
-	.help = "Sequence number of the last entry the caller has."},
-    {.key = "limit",
-	.kind = INPUT_PAGE,
-	.fallback = DEBATE_TIMELINE_PAGE,
-	.max = DEBATE_TIMELINE_MAX,
-	.offset = offsetof(struct debate_timeline_in, limit),
-	.help = "Entries in one answer."},
-};
+    EVENT_PAGE_INPUTS(DEBATE_TIMELINE_PAGE, DEBATE_TIMELINE_MAX)};
 const struct input_list debate_timeline_inputs = {
     debate_timeline_rows, ARRAY_LEN(debate_timeline_rows)};
 
@@ -151,30 +136,17 @@ debate_timeline_entry(struct json_w *w, const struct store_event *event)
 enum http_status
 debate_timeline(struct req *req, struct res *res)
 {
-	struct debate_timeline_in in;
-	struct store_debate row;
-	struct store_event *events = NULL;
-	size_t n = 0;
+	struct event_page page;
 
 	enum http_status status =
-	    input_read_query(req, &debate_timeline_inputs, &in, res);
-	if (status == HTTP_OK)
-		status = debate_out_fetch(req, res, &row);
+	    event_page_read(req, res, &debate_timeline_inputs, &page);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = store_event_list(req->app->store, req->arena, row.tenant,
-	    row.id, in.since, in.limit, &events, &n);
-	if (e != ERR_OK)
-		return res_err(res, e, NULL);
-	int64_t last = n == 0 ? in.since : events[n - 1].seq;
 	struct json_w *w = res_json(res);
-	json_w_str(w, "debate_id", row.id);
+	json_w_str(w, "debate_id", page.row.id);
 	json_w_begin_array(w, "timeline");
-	for (size_t i = 0; i < n; i++)
-		debate_timeline_entry(w, &events[i]);
+	for (size_t i = 0; i < page.n; i++)
+		debate_timeline_entry(w, &page.events[i]);
 	json_w_end_array(w);
-	json_w_int(w, "count", (int64_t)n);
-	json_w_int(w, "next_seq", last);
-	json_w_bool(w, "has_more", row.last_seq > last);
-	return res_json_end(res, HTTP_OK);
+	return event_page_end(res, w, &page);
 }
