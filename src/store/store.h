@@ -153,7 +153,7 @@ enum err store_status_parse(const char *text, enum store_status *out)
 bool store_status_is_final(enum store_status s);
 
 /* One debate. config and result are JSON objects written by debate/config.h
- * and debate/result.h; the store does not look inside. The columns beside
+ * and debate/result.c; the store does not look inside. The columns beside
  * them are what lists filter on. */
 struct store_debate {
 	const char *id;

@@ -33,8 +33,8 @@ LEVEL = {
 ALSO = {
     "fcgi": {"debate/audience_take.h", "debate/batch_view.h", "debate/config.h", "debate/grant.h", "debate/recall.h",
              "debate/similar.h",
-             "debate/view.h", "debate/result.h"},
-    "ws-bridge": {"debate/audience_take.h", "debate/config.h", "debate/view.h", "debate/result.h"},
+             "debate/view.h"},
+    "ws-bridge": {"debate/audience_take.h", "debate/config.h", "debate/view.h"},
     "src/cli": {"fcgi/routes.h"},
     "src/store": {"metrics/metrics.h"},
     "src/bus": {"metrics/metrics.h"},

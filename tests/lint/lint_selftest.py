@@ -128,6 +128,61 @@ CASES = [
      'ROUTE(GET, "/x", x_get, "op", "s")\nCACHED("op", RATINGS)\n'),
 ]
 
+# More of a file that stands around the case anyway.
+def docs_case(path, bad, complaint, good):
+    return ("docs", path, DOCS.get(path, "") + bad, complaint,
+            DOCS.get(path, "") + good)
+
+
+DOCS = {
+    "README.md": "`fcgi/` `ws-bridge/` `src/base/` `src/cli/` "
+                 "`src/settings/` `docs/` `conf/` `tests/`\n## What it does\n",
+    "docs/architecture.md":
+        "`fcgi/` `ws-bridge/` `src/base/` `src/cli/` `src/settings/`\n",
+    "docs/scaling.md": "30 MB, 1,000 debates\n",
+    "docs/runbook.md": "### OneAlert\n",
+    "docs/generate.py": "",
+    "conf/prometheus/aragora-rules.yml":
+        "  - alert: OneAlert\n    runbook_url: "
+        "\"docs/runbook.md#onealert\"\n",
+    "src/settings/settings.def":
+        'SETTING(one, INT, "ARAGORA_ONE", "1", 0, 9, "x", 0, "One.")\n',
+    "src/base/a.c": "\nsome_function(void)\n{\n\tlog_info(\"store.back\", "
+                    "\"x\");\n}\n",
+    "src/cli/cmd.h": "", "src/cli/main.c": "",
+    "src/cli/cmd_copy.c": '{"from", required_argument, NULL, 1}\n',
+    "fcgi/a.c": "\n", "ws-bridge/a.c": "\n",
+    "tests/lint/docs_foreign.txt": "# none\nforeign_name\n",
+}
+CASES += [
+    docs_case("README.md", "[a](docs/none.md)\n", "no such file: docs/none",
+              "[a](docs/runbook.md#onealert)\n"),
+    docs_case("README.md", "[a](docs/runbook.md#two)\n", "no such heading",
+              "[a](#what-it-does)\n"),
+    docs_case("README.md", "`ARAGORA_TWO`\n", "no such setting",
+              "`ARAGORA_ONE`\n"),
+    docs_case("README.md", "`base/b.c`\n", "no such file: base/b.c",
+              "`base/a.c`, `*.def`\n"),
+    docs_case("README.md", "`other_function()`\n", "no such name",
+              "`some_function()`, `foreign_name`\n"),
+    docs_case("README.md", "`store.gone`\n", "no such line of the log",
+              "`store.back`\n"),
+    docs_case("README.md", "    aragora dance\n", "no such command: dance",
+              "    aragora copy --from X\n"),
+    docs_case("README.md", "`aragora copy --sideways`\n",
+              "aragora copy has no --sideways", "`aragora copy --from X`\n"),
+    docs_case("README.md", "| 2,000 | x |\n", "2,000 is not in",
+              "| 1,000 | 30 MB |\n"),
+    docs_case("README.md", "x" * 121 + "\n", "over 120 columns",
+              "x" * 120 + "\n"),
+    ("docs", "docs/architecture.md", "`fcgi/` `ws-bridge/` `src/base/`\n",
+     "src/cli/ is not in the map", DOCS["docs/architecture.md"]),
+    docs_case("docs/runbook.md", "### TwoAlert\n", "TwoAlert is no alert",
+              "## Two\n"),
+    docs_case("conf/prometheus/aragora-rules.yml", "  - alert: Two\n",
+              "Two has no entry", ""),
+]
+
 # What the migrations test needs: the first two migrations, one released.
 ONE = "CREATE TABLE one (a TEXT);\n"
 MIGRATIONS = {
@@ -187,6 +242,9 @@ def run(lint, path, text):
             if path == "src/use.c":
                 text += "EVENT_VOTE; METRIC_SEEN; HISTOGRAM_TIMED; " \
                         "STMT_PING;\n"
+        elif lint == "docs":
+            for name, content in DOCS.items():
+                write(root, name, content)
         elif lint == "tenancy":
             for name, content in TENANCY.items():
                 write(root, name, content)
