@@ -32,7 +32,7 @@ aragora_packages() {
 			chromium-driver logrotate nodejs npm procps prometheus \
 			python3-autobahn python3-wsproto python3-yaml strace \
 			systemd build-essential debhelper devscripts \
-			lintian mmdebstrap
+			lintian mmdebstrap jq sqlite3
 		;;
 	*)
 		echo "packages: unknown group '$1'" >&2
