@@ -19,11 +19,9 @@ import subprocess
 import sys
 import tempfile
 
+from postgres import Postgres
 from stack import clean_environment
 
-ROLES = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.dirname(
-        os.path.abspath(__file__)))), "conf/postgresql/roles.sql")
 GROUPS = (8, 64, 256)
 CASES = ([("commit", 1)] + [("commit", n) for n in GROUPS] +
          [(f"read-{how}", 1)
@@ -42,56 +40,16 @@ def run(build, program, *args, env):
         env={**clean_environment(), **env}, stdout=subprocess.PIPE).stdout
 
 
-class Postgres:
-    """A cluster of its own on a Unix socket, with nothing tuned but what
-    would make a small table's figures those of its checkpoints."""
-
-    def __init__(self, folder):
-        root = "/usr/lib/postgresql"
-        versions = sorted(os.listdir(root) if os.path.isdir(root) else [],
-                          key=float)
-        if not versions:
-            sys.exit(f"no PostgreSQL under {root}")
-        self.bin = os.path.join(root, versions[-1], "bin")
-        self.folder = os.path.join(folder, "pg")
-        self.data = os.path.join(self.folder, "data")
-        os.mkdir(self.folder)
-        self.prefix = []
-        if os.getuid() == 0:
-            shutil.chown(self.folder, "postgres")
-            self.prefix = ["setpriv", "--reuid=postgres",
-                           "--regid=postgres", "--clear-groups"]
-        self.run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust",
-                 "-E", "UTF8", "--locale=C.UTF-8")
-
-    def run(self, program, *args):
-        subprocess.run([*self.prefix, os.path.join(self.bin, program), *args],
-                       cwd="/", check=True, stdout=subprocess.DEVNULL)
-
-    def __enter__(self):
-        self.run("pg_ctl", "-D", self.data, "-w", "-l",
-                 os.path.join(self.folder, "log"), "-o",
-                 f"-k {self.folder} -c listen_addresses= -c fsync=on "
-                 "-c synchronous_commit=on -c max_wal_size=4GB", "start")
-        return self
-
-    def __exit__(self, *_):
-        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
-
-    def psql(self, *args):
-        self.run("psql", "-qX", "-h", self.folder, "-U", "postgres", "-v",
-                 "ON_ERROR_STOP=1", *args)
-
+class StorePostgres(Postgres):
     def prepare(self, build):
         """As in production: one role owns, another serves."""
-        self.psql("-d", "postgres", "-f", ROLES)
+        self.prepare_roles()
         run(build, "aragora", "migrate", env=self.env("aragora_owner"))
         run(build, "tests/load/store_bench", "fill", env=self.env())
         self.psql("-d", "aragora", "-c", "VACUUM ANALYZE")
 
     def env(self, role="aragora_app"):
-        return {"ARAGORA_DATABASE_URL":
-                f"postgresql://{role}@/aragora?host={self.folder}"}
+        return {"ARAGORA_DATABASE_URL": self.url(role)}
 
 
 class Sqlite:
@@ -112,7 +70,7 @@ class Sqlite:
         return {"ARAGORA_DATA_DIR": self.data}
 
 
-DATABASES = {"sqlite": Sqlite, "postgresql": Postgres}
+DATABASES = {"sqlite": Sqlite, "postgresql": StorePostgres}
 
 
 def measure(args, database, case):
