@@ -218,7 +218,27 @@ so below; when anything is wrong, everything stays as it was.
     return out + ".SH SEE ALSO\n.BR aragora (1)\n"
 
 
+def load():
+    """A document that people write, but for its table of objectives."""
+    path, table_path = "docs/load.md", "src/metrics/slo.def"
+    begin, end = f"<!-- from {table_path} by `make docs` -->\n", "<!-- end -->"
+    head, _, rest = tree.read(path).partition(begin)
+    _, _, tail = rest.partition(end)
+    rows = []
+    for row in tree.rows(table_path, "SLO"):
+        (name, op), unit = map(tree.unquote, row[1:3]), tree.unquote(row[4])
+        metric, value, alert = map(tree.unquote, row[6:9])
+        bound = row[3] + (" " + unit if unit[:1] not in ("", "/") else unit)
+        rows.append((
+            tree.unquote(row[11]), f"{op} {bound}", f"`{name}`",
+            f"`{metric}`, `{value}{op}{row[3]}`" if metric else "",
+            f"`{alert}`" if alert else ""))
+    return head + begin + table(
+        ("objective", "bound", "`loadgen`", "k6", "alert"), rows) + end + tail
+
+
 DOCUMENTS = {
+    "docs/load.md": load,
     "docs/aragora-settings.7": man,
     "docs/events.md": events,
     "docs/settings.md": settings,
@@ -236,9 +256,10 @@ def main():
                 report.find(path, "differs from its table: run make docs")
         report.done(len(DOCUMENTS))
     for path, make in DOCUMENTS.items():
+        text = make()
         with open(os.path.join(tree.ROOT, path), "w",
                   encoding="utf-8") as f:
-            f.write(make())
+            f.write(text)
 
 
 main()

@@ -14,6 +14,18 @@ HERE = os.path.join(tree.ROOT, "tests", "lint")
 SPDX = "/* SPDX-License-Identifier: MIT */\n"
 LONG = "static void\nlong_one(void)\n{\n" + "\ta();\n" * 101 + "}\n"
 
+# What the lint of objectives compares.
+SLO = ('SLO(P95, "p95_ms", "<", 500, "ms", REQUESTS, "http_req_duration", '
+       '"p(95)", "Slow", "p95", 1000, "x")\n'
+       'SLO(RATE, "rate", ">", 50, "/s", REQUESTS, "http_reqs", "rate", "", '
+       '"", 1, "x")\n')
+SLO_SCRIPT = ("const MIN_RPS = Number(__ENV.MIN_RPS || 50);\n"
+              "  thresholds: {\n"
+              '    http_req_duration: ["p(95)<500"],\n'
+              "    http_reqs: [`rate>${MIN_RPS}`],\n"
+              "  },\n")
+SLO_RULES = "      - alert: Slow\n        expr: p95 > 0.5\n"
+
 # (lint, file, bad content, part of the complaint, good content)
 CASES = [
     ("includes", "src/base/a.c", '#include "settings/settings.h"\n',
@@ -126,6 +138,19 @@ CASES = [
      'ROUTE(GET, "/x", x_get, "op", "s")\nCACHED("lost", RATINGS)\n',
      '"lost" is cached, but no route',
      'ROUTE(GET, "/x", x_get, "op", "s")\nCACHED("op", RATINGS)\n'),
+    ("slo", "scripts/load_test.js", SLO_SCRIPT.replace("p(95)<500", "p(95)<501"),
+     "http_req_duration is ['p(95)<501']", SLO_SCRIPT),
+    ("slo", "scripts/load_test.js", SLO_SCRIPT.replace("|| 50", "|| 49"),
+     "http_reqs is ['rate>49']", SLO_SCRIPT),
+    ("slo", "scripts/load_test.js",
+     SLO_SCRIPT.replace("    http_reqs", "    other: ['rate>1'],\n    http_reqs"
+                        ).replace("'", '"'),
+     "other is ['rate>1'], src/metrics/slo.def says None", SLO_SCRIPT),
+    ("slo", "conf/prometheus/aragora-rules.yml",
+     SLO_RULES.replace("> 0.5", "> 0.6"), "Slow is 'p95 > 0.6'", SLO_RULES),
+    ("slo", "conf/prometheus/aragora-rules.yml",
+     SLO_RULES + "      - alert: Other\n        expr: p95 > 0.7\n",
+     "Other is about an objective", SLO_RULES),
 ]
 
 # More of a file that stands around the case anyway.
@@ -248,6 +273,10 @@ def run(lint, path, text):
         elif lint == "tenancy":
             for name, content in TENANCY.items():
                 write(root, name, content)
+        elif lint == "slo":
+            write(root, "src/metrics/slo.def", SLO)
+            write(root, "scripts/load_test.js", SLO_SCRIPT)
+            write(root, "conf/prometheus/aragora-rules.yml", SLO_RULES)
         elif lint == "size":
             write(root, "src/base/other.c", "static int\nf(void)\n{\n}\n")
         write(root, path, text)

@@ -86,17 +86,3 @@ def test_rate_bites(stack, tmp_path):
 def test_nobody_there():
     r = run(f"http://127.0.0.1:{st.free_port()}")
     assert r.returncode == 107 and "answers 0" in r.stderr
-
-
-def test_objectives():
-    """The thresholds are the objectives that the alerts watch."""
-    with open(SCRIPT, encoding="utf-8") as f:
-        script = f.read()
-    with open(os.path.join(st.SOURCE, "conf/prometheus/aragora-rules.yml"),
-              encoding="utf-8") as f:
-        rules = f.read()
-    for percent, ms in re.findall(r'"p\((50|95|99)\)<(\d+)"',
-                                  script.split("http_req_duration")[1]
-                                  .split("\n")[0]):
-        assert f"request_seconds:p{percent} > {int(ms) / 1000:g}\n" in rules
-    assert "ratio5m > 0.01\n" in rules and '["rate<0.01"]' in script

@@ -12,8 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The key of RFC 6455 1.3, and the answer that it names. */
-#define PEER_KEY    "dGhlIHNhbXBsZSBub25jZQ=="
+/* What RFC 6455 1.3 answers to that key. */
 #define PEER_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 #define PEER_PER_NET 250 /* addresses used of each 127.x.y.0/24 */

@@ -24,6 +24,10 @@ bool peer_parse(const char *text, struct peer_address *out);
 int peer_connect(
     const struct peer_address *a, size_t n_sources, size_t i, int receive);
 
+/* The Sec-WebSocket-Key that peer_request sends and peer_answer knows: that of
+ * RFC 6455 1.3. */
+#define PEER_KEY "dGhlIHNhbXBsZSBub25jZQ=="
+
 /* The GET for path; query and extra header lines included. Its length. */
 size_t peer_request(
     char *out, size_t size, const char *path, const char *headers);
