@@ -145,10 +145,10 @@ debate_out_cancel(struct req *req, struct store_debate *row, const char *reason)
 		return e;
 	/* First: calls that nobody wants any more cost money. */
 	if (bus_wake_over(req->app->bus, row->id) != ERR_OK)
-		log_debug("debate.wake", "id=%s", row->id);
+		log_debug("debate.wake", "debate_id=%s", row->id);
 	debate_out_publish(req, row, &event);
 	metric_add(METRIC_DEBATES_CANCELLED, 1);
-	log_info("debate.cancelled", "id=%s", row->id);
+	log_info("debate.cancelled", "debate_id=%s", row->id);
 	return ERR_OK;
 }
 

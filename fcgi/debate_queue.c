@@ -193,8 +193,8 @@ debate_queue(struct req *req, struct res *res, struct store_debate *row)
 	if (e != ERR_OK) /* the runners look by themselves, a little later */
 		log_debug("debate.wake", "error=%s", err_text(e));
 	log_info("debate.accepted",
-	    "id=%s trace_id=%s span_id=%s request_id=%s rounds=%lld", row->id,
-	    req->trace.id, req->trace.span, req->trace_id,
+	    "debate_id=%s trace_id=%s span_id=%s request_id=%s rounds=%lld",
+	    row->id, req->trace.id, req->trace.span, req->trace_id,
 	    (long long)row->total_rounds);
 	return debate_queue_answer(req, res, row->id);
 }

@@ -491,7 +491,7 @@ dispatch_tell_slow(const struct req *req, enum http_status status, int64_t us)
 	if (slow_us > 0 && us > slow_us && req->match.route != NULL)
 		log_warning("http.slow",
 		    "method=%s request_id=%s trace_id=%s route=%s status=%d "
-		    "ms=%.1f",
+		    "dur_ms=%.1f",
 		    env_get(req->env, ENV_METHOD), req->trace_id, req->trace.id,
 		    req->match.route->pattern, (int)status,
 		    (double)us / 1000.0);
@@ -512,7 +512,7 @@ dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 	    1);
 	log_debug("http.request",
 	    "method=%s request_id=%s trace_id=%s span_id=%s route=%s status=%d "
-	    "ms=%.2f",
+	    "dur_ms=%.2f",
 	    env_get(req->env, ENV_METHOD), req->trace_id, req->trace.id,
 	    req->trace.span,
 	    req->match.route == NULL ? "-" : req->match.route->pattern,

@@ -354,7 +354,7 @@ batch_wake(struct req *req, const char *what, const char *id, size_t n)
 
 	if (e != ERR_OK) /* the runners look by themselves, a little later */
 		log_debug("debate.wake", "error=%s", err_text(e));
-	log_info(what, "id=%s items=%zu", id, n);
+	log_info(what, "batch_id=%s items=%zu", id, n);
 }
 
 enum http_status

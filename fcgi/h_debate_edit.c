@@ -570,7 +570,7 @@ debate_delete(struct req *req, struct res *res)
 		e = edit_delete(req, &row);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
-	log_info("debate.deleted", "id=%s", row.id);
+	log_info("debate.deleted", "debate_id=%s", row.id);
 	struct json_w *w = res_json(res);
 	edit_answer_ids(w, &row);
 	json_w_bool(w, "deleted", true);

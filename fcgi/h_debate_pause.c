@@ -60,9 +60,9 @@ debate_pause_set(struct req *req, struct res *res, bool is_pause)
 	if (event.seq > 0)
 		debate_out_publish(req, &row, &event);
 	else if (bus_wake(req->app->bus) != ERR_OK)
-		log_debug("debate.wake", "id=%s", row.id);
-	log_info("debate.pause", "id=%s wanted=%d status=%s", row.id, is_pause,
-	    store_status_name(now));
+		log_debug("debate.wake", "debate_id=%s", row.id);
+	log_info("debate.pause", "debate_id=%s wanted=%d status=%s", row.id,
+	    is_pause, store_status_name(now));
 	return debate_pause_answer(res, row.id, now, is_pause);
 }
 

@@ -94,7 +94,7 @@ human_tell(struct req *req, const struct store_debate *row,
 {
 	debate_out_publish(req, row, event);
 	human_tell_metrics(req, row);
-	log_info("debate.input", "id=%s kind=%s seq=%lld", row->id,
+	log_info("debate.input", "debate_id=%s kind=%s seq=%lld", row->id,
 	    in->kind == STORE_HUMAN_VOTE ? "vote" : "suggestion",
 	    (long long)in->seq);
 }

@@ -181,7 +181,7 @@ keys_make(struct req *req, struct res *res, struct store_token *t)
 	enum err e = store_token_create(req->app->store, t);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
-	log_info("auth.key_made", "id=%s owner=%s", id,
+	log_info("auth.key_made", "key_id=%s owner=%s", id,
 	    t->owner == NULL ? "-" : t->owner);
 	struct json_w *w = res_json(res);
 	json_w_str(w, "id", id);

@@ -138,8 +138,8 @@ backfill_lookup(struct backfill *b, struct job *job)
 	job->is_final = store_status_is_final(d.status);
 	job->last_seq = d.last_seq;
 	job->created_us = d.created_us;
-	log_debug("ws.lookup", "debate=%s traceparent=%s last_seq=%lld", d.id,
-	    d.trace_parent != NULL ? d.trace_parent : "-",
+	log_debug("ws.lookup", "debate_id=%s traceparent=%s last_seq=%lld",
+	    d.id, d.trace_parent != NULL ? d.trace_parent : "-",
 	    (long long)d.last_seq);
 	if (job->wants_frame)
 		job->frame =
@@ -278,7 +278,7 @@ backfill_publish(struct job *job, const struct store_event *event)
 	    .payload = buf_text(&b),
 	    .payload_len = b.len};
 	if (!b.is_overflowed && bus_publish(job->bus, &m, 1) != ERR_OK)
-		log_debug("ws.publish", "debate=%s", job->debate_id);
+		log_debug("ws.publish", "debate_id=%s", job->debate_id);
 	buf_release(&b);
 }
 

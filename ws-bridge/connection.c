@@ -144,7 +144,7 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 	if (c->state != CONN_OPEN)
 		return;
 	log_debug(
-	    "ws.close", "id=%s code=%d reason=\"%s\"", c->id, code, reason);
+	    "ws.close", "client=%s code=%d reason=\"%s\"", c->id, code, reason);
 	if (code == WS_CLOSE_TRY_LATER) { /* it does not take what there is */
 		metric_add(METRIC_WS_SLOW, 1);
 		outq_cut(&c->out);

@@ -51,7 +51,7 @@ hub_watch_topics(struct hub *h, int64_t now)
 		if (ht->unheard > 0 && now - ht->unheard_ms > HUB_UNHEARD_MS) {
 			if (h->is_trusted)
 				log_warning("ws.bus_silent",
-				    "debate=%s seq=%lld", ht->t.id,
+				    "debate_id=%s seq=%lld", ht->t.id,
 				    (long long)ht->unheard);
 			h->is_trusted = false;
 			ht->unheard = 0;
@@ -152,7 +152,7 @@ void
 hub_watch_heard(struct hub *h, struct hub_topic *ht, int64_t seq)
 {
 	if (!h->is_trusted)
-		log_info("ws.bus_heard", "debate=%s", ht->t.id);
+		log_info("ws.bus_heard", "debate_id=%s", ht->t.id);
 	h->is_trusted = true;
 	if (seq >= ht->unheard)
 		ht->unheard = 0;

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * One line per event on stderr: JSON (default off a terminal) or logfmt. An
- * event word, then key=value pairs; control characters are escaped and bytes
- * that are not UTF-8 replaced, so input cannot forge a line. A text is cut at
- * 2 kB. Never pass bodies, prompts, answers, tokens or DSNs.
+ * event word, then fields: the format holds key=value pairs, each of which
+ * becomes a member of the JSON object, a single number as a number. Values
+ * that may hold spaces stand in quotes. What has no key at its beginning is
+ * one text, "msg". Which bytes belong to which field the format alone says;
+ * control characters are escaped and bytes that are not UTF-8 replaced: input
+ * can forge neither a field nor a line. A line's values are cut at 2 kB
+ * together. Never pass bodies, prompts, answers, tokens or DSNs.
  *
- *   log_info("debate.start", "id=%s rounds=%d", id, rounds);
+ *   log_info("debate.start", "debate_id=%s rounds=%d", id, rounds);
+ *   {"ts":"...","level":"info","prog":"aragora-runner","pid":7,
+ *    "event":"debate.start","debate_id":"adhoc_1","rounds":2}
+ *   ts=... level=info prog=... pid=7 event=debate.start debate_id=adhoc_1
+ * rounds=2
  *
  * error = an operator must act; warning = degraded; info = state change;
  * debug = off in production. Log once, where the failure is handled.

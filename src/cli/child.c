@@ -66,8 +66,8 @@ child_ended(struct child *c, int status)
 	c->pid = 0;
 	c->restart_ms =
 	    now + (pause < CHILD_PAUSE_MAX_MS ? pause : CHILD_PAUSE_MAX_MS);
-	log_warning("serve.child", "name=%s %s=%d restart_ms=%lld", c->name,
-	    WIFSIGNALED(status) ? "signal" : "exit",
+	log_warning("serve.child", "name=%s end=%s code=%d restart_ms=%lld",
+	    c->name, WIFSIGNALED(status) ? "signal" : "exit",
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 	    (long long)(c->restart_ms - now));
 }

@@ -46,8 +46,8 @@ drive_on_written(struct drive *d, struct run *r, const struct run_commit *c)
 	if (!c->is_done)
 		return;
 	drive_count_end(c->status);
-	log_info("debate.end", "id=%s trace_id=%s status=%s memory=%zu", r->id,
-	    r->trace.id, store_status_name(c->status),
+	log_info("debate.end", "debate_id=%s trace_id=%s status=%s memory=%zu",
+	    r->id, r->trace.id, store_status_name(c->status),
 	    debate_memory(r->debate));
 	if (str_eq(r->id, d->o.only_id))
 		d->is_success = c->status == STORE_COMPLETED;
@@ -66,8 +66,8 @@ drive_on_commit(void *arg, void *tag, enum err result)
 	r->n_commits--;
 	if (result == ERR_FENCED && !r->is_dead) {
 		metric_add(METRIC_RUNNER_FENCED, 1);
-		log_info("debate.fenced", "id=%s trace_id=%s epoch=%lld", r->id,
-		    r->trace.id, (long long)r->epoch);
+		log_info("debate.fenced", "debate_id=%s trace_id=%s epoch=%lld",
+		    r->id, r->trace.id, (long long)r->epoch);
 	}
 	if (result == ERR_OK)
 		drive_on_written(d, r, c);
@@ -119,13 +119,13 @@ drive_on_claimed(void *arg, struct arena *a UNUSED,
 		if (row->trace_state != NULL)
 			r->trace_state = mem_strdup(row->trace_state);
 	}
-	log_info("debate.claim", "id=%s trace_id=%s epoch=%lld phase=%s", r->id,
-	    r->trace.id, (long long)r->epoch, row->phase);
+	log_info("debate.claim", "debate_id=%s trace_id=%s epoch=%lld phase=%s",
+	    r->id, r->trace.id, (long long)r->epoch, row->phase);
 	if (debate_restore(&r->debate, row, turns, n_turns, now, &info) !=
 	    ERR_OK) {
 		log_error("debate.unreadable",
-		    "id=%s trace_id=%s field=%s reason=%s", r->id, r->trace.id,
-		    info.field, info.text);
+		    "debate_id=%s trace_id=%s field=%s reason=%s", r->id,
+		    r->trace.id, info.field, info.text);
 		run_drop(r);
 		return;
 	}
@@ -161,8 +161,8 @@ drive_on_lost(void *arg, const char *debate_id, int64_t epoch)
 		if (r->epoch != epoch || !str_eq(r->id, debate_id) ||
 		    r->is_dead || r->is_ended)
 			continue;
-		log_info("debate.lost", "id=%s trace_id=%s epoch=%lld", r->id,
-		    r->trace.id, (long long)epoch);
+		log_info("debate.lost", "debate_id=%s trace_id=%s epoch=%lld",
+		    r->id, r->trace.id, (long long)epoch);
 		metric_add(METRIC_RUNNER_FENCED, 1);
 		run_drop(r);
 		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
@@ -231,8 +231,8 @@ drive_on_pausing(void *arg, const char *debate_id, int64_t epoch)
 	if (r == NULL)
 		return;
 	if (!r->is_pausing)
-		log_info("debate.pausing", "id=%s trace_id=%s calls=%d", r->id,
-		    r->trace.id, r->n_calling);
+		log_info("debate.pausing", "debate_id=%s trace_id=%s calls=%d",
+		    r->id, r->trace.id, r->n_calling);
 	r->is_pausing = true;
 	run_try_park(r);
 }
@@ -249,8 +249,8 @@ drive_on_parked(
 	if (r == NULL)
 		return;
 	if (result == ERR_OK) {
-		log_info("debate.paused", "id=%s trace_id=%s epoch=%lld", r->id,
-		    r->trace.id, (long long)epoch);
+		log_info("debate.paused", "debate_id=%s trace_id=%s epoch=%lld",
+		    r->id, r->trace.id, (long long)epoch);
 		run_drop(r);
 		d->is_stopping = d->is_stopping || d->o.only_id != NULL;
 		drive_claim(d);
@@ -356,8 +356,9 @@ drive_over(struct drive *d, const char *debate_id)
 		struct run *r = LIST_ENTRY(it, struct run, link);
 		if (!str_eq(r->id, debate_id) || r->is_dead || r->is_ended)
 			continue;
-		log_info("debate.lost", "id=%s trace_id=%s epoch=%lld calls=%d",
-		    r->id, r->trace.id, (long long)r->epoch, r->n_calling);
+		log_info("debate.lost",
+		    "debate_id=%s trace_id=%s epoch=%lld calls=%d", r->id,
+		    r->trace.id, (long long)r->epoch, r->n_calling);
 		metric_add(METRIC_RUNNER_FENCED, 1);
 		writer_release(d->writer, r->tenant, r->id, r->epoch);
 		run_drop(r);
@@ -400,8 +401,8 @@ drive_seal(void *arg, const struct store_transition *t)
 	enum err e = receipt_seal(
 	    d->o.store, d->o.receipt_keys, a, t->tenant, t->debate_id, &r);
 	if (e != ERR_OK)
-		log_warning("debate.receipt", "id=%s reason=%s", t->debate_id,
-		    err_text(e));
+		log_warning("debate.receipt", "debate_id=%s reason=%s",
+		    t->debate_id, err_text(e));
 	arena_free(&a);
 }
 

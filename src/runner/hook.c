@@ -85,8 +85,8 @@ hook_failed(struct hook_message *m, const char *why, bool is_hopeless)
 	metric_add(
 	    is_over ? METRIC_WEBHOOKS_GIVEN_UP : METRIC_WEBHOOKS_FAILED, 1);
 	log_info(is_over ? "webhook.given_up" : "webhook.failed",
-	    "batch=%s tries=%lld reason=%s", w->batch_id, (long long)w->tries,
-	    error);
+	    "batch_id=%s tries=%lld reason=%s", w->batch_id,
+	    (long long)w->tries, error);
 	/* Not written: it is owed still, and its lease runs out. */
 	(void)!store_webhook_done(m->hook->store, w,
 	    is_over ? STORE_WEBHOOK_GIVEN_UP : STORE_WEBHOOK_OWED,
@@ -125,7 +125,7 @@ hook_on_end(
 		return;
 	}
 	metric_add(METRIC_WEBHOOKS_SENT, 1);
-	log_info("webhook.sent", "batch=%s tries=%lld", m->webhook.batch_id,
+	log_info("webhook.sent", "batch_id=%s tries=%lld", m->webhook.batch_id,
 	    (long long)m->webhook.tries);
 	(void)!store_webhook_done(
 	    m->hook->store, &m->webhook, STORE_WEBHOOK_SENT, 0, NULL);

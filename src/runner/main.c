@@ -209,7 +209,7 @@ runner_run(struct runner_main *m, struct drive_options *o)
 	e = bus_sub_open(&sub, o->settings, "runner", true, &ops, &info);
 	if (e != ERR_OK) /* polling finds the work too */
 		log_warning("bus.unavailable", "reason=%s", info.text);
-	log_info("runner.start", "id=%s capacity=%lld database=%s", o->id,
+	log_info("runner.start", "runner=%s capacity=%lld database=%s", o->id,
 	    (long long)o->settings->max_concurrent_debates,
 	    store_kind(o->store));
 	service_watch_loop(m->loop, &alive);
@@ -292,7 +292,7 @@ main(int argc, char **argv)
 		drive_stop(m.drive);
 	bool is_success = m.drive != NULL && drive_is_success(m.drive);
 	drive_free(&m.drive);
-	log_info("runner.stop", "id=%s", o.id);
+	log_info("runner.stop", "runner=%s", o.id);
 	cache_close(&o.cache);
 	redis_pool_close(&redis);
 	metrics_close();

@@ -162,7 +162,8 @@ run_on_deadline(struct loop_timer *t)
 
 	if (r->is_ended)
 		return;
-	log_info("debate.timeout", "id=%s trace_id=%s", r->id, r->trace.id);
+	log_info(
+	    "debate.timeout", "debate_id=%s trace_id=%s", r->id, r->trace.id);
 	run_stop_calls(r);
 	debate_fail(r->debate, "timeout", clock_wall_us(), &out);
 	run_apply(r, &out);

@@ -170,7 +170,8 @@ run_trace(const struct run *r, const char *step_key, struct llm_attempt *next)
 	trace_write(&t, next->trace_parent);
 	next->trace_state = r->trace_state;
 	log_debug("llm.request",
-	    "id=%s trace_id=%s span_id=%s step=%s attempt=%lld provider=%s",
+	    "debate_id=%s trace_id=%s span_id=%s step=%s attempt=%lld "
+	    "provider=%s",
 	    r->id, t.id, t.span, step_key, (long long)next->number,
 	    next->provider);
 }

@@ -104,8 +104,8 @@ writer_refuse(struct writer *w, const struct store_transition *t, enum err e)
 {
 	struct writer_refused *r;
 
-	log_error("store.refused", "debate=%s phase=%s reason=%s", t->debate_id,
-	    t->phase, err_text(e));
+	log_error("store.refused", "debate_id=%s phase=%s reason=%s",
+	    t->debate_id, t->phase, err_text(e));
 	if (writer_find_refused(w, t) != NULL)
 		return;
 	r = mem_zalloc(sizeof(*r));

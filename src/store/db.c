@@ -72,7 +72,7 @@ db_tell_slow(const struct db *db, int64_t now_us)
 	int64_t us = now_us - db->waiting_us;
 
 	if (slow_us > 0 && us > slow_us)
-		log_warning("db.slow", "statement=%s ms=%.1f",
+		log_warning("db.slow", "statement=%s dur_ms=%.1f",
 		    stmt_row(db->queued)->name, (double)us / 1000.0);
 }
 

@@ -208,7 +208,7 @@ db_pgsql_take(struct db_pgsql_conn *c, const struct db_pgsql_sent *s,
 		c->base.is_broken = true;
 	}
 	if (e == ERR_INTERNAL)
-		log_error("store.statement", "stmt=%s error=%s",
+		log_error("store.statement", "statement=%s error=%s",
 		    s->slot < STMT__COUNT ? stmt_row((enum stmt)s->slot)->name
 					  : db_pgsql_sql(s->slot),
 		    info != NULL ? info->text : "");

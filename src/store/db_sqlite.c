@@ -309,7 +309,7 @@ db_sqlite_queue(struct db *db, enum stmt id, const struct db_value *values,
 	sqlite3_reset(st);
 	sqlite3_clear_bindings(st);
 	if (e == ERR_INTERNAL)
-		log_error("store.statement", "stmt=%s error=%s",
+		log_error("store.statement", "statement=%s error=%s",
 		    stmt_row(id)->name, info->text);
 	return e;
 }

@@ -141,7 +141,7 @@ def from_replica(s):
 def told(s, state):
     """Did a worker say so? None says it twice."""
     pids = [json.loads(line)["pid"] for line in s.log("fcgi").splitlines()
-            if '"store.replica"' in line and f"state={state}" in line]
+            if '"store.replica"' in line and f'"state":"{state}"' in line]
     assert len(pids) == len(set(pids)), s.log("fcgi")
     return bool(pids)
 

@@ -47,16 +47,17 @@ def test_slow(postgres):
         s.wait_end(debate_id)
         assert get_while_locked(s, url, debate_id).status_code == 200
         found = [x for x in slow_lines(s, "http.slow")
-                 if "slow-one" in x["msg"]]
+                 if x["request_id"] == "slow-one"]
         assert len(found) == 1 and found[0]["level"] == "warning"
-        assert "route=/api/debates/{id} " in found[0]["msg"]
-        assert "method=GET" in found[0]["msg"]
-        assert "status=200" in found[0]["msg"]
+        assert found[0]["route"] == "/api/debates/{id}"
+        assert found[0]["method"] == "GET" and found[0]["status"] == 200
+        assert found[0]["dur_ms"] > 300
         statements = slow_lines(s, "db.slow")
-        assert any("statement=DEBATE_GET" in x["msg"] for x in statements)
+        assert any(x["statement"] == "DEBATE_GET" and x["dur_ms"] > 300
+                   for x in statements)
         for line in found + statements:
-            assert debate_id not in line["msg"]
-            assert "marmalade" not in line["msg"]
+            assert debate_id not in str(line)
+            assert "marmalade" not in str(line)
 
 
 def test_not_slow(postgres):

@@ -83,12 +83,12 @@ def test_one_debate(stack):
     assert any(c["kind"] == "retry" for c in calls["calls"])
     # In the log of each program.
     logs = stack.logs()
-    assert f"trace_id={TRACE} span_id={span} request_id=ask-17" in \
+    assert f'"trace_id":"{TRACE}","span_id":"{span}","request_id":"ask-17"' in \
         logs["fcgi"]
     for word in ("debate.claim", "debate.end", "llm.request"):
         lines = [line for line in logs["runner1"].splitlines()
                  if f'"{word}"' in line and debate_id in line]
-        assert lines and all(f"trace_id={TRACE}" in x for x in lines), word
+        assert lines and all(f'"trace_id":"{TRACE}"' in x for x in lines), word
     assert any(TRACE in line and debate_id in line
                for line in logs["ws"].splitlines())
 

@@ -376,7 +376,7 @@ def reader_that_never_reads():
                 bridge.feed("commit d agent_message demo "
                             + json.dumps({"content": "x" * 20000}))
                 bridge.feed(f"publish d {i + 1}")
-            bridge.wait_for_log("code=1013")
+            bridge.wait_for_log('"code":1013')
             assert head_of(s).startswith(b"HTTP/1.1 101 ")
             assert close_code(s) == 1013
 

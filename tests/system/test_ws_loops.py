@@ -51,7 +51,7 @@ def test_every_loop_tells_everything(is_tcp):
     joined, following = [], []
     try:
         run(main())
-        assert "loops=4" in bridge.log()
+        assert '"loops":4' in bridge.log()
     finally:
         bridge.close()
 

@@ -151,7 +151,7 @@ def test_a_fifth_is_stopped_for_too_long(database):
         report = swarms[0].report()
         assert report["replays"] == 400
         assert report["closes"].keys() <= {"1013"}
-        assert rig.log("ws0").count("code=1013") == 400
+        assert rig.log("ws0").count('"code":1013') == 400
 
 
 def test_all_reconnect_at_once(database):
