@@ -2,6 +2,7 @@
 #include "fcgi/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -313,6 +314,20 @@ server_count(struct server *s)
 	return n;
 }
 
+/* Who waits in the queue is served; whoever comes next is refused at once, and
+ * the web server asks another socket, unless other processes have this one
+ * too. Left open until the end it would be a queue that nobody serves. The
+ * number stays taken: a thread may be about to accept from it. */
+static void
+server_stop_listening(struct server *s)
+{
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
+	while (server_accept(s))
+		;
+	if (dup3(s->stop_fd, s->listen_fd, O_CLOEXEC) < 0)
+		log_error("server.stop", "error=\"%s\"", strerror(errno));
+}
+
 /* Until no connection is left; false when a second signal came first. */
 static bool
 server_drain(struct server *s, const sigset_t *signals)
@@ -323,11 +338,7 @@ server_drain(struct server *s, const sigset_t *signals)
 
 	atomic_store(&s->app->is_draining, true);
 	atomic_store(&s->keep_until_ms, since_ms + SERVER_DRAIN_KEEP_MS);
-	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
-	/* Connections that wait in the backlog have no other taker when this
-	 * is the last worker of the socket. */
-	while (server_accept(s))
-		;
+	server_stop_listening(s);
 	while (server_count(s) > 0) {
 		server_close_idle(s, since_ms);
 		int sig = sigtimedwait(signals, NULL, &tick);

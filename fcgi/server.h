@@ -13,10 +13,10 @@
 
 /* Serves until SIGTERM, SIGINT or SIGUSR1, then drains: no new connections,
  * requests in flight are finished, kept connections are closed after their
- * next answer or a moment of silence. A second signal ends it at once. SIGHUP
- * calls app->on_hangup. Blocks
- * those signals and must be called before other threads are started that
- * should not get them. */
+ * next answer or a moment of silence. listen_fd listens no more from then on,
+ * but stays the caller's to close. A second signal ends it at once. SIGHUP
+ * calls app->on_hangup. Blocks those signals and must be called before other
+ * threads are started that should not get them. */
 enum err server_block_signals(void);
 enum err server_run(struct app *app, const struct transport *transport,
     int listen_fd, struct err_info *info) MUST_CHECK;

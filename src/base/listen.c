@@ -270,12 +270,7 @@ listen_open_each(const char *where, int *fds, size_t n, struct err_info *info)
 void
 listen_close(const char *where, int fd)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNSPEC};
-	socklen_t len = sizeof(addr);
-	bool is_file = str_starts(where, LISTEN_UNIX) &&
-	    getsockname(fd, (struct sockaddr *)&addr, &len) == 0;
-
 	close(fd);
-	if (is_file && !listen_is_taken(&addr))
-		unlink(addr.sun_path);
+	if (str_starts(where, LISTEN_UNIX) && !listen_is_answered(where))
+		unlink(where + strlen(LISTEN_UNIX));
 }

@@ -451,16 +451,22 @@ drive_new(struct drive **out, const struct drive_options *o)
 void
 drive_stop(struct drive *d)
 {
+	bool has_released = false;
+
 	d->is_stopping = true;
 	list_for_each (it, &d->runs) {
 		struct run *r = LIST_ENTRY(it, struct run, link);
 		run_stop_calls(r);
-		if (!r->is_dead && !r->is_ended)
-			writer_release(d->writer, r->tenant, r->id, r->epoch);
+		if (r->is_dead || r->is_ended)
+			continue;
+		writer_release(d->writer, r->tenant, r->id, r->epoch);
+		has_released = true;
 	}
 	writer_stop(d->writer);
 	/* Commits that ended a debate are counted, claims handed back. */
 	writer_deliver(d->writer);
+	if (has_released && bus_wake(d->o.bus) != ERR_OK)
+		log_debug("drive.wake", "runners will find them by themselves");
 }
 
 void

@@ -251,6 +251,29 @@ def test_drain_finishes_what_is_in_flight():
         assert not os.path.exists(stack.socket)
 
 
+def is_refused(stack):
+    try:
+        stack.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_drain_refuses_who_comes_next():
+    """All workers of a socket end: the web server learns it at once and may
+    ask elsewhere, while what they were asked before is answered."""
+    with fs.Stack(workers=2, fcgi_threads=2) as stack:
+        stack.start_workers()
+        whole = fs.request("/api/debates", "POST", b'{"x":1}')
+        with stack.connect() as half:
+            half.sendall(whole[:-10])
+            stack.signal()
+            fs.wait_for("refusal", lambda: is_refused(stack))
+            half.sendall(whole[-10:])
+            assert fs.answer(half)[0] == 400
+        stack.wait_gone()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 def test_idle_worker_stops_at_once(number):
     with fs.Stack(spawner="listen") as stack:
