@@ -27,6 +27,7 @@ function route() {
   $("ask-page").hidden = id !== null;
   $("debate-page").hidden = id === null;
   $("forget").hidden = !token();
+  showHealth();
   if (id === null) {
     document.title = "Aragora";
     openAskPage();
@@ -57,11 +58,17 @@ function forgetToken() {
   route();
 }
 
+/* How many are running the server counts every few seconds: next to a debate
+ * that has just begun, the number would contradict it. */
+function healthText(health) {
+  if (health.status !== "healthy") return health.status;
+  return debate ? "" : `${health.active_debates} running`;
+}
+
 async function showHealth() {
   try {
     const h = await api("/api/health");
-    $("health").textContent = h.status === "healthy"
-      ? `${h.active_debates} running` : h.status;
+    $("health").textContent = healthText(h);
     $("health").classList.toggle("bad", h.status !== "healthy");
   } catch {
     $("health").textContent = "not reachable";
@@ -77,7 +84,6 @@ window.addEventListener("hashchange", () => {
   route();
   $("main").focus({ preventScroll: true });
 });
-showHealth();
 setInterval(() => {
   if (!document.hidden) showHealth();
 }, HEALTH_MS);

@@ -146,6 +146,21 @@ def test_server_gone(chromium):
                      "not reachable")
 
 
+def test_how_many_run(chromium, shared_stack):
+    """The server's count is told where debates are asked for, not beside one
+    that may have begun after it."""
+    with Console(chromium, shared_stack) as console:
+        console.open().wait_choices()
+        console.wait("count", lambda: re.fullmatch(
+            r"\d+ running", console.text("health")))
+        console.ask("Is it counted?", agents={"demo": 2}, rounds=1)
+        console.wait("no count", lambda: console.text("health") == "")
+        console.wait_end()
+        console.open().wait_choices()
+        console.wait("count", lambda: re.fullmatch(
+            r"\d+ running", console.text("health")))
+
+
 # ---- tokens ----
 
 def test_token(chromium):
