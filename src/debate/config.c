@@ -419,6 +419,9 @@ config_read_rule(struct config_reader *r)
 	if (json_kind(value) != JSON_NULL &&
 	    (!json_num(value, &threshold) || threshold < 0.5 || threshold > 1))
 		config_error(r, field, "must be a number from 0.5 to 1");
+	if (r->out->rule == DEBATE_SUPERMAJORITY &&
+	    threshold < r->settings->consensus_supermajority)
+		threshold = r->settings->consensus_supermajority;
 	r->out->threshold_ppm = (int64_t)(threshold * CONFIG_PPM + 0.5);
 	config_read_similarity(r);
 	config_read_audience(r);

@@ -84,7 +84,9 @@ struct debate_config {
 	enum debate_protocol protocol;
 	enum debate_topology topology;
 	enum debate_rule rule;
-	int64_t threshold_ppm; /* share needed, in millionths */
+	/* Share needed, in millionths; of a supermajority at least what the
+	 * settings said on the day it was asked for. */
+	int64_t threshold_ppm;
 	bool is_early_stopping;
 	/* In millionths: from which similarity two positions are one option,
 	 * a position has not moved, and which share of the seats must hold

@@ -229,7 +229,7 @@ consensus_lead(const struct consensus_tally *t,
 	}
 }
 
-/* Two thirds exactly, or a higher threshold asked for. */
+/* Two thirds exactly, or a higher threshold asked for or set. */
 static bool
 consensus_is_super(int64_t threshold_ppm, int64_t score, int64_t total)
 {

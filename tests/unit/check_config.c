@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "debate/config.h"
+#include "debate/consensus.h"
 #include "settings/settings.h"
 
 static struct settings *settings;
@@ -120,6 +121,75 @@ START_TEST(test_values)
 	ck_assert_int_eq(config.rule, DEBATE_MAJORITY);
 	ck_assert_int_eq(config.threshold_ppm, 750000);
 	ck_assert(!config.is_early_stopping);
+}
+END_TEST
+
+/* What a supermajority needs is kept with the debate: another value of the
+ * setting later, or on another host, does not reach it. */
+static const struct {
+	const char *setting, *body;
+	int64_t threshold_ppm;
+	bool is_2_of_3, is_3_of_4, is_4_of_5; /* enough? */
+} supermajorities[] = {
+    {NULL, "", 670000, true, true, true},
+    {"0.5", "", 600000, true, true, true},
+    {"0.75", "", 750000, false, true, true},
+    {"0.75", ",\"consensus_threshold\":0.6", 750000, false, true, true},
+    {"0.75", ",\"consensus_threshold\":0.8", 800000, false, false, true},
+    {"0.9", "", 900000, false, false, false},
+};
+
+static bool
+is_agreed(int64_t agree, int64_t n)
+{
+	const struct consensus_rule rule = {.rule = config.rule,
+	    .threshold_ppm = config.threshold_ppm,
+	    .judge = -1};
+	struct consensus_ballot ballots[8];
+	struct consensus_outcome out;
+
+	for (int64_t i = 0; i < n; i++)
+		ballots[i] =
+		    (struct consensus_ballot){.choice = i < agree ? 0 : 1,
+			.weight_ppm = CONSENSUS_PPM};
+	consensus_count(&rule, ballots, (size_t)n, 2, &out);
+	return out.is_reached;
+}
+
+START_TEST(test_supermajority)
+{
+	char body[256];
+	struct err_info info = {0};
+
+	if (supermajorities[_i].setting != NULL)
+		setenv("ARAGORA_CONSENSUS_SUPERMAJORITY",
+		    supermajorities[_i].setting, 1);
+	load();
+	snprintf(body, sizeof(body),
+	    "{\"task\":\"t\",\"consensus\":\"supermajority\"%s}",
+	    supermajorities[_i].body);
+	ck_assert_int_eq(read_body(body), ERR_OK);
+	const char *text = debate_config_write(arena, &config);
+	unsetenv("ARAGORA_CONSENSUS_SUPERMAJORITY");
+	load();
+	ck_assert_int_eq(
+	    debate_config_parse(arena, text, &config, &info), ERR_OK);
+	ck_assert_int_eq(
+	    config.threshold_ppm, supermajorities[_i].threshold_ppm);
+	ck_assert(is_agreed(2, 3) == supermajorities[_i].is_2_of_3);
+	ck_assert(is_agreed(3, 4) == supermajorities[_i].is_3_of_4);
+	ck_assert(is_agreed(4, 5) == supermajorities[_i].is_4_of_5);
+}
+END_TEST
+
+START_TEST(test_supermajority_is_no_other_rule)
+{
+	setenv("ARAGORA_CONSENSUS_SUPERMAJORITY", "0.9", 1);
+	load();
+	ck_assert_int_eq(
+	    read_body("{\"task\":\"t\",\"consensus\":\"weighted\"}"), ERR_OK);
+	ck_assert_int_eq(config.threshold_ppm, 600000);
+	unsetenv("ARAGORA_CONSENSUS_SUPERMAJORITY");
 }
 END_TEST
 
@@ -360,6 +430,9 @@ main(void)
 	tcase_add_test(c, test_defaults);
 	tcase_add_test(c, test_keys);
 	tcase_add_test(c, test_values);
+	tcase_add_loop_test(
+	    c, test_supermajority, 0, ARRAY_LEN(supermajorities));
+	tcase_add_test(c, test_supermajority_is_no_other_rule);
 	tcase_add_loop_test(c, test_bad, 0, (int)ARRAY_LEN(bad));
 	tcase_add_loop_test(c, test_presets, 0, ARRAY_LEN(presets));
 	tcase_add_test(c, test_preset_seats);
