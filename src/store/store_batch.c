@@ -81,6 +81,16 @@ batch_insert(struct db *db, struct batch_call *c)
 	return e;
 }
 
+/* Of a batch with a bound, behind its items and debates. */
+static enum err
+batch_bind(struct db *db, struct batch_call *c)
+{
+	if (c->b->max_parallel == 0)
+		return ERR_OK;
+	return DB_QUEUE(db, STMT_BATCH_BIND, c->a, NULL, DB_TEXT(c->b->tenant),
+	    DB_TEXT(c->b->id));
+}
+
 static enum err
 batch_create_tx(struct db *db, void *arg)
 {
@@ -102,7 +112,9 @@ batch_create_tx(struct db *db, void *arg)
 	    db, c->a, &c->debates[0], (int64_t)c->n, c->max_queued, c->info);
 	if (e == ERR_OK)
 		e = batch_insert(db, c);
-	return e == ERR_OK ? batch_put(db, c) : e;
+	if (e == ERR_OK)
+		e = batch_put(db, c);
+	return e == ERR_OK ? batch_bind(db, c) : e;
 }
 
 static enum err
@@ -183,6 +195,8 @@ batch_retry_tx(struct db *db, void *arg)
 			e = err_set(c->info, ERR_CONFLICT, "",
 			    "the batch was tried again by somebody else");
 	}
+	if (e == ERR_OK)
+		e = batch_bind(db, c);
 	if (e != ERR_OK)
 		return e;
 	return DB_QUEUE(db, STMT_WEBHOOK_ARM, c->a, NULL, DB_TEXT(b->tenant),

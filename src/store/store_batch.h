@@ -37,7 +37,7 @@ struct store_batch {
 	const char *tenant;
 	const char *owner; /* may be NULL */
 	int64_t priority;
-	int64_t max_parallel;	     /* as asked, 0 = not */
+	int64_t max_parallel; /* of its debates at once, 0 = any number */
 	const char *metadata;	     /* JSON object */
 	const char *webhook_url;     /* NULL = none */
 	const char *webhook_headers; /* JSON object of strings, or NULL */

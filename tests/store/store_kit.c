@@ -269,6 +269,7 @@ main(void)
 	kit_run(add_vectors, "vectors", &failed);
 	kit_run(add_attempts, "attempts", &failed);
 	kit_run(add_batches, "batches", &failed);
+	kit_run(add_bounds, "bounds", &failed);
 	kit_run(add_ratings, "ratings", &failed);
 	kit_run(add_budgets, "budgets", &failed);
 	kit_run(add_human, "human", &failed);

@@ -80,6 +80,7 @@ void add_relay(TCase *t);
 void add_human(TCase *t);
 void add_ratings(TCase *t);
 void add_batches(TCase *t);
+void add_bounds(TCase *t);
 void add_budgets(TCase *t);
 void add_memory(TCase *t);
 void add_agents(TCase *t);

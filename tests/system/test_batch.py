@@ -267,6 +267,36 @@ def test_retry(url):
         wait_batch(s, batch, "completed")
 
 
+def most_at_once(items):
+    """How many were under way together, by what the database says."""
+    spans = [(i["started_at"], i["completed_at"]) for i in items]
+    return max(sum(a <= start < b for a, b in spans) for start, _ in spans)
+
+
+def test_max_parallel(url):
+    """Two runners keep to it together, one after the other's death too; what
+    waits for others of its batch is in nobody's way."""
+    with st.Stack(database_url=url, runners=2, ARAGORA_LEASE="2") as s:
+        made = submit(s, 8, max_parallel=2)
+        path = f"/api/debates/batch/{made['batch_id']}/status"
+        other = s.create(agents=["demo", "demo"], rounds=1)
+        st.wait_for("two", lambda: s.get(path)["running"] == 2)
+        st.end(s.runners.pop(0), signal.SIGKILL)
+        assert s.wait_end(other)["status"] == "completed"
+        assert s.get(path)["status"] == "processing"
+        done = wait_batch(s, made["batch_id"], "completed")
+        assert done["max_parallel"] == 2
+        assert most_at_once(done["items"]) == 2
+
+
+def test_any_number_at_once(url):
+    with st.Stack(database_url=url) as s:
+        made = submit(s, 8)
+        done = wait_batch(s, made["batch_id"], "completed")
+        assert done["max_parallel"] == 0
+        assert most_at_once(done["items"]) == 8
+
+
 def execute(s, sql):
     """Behind the service's back."""
     url = s.env.get("ARAGORA_DATABASE_URL")
