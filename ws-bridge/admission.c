@@ -50,6 +50,15 @@ admission_new(int64_t per_minute, int64_t at_once)
 	return a;
 }
 
+void
+admission_limit(struct admission *a, int64_t per_minute, int64_t at_once)
+{
+	pthread_mutex_lock(&a->lock);
+	a->per_minute = per_minute;
+	a->at_once = at_once;
+	pthread_mutex_unlock(&a->lock);
+}
+
 static void
 admission_drop(struct admission *a, struct admission_entry *e)
 {

@@ -41,6 +41,14 @@ bridge_init(struct bridge *b, const struct settings *settings, bool is_echo,
 }
 
 void
+bridge_reload(struct bridge *b)
+{
+	if (b->admission != NULL)
+		admission_limit(b->admission, b->settings->ws_conn_rate,
+		    b->settings->ws_max_per_ip);
+}
+
+void
 bridge_release(struct bridge *b)
 {
 	admission_free(&b->admission);

@@ -53,6 +53,8 @@ struct bridge {
 enum err bridge_init(struct bridge *b, const struct settings *settings,
     bool is_echo, struct err_info *info) MUST_CHECK;
 void bridge_release(struct bridge *b);
+/* The settings were read again: what is not read from them at each use. */
+void bridge_reload(struct bridge *b);
 /* "stall=500,recheck=1000"; ERR_INVALID. */
 enum err bridge_set_times(
     struct bridge *b, const char *text, struct err_info *info) MUST_CHECK;

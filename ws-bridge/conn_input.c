@@ -28,8 +28,11 @@ input_admits(struct connection *c)
 	int64_t now = clock_mono_us();
 	int64_t debt = gcra_debt(&rule, c->said_tat_us, now);
 
-	if (!gcra_admits(&rule, debt, GCRA_REQUEST))
+	if (!gcra_admits(&rule, debt, GCRA_REQUEST)) {
+		/* Under another rule it may have been more. */
+		c->said_tat_us = now + debt;
 		return false;
+	}
 	c->said_tat_us = now + debt + GCRA_REQUEST * rule.interval_us;
 	return true;
 }

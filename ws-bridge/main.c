@@ -169,10 +169,12 @@ ws_on_signal(struct loop_watch *w, uint32_t events UNUSED)
 	struct signalfd_siginfo si;
 
 	while (read(w->fd, &si, sizeof(si)) == sizeof(si)) {
-		if (si.ssi_signo == SIGHUP)
-			settings_hangup(WS_PROGRAM, m->settings);
-		else
+		if (si.ssi_signo != SIGHUP) {
 			ws_terminate(m, "signal");
+			continue;
+		}
+		settings_hangup(WS_PROGRAM, m->settings);
+		bridge_reload(&m->bridge);
 	}
 }
 

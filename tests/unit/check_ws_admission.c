@@ -146,6 +146,39 @@ START_TEST(test_times)
 }
 END_TEST
 
+/* Lower than what is in: they stay, and nobody comes until they have left. */
+START_TEST(test_other_limits)
+{
+	struct admission *a = admission_new(1000, 2);
+	struct admission_entry *e[4];
+	uint8_t key[CLIENT_IP_KEY];
+	int64_t wait;
+
+	key_of("192.0.2.1", key);
+	for (int i = 0; i < 2; i++)
+		e[i] = admission_enter(a, key, 0, &wait);
+	ck_assert_ptr_null(admission_enter(a, key, 0, &wait));
+	admission_limit(a, 1000, 4);
+	for (int i = 2; i < 4; i++) {
+		e[i] = admission_enter(a, key, 0, &wait);
+		ck_assert_ptr_nonnull(e[i]);
+	}
+	admission_limit(a, 1000, 1);
+	for (int i = 0; i < 4; i++) {
+		ck_assert_ptr_null(admission_enter(a, key, 0, &wait));
+		admission_leave(a, &e[i]);
+	}
+	admission_limit(a, 4, 1); /* begun in this minute already */
+	ck_assert_ptr_null(admission_enter(a, key, 0, &wait));
+	ck_assert_int_eq(wait, ADMISSION_WINDOW_MS);
+	admission_limit(a, 5, 1);
+	e[0] = admission_enter(a, key, 0, &wait);
+	ck_assert_ptr_nonnull(e[0]);
+	admission_leave(a, &e[0]);
+	admission_free(&a);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -156,6 +189,7 @@ main(void)
 	suite_add_tcase(s, t);
 	tcase_add_test(t, test_per_minute);
 	tcase_add_test(t, test_at_once);
+	tcase_add_test(t, test_other_limits);
 	tcase_add_test(t, test_ipv6_by_64);
 	tcase_add_test(t, test_memory_is_bounded);
 	tcase_add_test(t, test_times);
