@@ -23,8 +23,7 @@ struct admission_entry; /* one address */
 struct admission *admission_new(int64_t per_minute, int64_t at_once) MUST_CHECK;
 void admission_free(struct admission **a);
 /* Other limits from now on. Nobody who is in has to leave. */
-void admission_limit(
-    struct admission *a, int64_t per_minute, int64_t at_once);
+void admission_limit(struct admission *a, int64_t per_minute, int64_t at_once);
 
 /* A new connection at now_ms (any clock that does not go back). NULL: refused,
  * and *wait_ms is when to come again. What was admitted must leave. */

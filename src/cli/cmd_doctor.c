@@ -81,17 +81,16 @@ doctor_runners(struct store *store, const struct settings *s, bool *failed)
 	arena_free(&a);
 }
 
-/* The tiers' sizes, what the tenant of clients without a token has in them, and
- * whether the runners' sweeps keep up with everybody's. */
+/* What is in the tiers, how close a tenant comes to what it may have, and
+ * whether the runners' sweeps keep up. */
 static void
 doctor_memory(struct store *store, bool *failed)
 {
-	struct store_memory_sum sums[MEMORY_TIER__COUNT];
+	struct store_memory_total totals[MEMORY_TIER__COUNT];
 	int64_t now = clock_wall_us();
 	size_t behind = 0;
 
-	if (store_memory_sums(store, STORE_TENANT_DEFAULT, now, sums) !=
-		ERR_OK ||
+	if (store_memory_totals(store, now, totals) != ERR_OK ||
 	    store_memory_behind(
 		store, now - DOCTOR_SWEEP_S * 1000000, &behind) != ERR_OK) {
 		doctor_say(failed, DOCTOR_FAIL, "memory cannot be read");
@@ -99,12 +98,15 @@ doctor_memory(struct store *store, bool *failed)
 	}
 	for (size_t i = 0; i < MEMORY_TIER__COUNT; i++) {
 		const struct memory_tier_row *t = &memory_tiers[i];
+		const struct store_memory_total *sum = &totals[i];
 		doctor_say(failed, DOCTOR_OK,
-		    "memory tier %s: %lld of %lld entries, %lld of %lld bytes "
-		    "(a tenant's; counted for '%s')",
-		    t->name, (long long)sums[i].count, (long long)t->items,
-		    (long long)sums[i].bytes, (long long)t->bytes,
-		    STORE_TENANT_DEFAULT);
+		    "memory tier %s: %lld entries of %lld tenants, %lld bytes; "
+		    "one tenant has at most %lld of %lld entries, %lld of %lld "
+		    "bytes",
+		    t->name, (long long)sum->count, (long long)sum->tenants,
+		    (long long)sum->bytes, (long long)sum->most_count,
+		    (long long)t->items, (long long)sum->most_bytes,
+		    (long long)t->bytes);
 	}
 	if (behind == 0)
 		doctor_say(failed, DOCTOR_OK, "memory is swept in time");

@@ -37,9 +37,9 @@ struct store_batch {
 	const char *tenant;
 	const char *owner; /* may be NULL */
 	int64_t priority;
-	int64_t max_parallel; /* of its debates at once, 0 = any number */
-	const char *metadata;	     /* JSON object */
-	const char *webhook_url;     /* NULL = none */
+	int64_t max_parallel;	 /* of its debates at once, 0 = any number */
+	const char *metadata;	 /* JSON object */
+	const char *webhook_url; /* NULL = none */
 	const char *webhook_headers; /* JSON object of strings, or NULL */
 	enum store_webhook_state webhook_state;
 	int64_t webhook_tries, webhook_due_us, webhook_done_us;

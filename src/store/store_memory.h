@@ -95,6 +95,15 @@ struct store_memory_sum {
 enum err store_memory_sums(struct store *store, const char *tenant,
     int64_t now_us, struct store_memory_sum *sums) MUST_CHECK;
 
+/* Of all tenants together, and what one of them has at most. */
+struct store_memory_total {
+	int64_t tenants, count, bytes;
+	int64_t most_count, most_bytes;
+};
+/* All MEMORY_TIER__COUNT. */
+enum err store_memory_totals(struct store *store, int64_t now_us,
+    struct store_memory_total *totals) MUST_CHECK;
+
 struct store_memory_work {
 	int64_t processed, expired, promoted, demoted;
 };

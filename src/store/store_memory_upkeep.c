@@ -197,3 +197,46 @@ store_memory_tallies(struct store *store, struct arena *a, const char *tenant,
 	}
 	return e;
 }
+
+/* ---- of all tenants ---- */
+
+struct memory_totals {
+	struct arena *a;
+	int64_t now;
+	struct store_memory_total *totals;
+};
+
+static enum err
+memory_totals_call(struct db *db, void *arg)
+{
+	struct memory_totals *c = arg;
+	struct db_result r;
+
+	enum err e = DB_RUN(db, STMT_MEMORY_TOTALS, c->a, &r, DB_INT(c->now));
+	for (int i = 0; i < MEMORY_TIER__COUNT; i++)
+		c->totals[i] = (struct store_memory_total){0};
+	for (size_t i = 0; e == ERR_OK && i < r.rows; i++) {
+		int64_t tier = db_int(&r, i, 0);
+		if (tier < 0 || tier >= MEMORY_TIER__COUNT)
+			continue;
+		c->totals[tier] =
+		    (struct store_memory_total){.tenants = db_int(&r, i, 1),
+			.count = db_int(&r, i, 2),
+			.bytes = db_int(&r, i, 3),
+			.most_count = db_int(&r, i, 4),
+			.most_bytes = db_int(&r, i, 5)};
+	}
+	return e;
+}
+
+enum err
+store_memory_totals(
+    struct store *store, int64_t now_us, struct store_memory_total *totals)
+{
+	struct memory_totals c = {
+	    .a = arena_new(0), .now = now_us, .totals = totals};
+	enum err e = store_tx(store, DB_READ_ONE, memory_totals_call, &c, NULL);
+
+	arena_free(&c.a);
+	return e;
+}

@@ -99,6 +99,16 @@ CASES = [
      "CREATE TABLE more (\n\ttenant TEXT NOT NULL\n);\n",
      "more has no row level security",
      "CREATE TABLE more (\n\ttenant TEXT\n);\n"),
+    ("tenancy", "src/store/sql/0002_more.sql",
+     "CREATE TABLE more (\n\ttenant TEXT NOT NULL\n);\n"
+     "FOREACH t IN ARRAY ARRAY['more']\n",
+     "STMT_TENANT_TABLES lacks more",
+     "CREATE TABLE more (\n\ttenant TEXT\n);\n"),
+    ("tenancy", "src/store/sql/0001_init.sql",
+     "CREATE TABLE rows (\n\ttenant TEXT\n);\n",
+     "rows is no table of tenants",
+     "CREATE TABLE rows (\n\ttenant TEXT NOT NULL\n);\n"
+     "FOREACH t IN ARRAY ARRAY['rows']\n"),
     ("migrations", "src/store/sql/0001_one.sql", "CREATE TABLE two (b);\n",
      "was released and must not change", "CREATE TABLE one (a TEXT);\n"),
     ("migrations", "src/store/sql/0003_three.sql", "DROP TABLE public.one;\n",
@@ -253,8 +263,10 @@ TABLES = {
 }
 
 # Where a statement and its tables are.
+TENANT_TABLES = "#define STMT_TENANT_TABLES \"'rows'\"\n"
 TENANCY = {
-    "src/store/stmt.def": 'STMT(PING, NONE, "", 1, "SELECT 1", NULL)\n',
+    "src/store/stmt.def":
+        TENANT_TABLES + 'STMT(PING, NONE, "", 1, "SELECT 1", NULL)\n',
     "src/store/sql/0001_init.sql":
         "CREATE TABLE rows (\n\ttenant TEXT NOT NULL,\n\ta TEXT\n);\n"
         "FOREACH t IN ARRAY ARRAY['rows']\n",
@@ -286,6 +298,8 @@ def run(lint, path, text):
         elif lint == "tenancy":
             for name, content in TENANCY.items():
                 write(root, name, content)
+            if path == "src/store/stmt.def":
+                text = TENANT_TABLES + text
         elif lint == "slo":
             write(root, "src/metrics/slo.def", SLO)
             write(root, "scripts/load_test.js", SLO_SCRIPT)

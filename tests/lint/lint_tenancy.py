@@ -4,7 +4,8 @@
 column. SYSTEM: on PostgreSQL no such table by name, only functions aragora_*.
 NONE: no such table at all. The tables of tenants are those of the migrations
 that have a column tenant; on PostgreSQL each of them has row level
-security."""
+security, and STMT_TENANT_TABLES, by which the service looks whether it holds
+for its role, names them all."""
 import re
 
 import tree
@@ -83,12 +84,21 @@ def check_row(report, row, defined, tables):
         report.find(PATH, f"{name}: no scope {scope}")
 
 
+def check_list(report, defined, tables):
+    listed = re.findall(r"'(\w+)'", defined.get("STMT_TENANT_TABLES", ""))
+    for name in sorted(tables - set(listed)):
+        report.find(PATH, f"STMT_TENANT_TABLES lacks {name}")
+    for name in sorted(set(listed) - tables):
+        report.find(PATH, f"STMT_TENANT_TABLES: {name} is no table of tenants")
+
+
 def main():
     report = tree.Report()
     tables = tenant_tables()
     for name in sorted(tables - secured_tables()):
         report.find(SQL, f"{name} has no row level security")
     defined = macros()
+    check_list(report, defined, tables)
     table = tree.rows(PATH, "STMT")
     for row in table:
         check_row(report, row, defined, tables)

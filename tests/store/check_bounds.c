@@ -21,7 +21,8 @@
 static void
 bound_create(const char *tenant, const char *id, size_t n, int64_t max_parallel)
 {
-	struct store_debate *rows = ARENA_ARRAY(kit.arena, n, struct store_debate);
+	struct store_debate *rows =
+	    ARENA_ARRAY(kit.arena, n, struct store_debate);
 	const char **items = ARENA_ARRAY(kit.arena, n, const char *);
 	const struct store_batch b = {.id = id,
 	    .tenant = tenant,
@@ -59,8 +60,7 @@ bound_running(struct arena *a, const char *tenant, const char *id)
 {
 	struct store_batch b;
 
-	ck_assert_int_eq(
-	    store_batch_get(kit.store, a, tenant, id, &b), ERR_OK);
+	ck_assert_int_eq(store_batch_get(kit.store, a, tenant, id, &b), ERR_OK);
 	return b.sums.running;
 }
 
@@ -89,8 +89,7 @@ START_TEST(test_bound)
 		for (size_t i = 0; i < n; i++) {
 			enum store_status end =
 			    done % 2 == 0 ? STORE_COMPLETED : STORE_FAILED;
-			ck_assert_int_eq(
-			    kit_step(&running[i], 1, end), ERR_OK);
+			ck_assert_int_eq(kit_step(&running[i], 1, end), ERR_OK);
 			done++;
 		}
 		got = bound_claim(KIT_LEASE_US, &next);
@@ -149,8 +148,8 @@ START_TEST(test_bound_pause)
 			     "b-0", &again, &status),
 	    ERR_OK);
 	ck_assert_uint_eq(bound_claim(KIT_LEASE_US, &rows), 0);
-	ck_assert_int_eq(store_debate_cancel(
-			     kit.store, STORE_TENANT_DEFAULT, "b-1", &end),
+	ck_assert_int_eq(
+	    store_debate_cancel(kit.store, STORE_TENANT_DEFAULT, "b-1", &end),
 	    ERR_OK);
 	ck_assert_uint_eq(bound_claim(KIT_LEASE_US, &rows), 1);
 	ck_assert_str_eq(rows[0].id, "b-0");
@@ -303,8 +302,8 @@ START_TEST(test_bound_race)
 	bound_create(STORE_TENANT_DEFAULT, "b", BOUND_RACE, 3);
 	for (int i = 0; i < KIT_THREADS; i++) {
 		racers[i].n = i;
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, bound_race,
-				     &racers[i]),
+		ck_assert_int_eq(
+		    pthread_create(&threads[i], NULL, bound_race, &racers[i]),
 		    0);
 	}
 	for (size_t i = 0; i < KIT_THREADS; i++) {

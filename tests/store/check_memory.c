@@ -87,6 +87,41 @@ START_TEST(test_tenants)
 }
 END_TEST
 
+/* What an operator is told: of everybody, and of nobody by name. */
+START_TEST(test_totals)
+{
+	struct store_memory_total totals[MEMORY_TIER__COUNT];
+	const struct store_memory_total *slow = &totals[MEMORY_SLOW];
+	struct store_memory_sum mine[MEMORY_TIER__COUNT];
+	struct store_memory_sum theirs[MEMORY_TIER__COUNT];
+	const char *me = STORE_TENANT_DEFAULT;
+
+	ck_assert_int_eq(store_memory_totals(kit.store, NOW, totals), ERR_OK);
+	ck_assert_int_eq(slow->tenants, 0);
+	ck_assert_int_eq(slow->most_count, 0);
+	ck_assert_int_eq(put(me, "a", "one", 1, MEMORY_SLOW, NOW), ERR_OK);
+	ck_assert_int_eq(put(OTHER, "a", "two", 1, MEMORY_SLOW, NOW), ERR_OK);
+	ck_assert_int_eq(put(OTHER, "b", "three", 1, MEMORY_SLOW, NOW), ERR_OK);
+	ck_assert_int_eq(put(me, "c", "four", 1, MEMORY_FAST, NOW), ERR_OK);
+	ck_assert_int_eq(store_memory_totals(kit.store, NOW, totals), ERR_OK);
+	ck_assert_int_eq(store_memory_sums(kit.store, me, NOW, mine), ERR_OK);
+	ck_assert_int_eq(
+	    store_memory_sums(kit.store, OTHER, NOW, theirs), ERR_OK);
+	ck_assert_int_eq(slow->tenants, 2);
+	ck_assert_int_eq(slow->count, 3);
+	ck_assert_int_eq(slow->most_count, 2);
+	ck_assert_int_eq(
+	    slow->bytes, mine[MEMORY_SLOW].bytes + theirs[MEMORY_SLOW].bytes);
+	ck_assert_int_eq(slow->most_bytes, theirs[MEMORY_SLOW].bytes);
+	ck_assert_int_eq(totals[MEMORY_FAST].count, 1);
+	ck_assert_int_eq(totals[MEMORY_GLACIAL].count, 0);
+	/* What has expired counts no more. */
+	ck_assert_int_eq(
+	    store_memory_totals(kit.store, NOW + DAY_US, totals), ERR_OK);
+	ck_assert_int_eq(slow->count, 0);
+}
+END_TEST
+
 /* Three of 4000 bytes do not fit into 10 KiB: the least important goes, of
  * equals the oldest; never the one that comes. */
 START_TEST(test_eviction)
@@ -518,6 +553,7 @@ void
 add_memory(TCase *t)
 {
 	tcase_add_test(t, test_tenants);
+	tcase_add_test(t, test_totals);
 	tcase_add_test(t, test_eviction);
 	tcase_add_test(t, test_together);
 	tcase_add_test(t, test_consolidate);

@@ -349,6 +349,22 @@ tenancy_open(const char *url, struct err_info *info)
 	return kit_reopen(info);
 }
 
+/* It does not serve while that table is open to everybody. */
+static void
+tenancy_unsecured(const char *table)
+{
+	struct err_info info = {0};
+
+	kit_script(arena_printf(
+	    kit.arena, "ALTER TABLE %s NO FORCE ROW LEVEL SECURITY", table));
+	ck_assert_msg(
+	    tenancy_open(kit.pg_url, &info) == ERR_DENIED, "%s", table);
+	ck_assert_ptr_nonnull(strstr(info.text, "without row level security"));
+	kit_script(arena_printf(
+	    kit.arena, "ALTER TABLE %s FORCE ROW LEVEL SECURITY", table));
+	ck_assert_int_eq(tenancy_open(kit.pg_url, &info), ERR_OK);
+}
+
 /* In production the service does not run as somebody whom row level security
  * does not hold. */
 START_TEST(test_production_role)
@@ -372,12 +388,9 @@ START_TEST(test_production_role)
 		    tenancy_open(getenv("STORE_TEST_SUPER"), &info),
 		    ERR_DENIED);
 		ck_assert_ptr_nonnull(strstr(info.text, "is a superuser"));
-		kit_script("ALTER TABLE events NO FORCE ROW LEVEL SECURITY");
-		ck_assert_int_eq(tenancy_open(kit.pg_url, &info), ERR_DENIED);
-		ck_assert_ptr_nonnull(
-		    strstr(info.text, "without row level security"));
-		kit_script("ALTER TABLE events FORCE ROW LEVEL SECURITY");
-		ck_assert_int_eq(tenancy_open(kit.pg_url, &info), ERR_OK);
+		tenancy_unsecured("events");
+		tenancy_unsecured("batch_items");
+		tenancy_unsecured("agent_rules");
 	}
 	unsetenv("ARAGORA_ENV");
 	unsetenv("ARAGORA_API_TOKEN");

@@ -193,11 +193,11 @@ def test_env_example(env):
         assert f.read() == r.stdout
 
 
-def late_memory(path):
+def late_memory(path, tenant, key):
     """An entry of the slow tier whose time to be looked at is long over."""
     now = int(time.time() * 1e6)
     day = 86400 * 10**6
-    row = {"tenant": "default", "id": "mem_1", "memory_key": "k", "tier": 2,
+    row = {"tenant": tenant, "id": f"mem_{key}", "memory_key": key, "tier": 2,
            "domain": "general", "content": "x", "body": "{}",
            "debate_id": "d", "bytes": 100, "importance": 500000,
            "surprise": 500000, "updates": 0, "moves": 0,
@@ -214,15 +214,18 @@ def test_doctor(env):
     r = run(env, "doctor")
     assert r.returncode == 0, r.stdout
     assert "[ok]   database sqlite" in r.stdout
-    assert "[ok]   memory tier fast: 0 of 100 entries, 0 of 10240 bytes" \
-        in r.stdout
+    assert "[ok]   memory tier fast: 0 entries of 0 tenants, 0 bytes; one " \
+        "tenant has at most 0 of 100 entries, 0 of 10240 bytes" in r.stdout
     assert "[ok]   memory is swept in time" in r.stdout
-    # One entry that is due since long ago: nobody swept it.
-    late_memory(os.path.join(env["ARAGORA_DATA_DIR"], "aragora.db"))
+    # Entries that are due since long ago: nobody swept them.
+    for tenant, key in (("default", "a"), ("other", "a"), ("other", "b")):
+        late_memory(os.path.join(env["ARAGORA_DATA_DIR"], "aragora.db"),
+                    tenant, key)
     r = run(env, "doctor")
     assert r.returncode == 0, r.stdout
-    assert "memory tier slow: 1 of 1000 entries" in r.stdout
-    assert "[warn] the sweep of memory is behind: 1 or more" in r.stdout
+    assert "memory tier slow: 3 entries of 2 tenants, " in r.stdout
+    assert "one tenant has at most 2 of 1000 entries" in r.stdout
+    assert "[warn] the sweep of memory is behind: 2 or more" in r.stdout
     env["ARAGORA_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/x"
     r = run(env, "doctor")
     assert r.returncode == 1 and "[fail]" in r.stdout

@@ -149,9 +149,8 @@ is_agreed(int64_t agree, int64_t n)
 	struct consensus_outcome out;
 
 	for (int64_t i = 0; i < n; i++)
-		ballots[i] =
-		    (struct consensus_ballot){.choice = i < agree ? 0 : 1,
-			.weight_ppm = CONSENSUS_PPM};
+		ballots[i] = (struct consensus_ballot){
+		    .choice = i < agree ? 0 : 1, .weight_ppm = CONSENSUS_PPM};
 	consensus_count(&rule, ballots, (size_t)n, 2, &out);
 	return out.is_reached;
 }
