@@ -12,6 +12,7 @@
 #include "fcgi/etag.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
+#include "telemetry/debate_span.h"
 
 #define DEBATE_OUT_EVENT_BYTES ((size_t)16 << 20)
 
@@ -121,6 +122,23 @@ debate_out_array(struct json_w *w, const char *key, struct req *req,
 	json_w_end_array(w);
 }
 
+static void
+debate_out_trace_end(const struct store_debate *row)
+{
+	char asker[TRACE_SPAN_LEN + 1];
+	struct trace t;
+
+	debate_span_trace(&t, asker, row->id, row->trace_parent);
+	debate_span_record(
+	    &(struct debate_span){.id = row->id,
+		.tenant = row->tenant,
+		.status = store_status_name(row->status),
+		.round = row->round,
+		.start_us =
+		    row->started_us > 0 ? row->started_us : row->created_us},
+	    &t, asker);
+}
+
 enum err
 debate_out_cancel(struct req *req, struct store_debate *row, const char *reason)
 {
@@ -149,6 +167,7 @@ debate_out_cancel(struct req *req, struct store_debate *row, const char *reason)
 	debate_out_publish(req, row, &event);
 	metric_add(METRIC_DEBATES_CANCELLED, 1);
 	log_info("debate.cancelled", "debate_id=%s", row->id);
+	debate_out_trace_end(row);
 	return ERR_OK;
 }
 

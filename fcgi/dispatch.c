@@ -15,9 +15,11 @@
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/position.h"
+#include "telemetry/tracer.h"
 
 #define DISPATCH_ARENA_BLOCK 16384
 #define DISPATCH_READ_STEP   16384
+#define DISPATCH_SPAN_NAME   128
 #define DISPATCH_KEY_MAX     255
 #define DISPATCH_BODY_DIGITS ((uint64_t)1 << 40)
 /* Largest answer: a full page of the longest debates stays below it. */
@@ -497,6 +499,47 @@ dispatch_tell_slow(const struct req *req, enum http_status status, int64_t us)
 		    (double)us / 1000.0);
 }
 
+/* Probes and those who only look on are no news, unless their caller follows
+ * them. */
+static bool
+dispatch_is_traced(const struct req *req)
+{
+	const struct route *r = req->match.route;
+
+	return tracer_wants(&req->trace) &&
+	    (r == NULL || req->asker[0] != '\0' ||
+		(r->rate != ROUTE_RATE_NONE && r->rate != ROUTE_RATE_PROBE));
+}
+
+/* The route's pattern again, and nothing that the caller wrote but the name it
+ * gave its request. */
+static void
+dispatch_record(const struct req *req, enum http_status status, int64_t us)
+{
+	const struct route *r = req->match.route;
+	const char *method = req->method == HTTP_METHOD__COUNT
+	    ? "_OTHER"
+	    : http_method_name(req->method);
+	char name[DISPATCH_SPAN_NAME];
+	struct span s;
+
+	if (!dispatch_is_traced(req))
+		return;
+	snprintf(name, sizeof(name), "%s%s%s",
+	    req->method == HTTP_METHOD__COUNT ? "HTTP" : method,
+	    r != NULL ? " " : "", r != NULL ? r->pattern : "");
+	span_init(&s, &req->trace, req->asker, SPAN_SERVER, name);
+	s.start_us = req->now_us;
+	s.end_us = req->now_us + us;
+	span_text(&s, SPAN_ATTR_METHOD, method);
+	if (r != NULL)
+		span_text(&s, SPAN_ATTR_ROUTE, r->pattern);
+	span_http_status(&s, (int)status);
+	span_text(&s, SPAN_ATTR_REQUEST_ID, req->trace_id);
+	span_text(&s, SPAN_ATTR_TENANT, req->caller.tenant);
+	tracer_record(&s);
+}
+
 static void
 dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 {
@@ -505,6 +548,7 @@ dispatch_count(const struct req *req, enum http_status status, int64_t start_us)
 
 	dispatch_observe(req, class, us);
 	dispatch_tell_slow(req, status, us);
+	dispatch_record(req, status, us);
 	metric_add(class == 2 ? METRIC_HTTP_2XX
 		: class == 3  ? METRIC_HTTP_3XX
 		: class == 4  ? METRIC_HTTP_4XX

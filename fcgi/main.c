@@ -33,6 +33,7 @@
 #include "redis/redis_pool.h"
 #include "settings/settings.h"
 #include "store/store.h"
+#include "telemetry/tracer.h"
 
 #define MAIN_PROGRAM	 "aragora-fcgi"
 #define MAIN_OPENAPI_MAX ((size_t)16 << 20)
@@ -147,6 +148,7 @@ main_app_close(struct app *app)
 	router_free(&app->router);
 	api_page_free(&app->api_page);
 	client_ip_list_free(&app->trusted);
+	tracer_stop();
 	metrics_close();
 }
 
@@ -186,6 +188,9 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 		return main_fail("start.settings", info, EX_CONFIG);
 	if (metrics_open(app->settings, info) != ERR_OK)
 		log_warning("start.metrics", "error=\"%s\"", info->text);
+	e = tracer_start(app->settings, MAIN_PROGRAM, info);
+	if (e != ERR_OK)
+		return main_fail("start.traces", info, EX_OSERR);
 	e = store_open(&app->store, app->settings, info);
 	if (e == ERR_DOWN)
 		log_warning("start.store", "error=\"%s\"", info->text);

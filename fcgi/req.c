@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "limit/client_ip.h"
+#include "telemetry/tracer.h"
 
 #define REQ_HOST_MAX	255
 #define REQ_TRACE_BYTES 16
@@ -84,6 +85,8 @@ req_begin_trace(struct req *req, const char *name)
 
 	if (is_continued && trace_state_is_valid(state))
 		req->trace_state = state;
+	if (is_continued)
+		memcpy(req->asker, req->trace.span, sizeof(req->asker));
 	if (!is_continued) {
 		req->trace.flags = TRACE_SAMPLED;
 		str_hex(fresh, REQ_TRACE_BYTES, req->trace.id);
@@ -91,6 +94,7 @@ req_begin_trace(struct req *req, const char *name)
 	if (!is_continued && name != NULL && trace_is_id(name, TRACE_ID_LEN))
 		memcpy(req->trace.id, name, TRACE_ID_LEN);
 	str_hex(&fresh[1], sizeof(fresh[1]), req->trace.span);
+	tracer_decide(&req->trace, is_continued);
 	return is_continued;
 }
 

@@ -56,9 +56,10 @@ struct req {
 	struct store_key *key;
 	bool is_rated; /* its limits were counted: */
 	struct limit_state rate;
-	char trace_id[REQ_TRACE_SIZE]; /* the request's name */
-	struct trace trace;	       /* span: this request's */
-	const char *trace_state;       /* NULL = none */
+	char trace_id[REQ_TRACE_SIZE];	/* the request's name */
+	struct trace trace;		/* span: this request's */
+	char asker[TRACE_SPAN_LEN + 1]; /* the caller's span, "" = none */
+	const char *trace_state;	/* NULL = none */
 	int64_t now_us;
 };
 

@@ -74,6 +74,7 @@ connection_on_close(struct connection *c)
 		connection_close(c, code, "");
 		return;
 	}
+	conn_trace_close(c->trace, WS_CLOSE_NONE);
 	connection_push(c, frame_new(WS_CLOSE, 0, NULL, 0), false);
 	connection_set_state(c, CONN_CLOSING);
 }

@@ -60,6 +60,7 @@ connection_refuse(struct connection *c, int status, const char *code,
 	char trace_id[ID_SIZE];
 
 	metric_add(connection_refusal(status), 1);
+	conn_trace_status(c->trace, status);
 	id_make(trace_id, "", 16);
 	log_debug("ws.refuse", "status=%d trace_id=%s reason=\"%s\"", status,
 	    trace_id, reason);
@@ -111,6 +112,7 @@ connection_begin_stream(struct connection *c, bool is_over)
 	if (!c->is_head_due)
 		return true;
 	c->is_head_due = false;
+	conn_trace_status(c->trace, is_over ? 204 : 200);
 	buf_init(&head, CONN_HTTP_MAX);
 	if (is_over)
 		ws_handshake_nothing(c->handshake, &head);
@@ -146,6 +148,7 @@ connection_open_socket(struct connection *c)
 	const struct ws_handshake *h = c->handshake;
 	struct buf answer;
 
+	conn_trace_status(c->trace, 101);
 	buf_init(&answer, CONN_HTTP_MAX);
 	ws_handshake_accept(h, &answer);
 	connection_push(c, frame_new_raw(buf_text(&answer), answer.len), false);
@@ -166,6 +169,7 @@ connection_open(struct connection *c, const char *tenant)
 	int64_t now = clock_mono_ms();
 
 	c->tenant = mem_strdup(tenant);
+	conn_trace_tenant(c->trace, tenant);
 	c->follower.tenant = c->tenant;
 	c->asker.tenant = c->tenant;
 	id_make(c->id, "ws_", 8);
@@ -447,10 +451,14 @@ connection_on_request(struct connection *c, const char *data, size_t len)
 		break;
 	}
 	c->handshake = mem_alloc(sizeof(*c->handshake));
-	switch (ws_handshake_judge(
-	    c->handshake, r, c->server->settings->allowed_origins)) {
+	enum ws_handshake_kind kind = ws_handshake_judge(
+	    c->handshake, r, c->server->settings->allowed_origins);
+	if (kind != WS_HANDSHAKE_HEALTH)
+		c->trace = conn_trace_new(r->traceparent);
+	switch (kind) {
 	case WS_HANDSHAKE_UPGRADE:
 	case WS_HANDSHAKE_STREAM:
+		conn_trace_debate(c->trace, c->handshake->debate_id);
 		if (c->server->hub == NULL &&
 		    c->handshake->kind == WS_HANDSHAKE_STREAM)
 			connection_refuse(

@@ -78,6 +78,7 @@ void
 connection_free(struct connection *c)
 {
 	connection_detach(c);
+	conn_trace_end(&c->trace);
 	if (c->token_job != NULL)
 		c->token_job->owner = NULL;
 	if (c->said_job != NULL)
@@ -145,6 +146,7 @@ connection_close(struct connection *c, uint16_t code, const char *reason)
 		return;
 	log_debug(
 	    "ws.close", "client=%s code=%d reason=\"%s\"", c->id, code, reason);
+	conn_trace_close(c->trace, code);
 	if (code == WS_CLOSE_TRY_LATER) { /* it does not take what there is */
 		metric_add(METRIC_WS_SLOW, 1);
 		outq_cut(&c->out);

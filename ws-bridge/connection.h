@@ -13,6 +13,7 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "base/loop.h"
+#include "ws-bridge/conn_trace.h"
 #include "ws-bridge/hub.h"
 #include "ws-bridge/outq.h"
 #include "ws-bridge/server.h"
@@ -63,7 +64,8 @@ struct connection {
 	int64_t token_version; /* of its user */
 	bool is_recheck_due;   /* when token_job is back */
 	struct revoke_watch
-	    *revoke; /* of the tenant; NULL without credential */
+	    *revoke;		  /* of the tenant; NULL without credential */
+	struct conn_trace *trace; /* NULL = not exported */
 	char *tenant;
 	char id[24];
 	bool is_authenticated;

@@ -21,6 +21,7 @@
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
+#include "telemetry/tracer.h"
 #include "ws-bridge/admin.h"
 #include "ws-bridge/bridge.h"
 #include "ws-bridge/relay.h"
@@ -278,6 +279,8 @@ ws_open(struct bridge *b, const struct settings *settings)
 		return ws_fail(EX_CONFIG, &info);
 	if (metrics_open(settings, &info) != ERR_OK)
 		log_warning("ws.metrics_off", "error=\"%s\"", info.text);
+	if (tracer_start(settings, WS_PROGRAM, &info) != ERR_OK)
+		return ws_fail(EX_OSERR, &info);
 	enum err e = store_open(&b->store, settings, &info);
 	if (b->store == NULL)
 		return ws_fail(EX_UNAVAILABLE, &info);
@@ -328,6 +331,7 @@ main(int argc, char **argv)
 	store_close(&m.bridge.store);
 	bridge_release(&m.bridge);
 	loop_free(&m.loop);
+	tracer_stop();
 	metrics_close();
 	settings_free(&m.settings);
 	return status;

@@ -16,8 +16,7 @@ struct ws_request_field {
 		name, offsetof(struct ws_request, member), is_list             \
 	}
 static const struct ws_request_field ws_request_fields[] = {
-    FIELD("host", host, false),
-    FIELD("upgrade", upgrade, true),
+    FIELD("host", host, false), FIELD("upgrade", upgrade, true),
     FIELD("connection", connection, true),
     FIELD("sec-websocket-key", key, false),
     FIELD("sec-websocket-version", version, false),
@@ -28,9 +27,9 @@ static const struct ws_request_field ws_request_fields[] = {
     FIELD("transfer-encoding", transfer_encoding, false),
     FIELD("sec-websocket-extensions", extensions, true),
     FIELD("x-forwarded-for", forwarded_for, true),
-    FIELD("x-real-ip", real_ip, false),
-    FIELD("accept", accept, true),
+    FIELD("x-real-ip", real_ip, false), FIELD("accept", accept, true),
     FIELD("last-event-id", last_event_id, false),
+    FIELD("traceparent", traceparent, true), /* twice is none */
 };
 #undef FIELD
 

@@ -49,6 +49,7 @@ struct ws_request {
 	const char *real_ip;
 	const char *accept;
 	const char *last_event_id;
+	const char *traceparent;
 };
 
 void ws_request_init(struct ws_request *r);

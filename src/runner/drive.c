@@ -46,6 +46,7 @@ drive_on_written(struct drive *d, struct run *r, const struct run_commit *c)
 	if (!c->is_done)
 		return;
 	drive_count_end(c->status);
+	run_trace_end(r, c->status);
 	log_info("debate.end", "debate_id=%s trace_id=%s status=%s memory=%zu",
 	    r->id, r->trace.id, store_status_name(c->status),
 	    debate_memory(r->debate));
@@ -113,12 +114,9 @@ drive_on_claimed(void *arg, struct arena *a UNUSED,
 	list_add_tail(&d->runs, &r->link);
 	d->n_runs++;
 	metric_set(METRIC_DEBATES_ACTIVE, (int64_t)d->n_runs);
-	if (row->trace_parent != NULL &&
-	    trace_parse(row->trace_parent, &r->trace)) {
-		trace_write(&r->trace, r->trace_parent);
-		if (row->trace_state != NULL)
-			r->trace_state = mem_strdup(row->trace_state);
-	}
+	run_trace_begin(r, row);
+	if (r->trace_parent[0] != '\0' && row->trace_state != NULL)
+		r->trace_state = mem_strdup(row->trace_state);
 	log_info("debate.claim", "debate_id=%s trace_id=%s epoch=%lld phase=%s",
 	    r->id, r->trace.id, (long long)r->epoch, row->phase);
 	if (debate_restore(&r->debate, row, turns, n_turns, now, &info) !=

@@ -12,7 +12,7 @@
 #define LEDGER_ARENA 400 /* of one request; few have more */
 #define LEDGER_ROWS  1
 
-static const char *
+const char *
 ledger_kind(enum llm_attempt_kind kind)
 {
 	static const char *const names[] = {[LLM_ATTEMPT_FIRST] = "first",
@@ -23,7 +23,7 @@ ledger_kind(enum llm_attempt_kind kind)
 	return names[kind];
 }
 
-static const char *
+const char *
 ledger_model(const struct llm_agent *agent)
 {
 	return *agent->model != '\0' ? agent->model : agent->row->model;

@@ -16,6 +16,10 @@ struct ledger {
 	size_t n, cap;
 };
 
+const char *ledger_kind(enum llm_attempt_kind kind);
+/* Which model is meant: the agent's own, unless it names another. */
+const char *ledger_model(const struct llm_agent *agent);
+
 /* The first request of a call that is to be made; on the arena. is_again: a
  * runner that is gone asked before. */
 struct store_attempt ledger_intent(

@@ -25,6 +25,7 @@
 #include "runner/drive.h"
 #include "runner/hook.h"
 #include "settings/settings.h"
+#include "telemetry/tracer.h"
 
 /* More at once than fits: the heartbeat finds the rest. */
 #define RUNNER_OVER_MAX (64u << 10)
@@ -283,6 +284,10 @@ main(int argc, char **argv)
 	}
 	if (metrics_open(settings, &info) != ERR_OK)
 		log_warning("metrics.open", "%s", info.text);
+	if (tracer_start(settings, "aragora-runner", &info) != ERR_OK) {
+		log_error("start.traces", "error=\"%s\"", info.text);
+		return EX_OSERR;
+	}
 	o.loop = m.loop;
 	runner_set_signals(m.loop);
 	runner_raise_files();
@@ -293,6 +298,7 @@ main(int argc, char **argv)
 	bool is_success = m.drive != NULL && drive_is_success(m.drive);
 	drive_free(&m.drive);
 	log_info("runner.stop", "runner=%s", o.id);
+	tracer_stop();
 	cache_close(&o.cache);
 	redis_pool_close(&redis);
 	metrics_close();

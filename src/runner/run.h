@@ -39,11 +39,13 @@ struct run {
 	struct debate *debate;
 	char *id;
 	char *tenant;
-	struct trace trace; /* of who asked; id "" = none */
-	char trace_parent[TRACE_PARENT_SIZE];
-	char *trace_state; /* NULL = none */
+	struct trace trace;		/* span: the debate's; id "" = none */
+	char asker[TRACE_SPAN_LEN + 1]; /* span of who asked, "" = none */
+	char trace_parent[TRACE_PARENT_SIZE]; /* of that, "" = none */
+	char *trace_state;		      /* NULL = none */
 	int64_t epoch;
-	struct list calls; /* waiting and under way */
+	int64_t started_us; /* by the first runner */
+	struct list calls;  /* waiting and under way */
 	int n_calling;
 	int n_commits;	  /* not answered yet: they point here */
 	bool is_dead;	  /* lost; freed when the last commit is answered */
@@ -53,6 +55,14 @@ struct run {
 	bool is_ended;	  /* its last transition is on its way */
 	bool is_takeover; /* its first transition is still to come */
 	struct loop_timer deadline;
+};
+
+/* A request that was told to leave and is not over. */
+#define RUN_ASKED 2 /* the second is a hedge */
+struct run_asked {
+	int64_t number; /* 0 = none */
+	enum llm_attempt_kind kind;
+	int64_t sent_us; /* 0 = it waits */
 };
 
 struct run_call {
@@ -67,7 +77,8 @@ struct run_call {
 	char hash[ID_HASH_SIZE]; /* of its request, "" = asks nobody */
 	struct ledger ledger;	 /* of its requests, once it is begun */
 	int64_t n_asked;	 /* requests meant, this runner's */
-	struct buf tokens;	 /* not published yet */
+	struct run_asked asked[RUN_ASKED];
+	struct buf tokens; /* not published yet */
 	int64_t n_tokens;
 	struct loop_timer flush;
 };
@@ -125,3 +136,17 @@ void run_start_calls(struct run *r);
 /* The request that waited for this commit may leave. */
 void run_go(struct run *r, const struct run_commit *commit);
 void run_stop_calls(struct run *r);
+
+/* ---- run_trace.c ---- */
+
+void run_trace_begin(struct run *r, const struct store_debate *row);
+/* Its end is written. */
+void run_trace_end(const struct run *r, enum store_status status);
+/* A request is meant: what it carries. */
+void run_trace_next(struct run_call *c, struct llm_attempt *next);
+/* It leaves. */
+void run_trace_go(struct run_call *c, int64_t number);
+/* It is over. */
+void run_trace_over(struct run_call *c, const struct llm_attempt *a);
+/* Those under way are given up without a word. */
+void run_trace_lost(struct run_call *c);

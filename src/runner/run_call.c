@@ -53,6 +53,7 @@ run_call_free(struct run_call *c)
 {
 	if (run_call_is_begun(c))
 		run_count_calls(c->run, -1);
+	run_trace_lost(c);
 	llm_call_cancel(&c->llm_call);
 	llm_embed_cancel(&c->embed_call);
 	loop_timer_del(c->run->drive->o.loop, &c->flush);
@@ -158,24 +159,6 @@ run_on_restart(void *arg)
 		run_publish_text(c, EVENT_TOKEN_START, NULL, NULL, "", 0);
 }
 
-/* A span of its own for each request. */
-static void
-run_trace(const struct run *r, const char *step_key, struct llm_attempt *next)
-{
-	struct trace t = r->trace;
-
-	if (t.id[0] == '\0')
-		return;
-	trace_span_of(t.span, r->id, step_key, next->number);
-	trace_write(&t, next->trace_parent);
-	next->trace_state = r->trace_state;
-	log_debug("llm.request",
-	    "debate_id=%s trace_id=%s span_id=%s step=%s attempt=%lld "
-	    "provider=%s",
-	    r->id, t.id, t.span, step_key, (long long)next->number,
-	    next->provider);
-}
-
 /* The first request of a call was written down with the step. Each other one
  * is first, and leaves only if the debate is still ours. */
 static bool
@@ -193,9 +176,11 @@ run_on_next(void *arg, struct llm_attempt *next)
 		key = next->number;
 	}
 	ledger_key(next->key, r->id, c->call.step_key, key);
-	run_trace(r, c->call.step_key, next);
-	if (c->n_asked == 1)
+	run_trace_next(c, next);
+	if (c->n_asked == 1) {
+		run_trace_go(c, next->number);
 		return true;
+	}
 	struct arena *a = arena_new(0);
 	ledger_next(&c->ledger, next->number, next);
 	size_t n = ledger_take(&c->ledger, a, &rows);
@@ -209,6 +194,7 @@ run_on_attempt(void *arg, const struct llm_attempt *attempt)
 {
 	struct run_call *c = arg;
 
+	run_trace_over(c, attempt);
 	ledger_over(&c->ledger, attempt);
 }
 
@@ -355,6 +341,7 @@ run_go(struct run *r, const struct run_commit *commit)
 		if (commit->go_step == NULL || r->is_ended ||
 		    !str_eq(c->call.step_key, commit->go_step))
 			continue;
+		run_trace_go(c, commit->go_number);
 		if (c->llm_call != NULL)
 			llm_call_go(c->llm_call, commit->go_number);
 		else if (c->embed_call != NULL)

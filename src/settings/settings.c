@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "settings/otel.h"
 #include "settings/redis_url.h"
 #include "settings/settings_file.h"
 #include "settings/settings_impl.h"
@@ -298,6 +299,28 @@ settings_check_redis(const char *url, struct buf *errors)
 }
 
 static bool
+settings_check_otel(const struct settings *s, struct buf *errors)
+{
+	struct arena *a = arena_new(0);
+	struct err_info info[3] = {0};
+	struct otel_pairs pairs;
+	const char *url;
+	const enum err e[] = {otel_url(a, s->otel_endpoint,
+				  s->otel_traces_endpoint, &url, &info[0]),
+	    otel_headers(a, s->otel_headers, &pairs, &info[1]),
+	    otel_attributes(a, s->otel_resource_attributes, &pairs, &info[2])};
+	bool is_ok = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(e); i++) {
+		is_ok = is_ok && e[i] == ERR_OK;
+		if (e[i] != ERR_OK)
+			settings_complain(errors, &info[i]);
+	}
+	arena_free(&a);
+	return is_ok;
+}
+
+static bool
 settings_check_all(const struct settings *s, struct buf *errors)
 {
 	bool is_ok = true;
@@ -319,6 +342,7 @@ settings_check_all(const struct settings *s, struct buf *errors)
 	    *s->url_prefix != '\0' && *s->url_prefix != '/',
 	    "ARAGORA_URL_PREFIX", "does not start with '/'");
 	is_ok &= settings_check_redis(s->redis_url, errors);
+	is_ok &= settings_check_otel(s, errors);
 	is_ok &= settings_check(errors,
 	    s->ssl_enabled &&
 		(str_is_empty(s->ssl_cert) || str_is_empty(s->ssl_key)),

@@ -107,6 +107,8 @@ def main():
                            "METRIC", "METRIC")
     checked += check_named(report, sources, "src/metrics/histogram.def",
                            "HISTOGRAM", "HISTOGRAM")
+    checked += check_named(report, sources, "src/telemetry/span_attr.def",
+                           "SPAN_ATTR", "SPAN_ATTR")
     checked += check_named(report, sources, "src/store/stmt.def", "STMT",
                            "STMT")
     checked += check_routes(report, sources)
