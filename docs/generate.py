@@ -237,12 +237,42 @@ def load():
         ("objective", "bound", "`loadgen`", "k6", "alert"), rows) + end + tail
 
 
+def traces():
+    path = "src/telemetry/span_attr.def"
+    return MADE.format(path) + """# Traces
+
+Spans go as OTLP, in its JSON mapping over HTTP, to the collector that
+`OTEL_EXPORTER_OTLP_ENDPOINT` names ([settings](settings.md),
+[operations](operations.md)). One trace follows a debate from the request that
+asks for it to each request to a provider.
+
+| span | kind | parent | from, to |
+| --- | --- | --- | --- |
+| `POST /api/debates`: method and route | server | the caller's `traceparent`, else none | a worker's work on a request |
+| `debate` | internal | the request that asked for it | the first runner has it, its end is written |
+| `chat MODEL`, `embeddings MODEL` | client | the debate | a request to a provider leaves, and is over; its id is the one in the `traceparent` that the provider got |
+| `connection` | server | the caller's `traceparent`, else none | a WebSocket or a stream of server-sent events |
+
+Probes, `/metrics` and `/api/rate-limits` make no span unless their caller
+sends a `traceparent`. A status of 5xx, a debate that failed and a call that
+did are errors (`status.code` 2).
+
+""" + table(
+        ("attribute", "of", "meaning"),
+        [(f"`{tree.unquote(r[2])}`", tree.unquote(r[3]), tree.unquote(r[4]))
+         for r in tree.rows(path, "SPAN_ATTR")]) + """
+That is all there is: no questions, answers or prompts, no paths and query
+strings as sent, no addresses, no credentials.
+"""
+
+
 DOCUMENTS = {
     "docs/load.md": load,
     "docs/aragora-settings.7": man,
     "docs/events.md": events,
     "docs/settings.md": settings,
     "docs/metrics.md": metrics,
+    "docs/traces.md": traces,
 }
 
 

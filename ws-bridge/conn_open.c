@@ -458,7 +458,6 @@ connection_on_request(struct connection *c, const char *data, size_t len)
 	switch (kind) {
 	case WS_HANDSHAKE_UPGRADE:
 	case WS_HANDSHAKE_STREAM:
-		conn_trace_debate(c->trace, c->handshake->debate_id);
 		if (c->server->hub == NULL &&
 		    c->handshake->kind == WS_HANDSHAKE_STREAM)
 			connection_refuse(

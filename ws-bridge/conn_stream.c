@@ -168,6 +168,7 @@ connection_begin(struct connection *c, struct sub *s, const struct job *info)
 	int64_t latest =
 	    info->last_seq > s->topic->head ? info->last_seq : s->topic->head;
 
+	conn_trace_debate(c->trace, id);
 	if (s->is_ack_due)
 		connection_send(c, notice_subscribed(id, latest));
 	s->is_ack_due = false;

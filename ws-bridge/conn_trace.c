@@ -47,7 +47,7 @@ conn_trace_new(const char *traceparent)
 void
 conn_trace_debate(struct conn_trace *t, const char *debate_id)
 {
-	if (t != NULL && debate_id != NULL && t->debate_id == NULL)
+	if (t != NULL && t->debate_id == NULL)
 		t->debate_id = mem_strdup(debate_id);
 }
 

@@ -11,7 +11,7 @@ struct conn_trace;
 
 /* traceparent is that of the request; NULL = none. */
 struct conn_trace *conn_trace_new(const char *traceparent);
-/* What may not be there; t may be NULL in all of these. */
+/* t may be NULL in all of these. A debate that is there; the first counts. */
 void conn_trace_debate(struct conn_trace *t, const char *debate_id);
 void conn_trace_tenant(struct conn_trace *t, const char *tenant);
 void conn_trace_status(struct conn_trace *t, int status); /* of HTTP */

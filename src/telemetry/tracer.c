@@ -19,6 +19,7 @@
 #include "telemetry/sampler.h"
 #include "telemetry/span_queue.h"
 
+#define TRACER_THREAD	      "traces"
 #define TRACER_BODY_MAX	      ((size_t)32 << 20)
 #define TRACER_BODY_KEEP      ((size_t)1 << 20)
 #define TRACER_INSTANCE_BYTES 8
@@ -144,6 +145,7 @@ tracer_send(int64_t n)
 static void *
 tracer_run(void *arg UNUSED)
 {
+	pthread_setname_np(pthread_self(), TRACER_THREAD);
 	while (span_queue_wait(
 	    &tracer.queue, tracer.settings->otel_schedule_delay)) {
 		tracer_send(tracer_pack());

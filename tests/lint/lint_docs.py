@@ -65,7 +65,7 @@ def check_links(report, path):
 def check_variables(report, path, known):
     """Variables that a document names are settings."""
     for n, line in enumerate(tree.read(path).splitlines(), 1):
-        for name in re.findall(r"\bARAGORA_[A-Z0-9_]+\b", line):
+        for name in re.findall(r"\b(?:ARAGORA|OTEL)_[A-Z0-9_]+\b", line):
             if name not in known and \
                     name.removesuffix("_FILE") not in known:
                 report.find(f"{path}:{n}", f"no such setting: {name}")

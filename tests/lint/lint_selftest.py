@@ -151,6 +151,9 @@ CASES = [
     ("tables", "src/metrics/histogram.def",
      'HISTOGRAM(LOST, "a", "", "b")\n', "LOST is used nowhere",
      'HISTOGRAM(TIMED, "a", "", "b")\n'),
+    ("tables", "src/telemetry/span_attr.def",
+     'SPAN_ATTR(LOST, TEXT, "a", "b", "c")\n', "LOST is used nowhere",
+     'SPAN_ATTR(TOLD, TEXT, "a", "b", "c")\n'),
     ("tables", "fcgi/routes.def", 'ROUTE(GET, "/x", lost_get, A)\n',
      "lost_get of", 'ROUTE(GET, "/x", x_get, A)\n'),
     ("tables", "fcgi/routes.def",
@@ -252,10 +255,12 @@ TABLES = {
         "\nsettings_start(const char *p)\n{\n}\n",
     "src/use.c":
         "x = settings->one + s->two; /* t->three */\n"
-        "EVENT_VOTE; METRIC_SEEN; HISTOGRAM_TIMED; STMT_PING;\n",
+        "EVENT_VOTE; METRIC_SEEN; HISTOGRAM_TIMED; STMT_PING; "
+        "SPAN_ATTR_TOLD;\n",
     "src/bus/event.def": 'EVENT(VOTE, "vote", 1, "", "x")\n',
     "src/metrics/metric.def": 'METRIC(SEEN, GAUGE, "a", "", "b")\n',
     "src/metrics/histogram.def": 'HISTOGRAM(TIMED, "a", "", "b")\n',
+    "src/telemetry/span_attr.def": 'SPAN_ATTR(TOLD, TEXT, "a", "b", "c")\n',
     "src/store/stmt.def": 'STMT(PING, "", 1, "SELECT 1", NULL)\n',
     "fcgi/routes.def": 'ROUTE(GET, "/x", x_get, A)\n',
     "fcgi/h_x.c": "static enum x\nx_get(struct req *r)\n{\n}\n",
@@ -291,7 +296,7 @@ def run(lint, path, text):
                 write(root, name, content)
             if path == "src/use.c":
                 text += "EVENT_VOTE; METRIC_SEEN; HISTOGRAM_TIMED; " \
-                        "STMT_PING;\n"
+                        "STMT_PING; SPAN_ATTR_TOLD;\n"
         elif lint == "docs":
             for name, content in DOCS.items():
                 write(root, name, content)

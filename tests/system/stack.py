@@ -219,7 +219,8 @@ class Stack:
         self.worker_pids = []
         self.port = free_port()
         self.env = {k: v for k, v in os.environ.items()
-                    if not k.startswith(("ARAGORA_", "OPENAI_", "REDIS_"))}
+                    if not k.startswith(("ARAGORA_", "OPENAI_", "OTEL_",
+                                         "REDIS_"))}
         self.env.update(ARAGORA_DATA_DIR=self.data, ARAGORA_LOG_FORMAT="json",
                         ARAGORA_LEASE="2",
                         ARAGORA_DISABLE_ALL_RATE_LIMITS="1")

@@ -108,6 +108,10 @@ CASES = {
                           {"aragora_runner_loop_lag_seconds": constant(0.9)}),
     "AragoraPoolWaits": ({"aragora_db_pool_timeouts_total": grows(1)},
                          {"aragora_db_pool_timeouts_total": constant(2)}),
+    "AragoraTracesLost": (
+        {'aragora_trace_spans_total{result="dropped"}': grows(1)},
+        {'aragora_trace_spans_total{result="exported"}': grows(1),
+         'aragora_trace_spans_total{result="failed"}': constant(9)}),
     "AragoraSlowMedian": (seconds(0.5), seconds(0.1)),
     "AragoraSlow": (seconds(1), seconds(0.5)),
     "AragoraVerySlow": (seconds(5), seconds(1)),

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Secrets are planted everywhere they may be given, then looked for wherever
-they must not be: logs at DEBUG, command lines, answers, metrics, the database.
-Questions and answers are looked for in the logs as well."""
+they must not be: logs at DEBUG, traces, command lines, answers, metrics, the
+database. Questions, answers and whatever else a client writes are looked for
+in logs, metrics and traces as well."""
 import asyncio
 import base64
 import glob
+import http.client
 import os
+import signal
 import subprocess
 
 import pytest
@@ -13,6 +16,7 @@ import websockets
 
 import stack as st
 from account_kit import Caller, cli, login, register
+from otlp_kit import Collector
 
 PLANTED = {
     "OPENAI_API_KEY": "sk-planted-openai-51c2",
@@ -21,12 +25,18 @@ PLANTED = {
     "ARAGORA_API_TOKEN": "planted-static-token-3f90",
     "ARAGORA_JWT_SECRET": "planted-jwt-secret-" + "0" * 32,
     "ARAGORA_METRICS_TOKEN": "planted-metrics-token-6a1e",
+    "OTEL_EXPORTER_OTLP_HEADERS": "x-key=planted-collector-key-90d2",
 }
+COLLECTOR_KEY = PLANTED["OTEL_EXPORTER_OTLP_HEADERS"].split("=")[1]
 PASSWORD = "planted-database-password"
 WORDS = ("marmalade-in-the-question", "marmalade-in-the-context")
 # Of accounts: what was chosen, what was typed wrongly, what comes next.
 CHOSEN = ("planted-password-of-ann", "planted-wrong-password",
           "planted-next-password", "planted-password-of-bob")
+# What clients write beside that: nobody's secret, and nobody's business.
+WRITTEN = [f"planted-in-{place}" for place in (
+    "a-path", "a-query", "a-name", "a-header", "a-cookie", "a-body",
+    "a-model", "an-agent", "an-id", "a-referrer")]
 BEARER = {"Authorization": f"Bearer {PLANTED['ARAGORA_API_TOKEN']}"}
 
 
@@ -59,6 +69,45 @@ def answers(s, debate_id):
     r = s.get("/metrics", check=False, headers=metrics)
     assert r.status_code == 200
     yield "/metrics", r.text
+
+
+def write_everywhere(s):
+    """Words in every place that a request has, most of it refused."""
+    path, query, name, header, cookie, body, model, agent, ident, referrer = \
+        WRITTEN
+    headers = {**BEARER, "X-Anything": header, "Cookie": f"a={cookie}",
+               "Referer": f"http://x/{referrer}", "User-Agent": header,
+               "Idempotency-Key": header, "traceparent": header,
+               "tracestate": f"a={header}", "Content-Type": f"x/{header}"}
+    asked = [("GET", f"/api/{path}?{name}={query}", ""),
+             ("GET", f"/api/debates/{ident}?{name}={query}", ""),
+             ("GET", f"/api/debates?{name}={query}&limit={query}", ""),
+             ("GET", f"/api/search?q={query}", ""),
+             ("GET", f"/api/agents/{agent}/preferences", ""),
+             ("DELETE", f"/api/debates/{ident}/{path}", ""),
+             ("POST", "/api/debates", f'{{"{body}": '),
+             ("POST", "/api/debates", f'{{"task": ["{body}"]}}'),
+             ("POST", "/api/debates", f'{{"task": "x", "{body}": "{body}", '
+              f'"agents": ["{agent}", "openai-api|{model}"]}}'),
+             ("POST", f"/api/debates/{ident}/cancel", f'"{body}"')]
+    for method, target, text in asked:
+        c = http.client.HTTPConnection("127.0.0.1", s.port, timeout=st.WAIT)
+        c.request(method, target, text, headers)
+        assert c.getresponse().status < 500
+        c.close()
+    with pytest.raises(websockets.InvalidStatusCode):
+        asyncio.run(watch(s, ident, query=f"&{name}={query}&since={query}",
+                          extra_headers=headers))
+    asyncio.run(watch(s, ident, query=f"&{name}={query}",
+                      extra_headers=headers))
+
+
+def shown_settings(s):
+    for args in (["config"], ["config", "--origin"], ["doctor"]):
+        r = subprocess.run([s.program("aragora"), *args], env=s.env,
+                           text=True, capture_output=True, check=False)
+        assert r.stdout
+        yield " ".join(args), r.stdout + r.stderr
 
 
 async def watch(s, debate_id, **how):
@@ -127,6 +176,24 @@ def use_accounts(s):
     return given + [t.rsplit(".", 1)[1] for t in given if "." in t]
 
 
+def told_in_traces(s, collector, *debate_ids):
+    """All that the collector gets, to the last words of each program."""
+    for pid in s.worker_pids:
+        os.kill(pid, signal.SIGTERM)
+    for pid in s.worker_pids:
+        st.wait_for("worker exit", lambda p=pid: s.is_zombie(p))
+    for name in ("ws", "runner1"):
+        st.end(s.processes[name])
+    names = [x.name for x in collector.spans]
+    assert names.count("connection") > 6 and names.count("debate") == 2
+    assert {x["aragora.debate.id"] for x in collector.spans
+            if x.name == "debate"} == set(debate_ids)
+    assert {h["x-key"] for h in collector.headers} == {COLLECTOR_KEY}
+    assert {x.kind for x in collector.spans} == {
+        "server", "client", "internal"}
+    return [("traces", b"\n".join(collector.bodies).decode())]
+
+
 def debate(s, model):
     r = s.post("/api/debates", {
         "task": f"Is {WORDS[0]} good?", "context": f"It is {WORDS[1]}.",
@@ -138,29 +205,36 @@ def debate(s, model):
     return debate_id
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_planted_secrets(request, database):
+@pytest.mark.parametrize("database, level", [
+    ("sqlite", "DEBUG"), ("postgresql", "DEBUG"), ("sqlite", "INFO")])
+def test_planted_secrets(request, database, level):
     url = None
-    secrets = list(PLANTED.values())
+    secrets = [*PLANTED.values(), COLLECTOR_KEY]
     if database == "postgresql":
         url = request.getfixturevalue("postgres").database().replace(
             "aragora@", f"aragora:{PASSWORD}@")
         secrets.append(PASSWORD)
-    with st.Stack(database_url=url, redis=True, stub=True,
-                  ARAGORA_LOG_LEVEL="DEBUG", ARAGORA_LLM_MAX_ATTEMPTS="1",
-                  **PLANTED) as s:
+    with Collector() as collector, \
+            st.Stack(database_url=url, redis=True, stub=True,
+                     ARAGORA_LOG_LEVEL=level, ARAGORA_LLM_MAX_ATTEMPTS="1",
+                     OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+                     OTEL_BSP_SCHEDULE_DELAY="50", **PLANTED) as s:
         key = subprocess.run(
             [s.program("aragora"), "token", "create", "--name", "x"],
             env=s.env, check=True, text=True, capture_output=True
         ).stdout.strip()
         secrets += [key, *CHOSEN, *use_accounts(s)]
         debate_id = debate(s, "stub-ok")
-        debate(s, "stub-401")  # whose body quotes what it was sent
+        refused_id = debate(s, "stub-401-echo")  # quotes what it was sent
         use_every_way_in(s, debate_id)
+        write_everywhere(s)
         assert s.get("/api/debates", headers={
             "Authorization": f"Bearer {key}"})["total"] == 2
-        places = [*s.logs().items(), *nginx_log(s), *command_lines(s),
-                  *answers(s, debate_id)]
+        answered = [*answers(s, debate_id), *answers(s, refused_id)]
+        said = s.get(f"/api/debates/{debate_id}", headers=BEARER)
+        places = [*command_lines(s), *answered, *shown_settings(s)]
+        traces = told_in_traces(s, collector, debate_id, refused_id)
+        places += [*s.logs().items(), *nginx_log(s), *traces]
         if database == "sqlite":
             files = list(database_files(s))
             assert any(WORDS[0] in text for _, text in files)
@@ -169,9 +243,9 @@ def test_planted_secrets(request, database):
         for name, text in places:
             for secret in secrets:
                 assert secret not in text, name
-        logs = [*s.logs().items(), *nginx_log(s)]
-        said = s.get(f"/api/debates/{debate_id}", headers=BEARER)
-        words = [*WORDS, *said["final_answer"].split(". ")]
+        logs = [*s.logs().items(), *nginx_log(s), *traces,
+                *(a for a in answered if a[0] == "/metrics")]
+        words = [*WORDS, *WRITTEN, *said["final_answer"].split(". ")]
         for name, text in logs:
             for word in words:
                 assert word not in text, name

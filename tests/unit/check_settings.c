@@ -515,7 +515,9 @@ START_TEST(test_secrets_are_masked)
 		expect_ok();
 		ck_assert_str_eq(shown((enum settings_id)i, &origin), "");
 		env(row->env,
-		    i == SETTINGS_redis_url ? "redis://:hunter2@h" : "hunter2");
+		    i == SETTINGS_redis_url	     ? "redis://:hunter2@h"
+			: i == SETTINGS_otel_headers ? "key=hunter2"
+						     : "hunter2");
 		expect_ok();
 		ck_assert_str_eq(
 		    shown((enum settings_id)i, &origin), "********");
