@@ -87,9 +87,8 @@ health_members(
 	json_w_str(w, "status", health_status(req->app, state));
 	json_w_str(w, "version", PACKAGE_VERSION);
 	json_w_int(w, "uptime_seconds", up_ms / 1000);
-	json_w_int(w, "active_debates", state->active);
-	json_w_int(
-	    w, "websocket_connections", metric_read(METRIC_WS_CONNECTIONS));
+	json_w_int(w, "active_debates", state->debates.active);
+	json_w_int(w, "websocket_connections", state->websockets);
 	json_w_str(w, "database",
 	    health_is_serving(state) ? "connected" : "disconnected");
 	if (state->is_full || !health_is_serving(state))
@@ -151,10 +150,11 @@ health_queue(
 {
 	int64_t capacity = req->app->settings->max_queued_debates;
 
-	json_w_str(
-	    w, "status", state->pending < capacity ? "healthy" : "degraded");
-	json_w_int(w, "pending", state->pending);
+	json_w_str(w, "status",
+	    state->debates.pending < capacity ? "healthy" : "degraded");
+	json_w_int(w, "pending", state->debates.pending);
 	json_w_int(w, "capacity", capacity);
+	json_w_num(w, "oldest_seconds", (double)state->debates.oldest_us / 1e6);
 }
 
 void
@@ -162,6 +162,21 @@ health_runners(struct json_w *w, const struct probe_state *state)
 {
 	json_w_str(w, "status", state->runners > 0 ? "healthy" : "degraded");
 	json_w_int(w, "count", state->runners);
+}
+
+void
+health_bridges(struct json_w *w, const struct probe_state *state)
+{
+	json_w_str(w, "status", state->bridges > 0 ? "healthy" : "degraded");
+	json_w_int(w, "count", state->bridges);
+	json_w_int(w, "websocket_connections", state->websockets);
+	json_w_int(w, "event_streams", state->streams);
+	json_w_int(w, "subscriptions", state->subscriptions);
+	json_w_begin(w, "this_host");
+	json_w_int(
+	    w, "websocket_connections", metric_read(METRIC_WS_CONNECTIONS));
+	json_w_int(w, "event_streams", metric_read(METRIC_SSE_CONNECTIONS));
+	json_w_end(w);
 }
 
 void
@@ -175,6 +190,9 @@ health_checks(struct json_w *w, const char *key, const struct req *req,
 	json_w_end(w);
 	json_w_begin(w, "runners");
 	health_runners(w, state);
+	json_w_end(w);
+	json_w_begin(w, "bridges");
+	health_bridges(w, state);
 	json_w_end(w);
 	json_w_end(w);
 }

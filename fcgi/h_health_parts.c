@@ -99,8 +99,8 @@ health_part_workers(
 {
 	(void)req;
 	health_runners(w, state);
-	json_w_int(w, "active_debates", state->active);
-	json_w_int(w, "capacity", metric_read(METRIC_DEBATES_CAPACITY));
+	json_w_int(w, "active_debates", state->debates.active);
+	json_w_int(w, "capacity", state->capacity);
 }
 
 static const struct {

@@ -60,6 +60,8 @@ metrics_debates(struct json_w *w)
 	json_w_int(w, "active", metric_read(METRIC_DEBATES_ACTIVE));
 	json_w_int(w, "capacity", metric_read(METRIC_DEBATES_CAPACITY));
 	json_w_int(w, "queued", metric_read(METRIC_DEBATES_QUEUED));
+	json_w_num(w, "oldest_queued_seconds",
+	    (double)metric_read(METRIC_QUEUE_OLDEST) / 1000);
 	json_w_int(w, "completed", completed);
 	json_w_int(w, "failed", failed);
 	json_w_int(w, "cancelled", cancelled);
@@ -105,7 +107,9 @@ metrics_all(struct req *req, struct res *res)
 {
 	struct cache_counts sum = metrics_cache_sum();
 	struct json_w *w = metrics_begin(req, res);
+	struct probe_state state;
 
+	probe_read(req->app->probe, &state);
 	metrics_requests(w);
 	json_w_begin(w, "debates");
 	metrics_debates(w);
@@ -118,8 +122,9 @@ metrics_all(struct req *req, struct res *res)
 	json_w_int(w, "idle", metric_read(METRIC_DB_POOL_IDLE));
 	json_w_int(w, "waiting", metric_read(METRIC_DB_POOL_WAITING));
 	json_w_end(w);
-	json_w_int(
-	    w, "websocket_connections", metric_read(METRIC_WS_CONNECTIONS));
+	json_w_int(w, "websocket_connections", state.websockets);
+	json_w_int(w, "websocket_connections_here",
+	    metric_read(METRIC_WS_CONNECTIONS));
 	json_w_int(w, "rate_limited", metric_read(METRIC_LIMIT_REFUSED));
 	return res_json_end(res, HTTP_OK);
 }

@@ -18,11 +18,13 @@ const char *health_redis(const struct probe_state *state);
 /* The members of every answer. */
 void health_members(
     struct json_w *w, const struct req *req, const struct probe_state *state);
-/* Members: a check of the database and one of Redis; the queue; the runners. */
+/* Members: a check of the database and one of Redis; the queue; the runners of
+ * all hosts; their bridges. */
 void health_stores(struct json_w *w, const struct probe_state *state);
 void health_queue(
     struct json_w *w, const struct req *req, const struct probe_state *state);
 void health_runners(struct json_w *w, const struct probe_state *state);
+void health_bridges(struct json_w *w, const struct probe_state *state);
 /* All of them as one object. */
 void health_checks(struct json_w *w, const char *key, const struct req *req,
     const struct probe_state *state);

@@ -13,6 +13,7 @@
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
+#include "store/store_bridge.h"
 
 #define PROBE_PERIOD_S	   5 /* the age a load balancer may be shown */
 #define PROBE_FIRST_WAIT_S 2 /* start-up waits no longer than this */
@@ -39,16 +40,37 @@ probe_elapsed_ms(int64_t since_us)
 	return (double)(clock_mono_us() - since_us) / 1000.0;
 }
 
-static int64_t
-probe_count_runners(struct probe *p, struct arena *a)
+static void
+probe_count_runners(struct probe *p, struct arena *a, struct probe_state *out)
 {
 	struct store_runner *rows;
 	size_t n = 0;
 	int64_t max_age_us = p->settings->lease * PROBE_RUNNER_LEASES * 1000000;
 
 	if (store_runner_list(p->store, a, max_age_us, &rows, &n) != ERR_OK)
-		return 0;
-	return (int64_t)n;
+		return;
+	out->runners = (int64_t)n;
+	for (size_t i = 0; i < n; i++)
+		out->capacity += rows[i].capacity;
+}
+
+/* What the bridges hold, as they last told. */
+static void
+probe_count_bridges(struct probe *p, struct arena *a, struct probe_state *out)
+{
+	struct store_bridge *rows,
+	    sum = {.connections = metric_read(METRIC_WS_CONNECTIONS),
+		.streams = metric_read(METRIC_SSE_CONNECTIONS),
+		.subscriptions = metric_read(METRIC_WS_SUBSCRIPTIONS)};
+	size_t n = 0;
+
+	if (out->database == ERR_OK &&
+	    store_bridge_list(p->store, a, &rows, &n) == ERR_OK)
+		sum = store_bridge_sum(rows, n);
+	out->bridges = (int64_t)n;
+	out->websockets = sum.connections;
+	out->streams = sum.streams;
+	out->subscriptions = sum.subscriptions;
 }
 
 /* Whoever on this host finds no room counts it; then it is looked for with a
@@ -78,13 +100,13 @@ probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 	out->database_ms = probe_elapsed_ms(start_us);
 	store_schema_seen(p->store, &out->schema, &out->refusal);
 	if (out->database == ERR_OK) {
-		enum err e =
-		    store_debate_counts(p->store, &out->pending, &out->active);
+		enum err e = store_debate_counts(p->store, &out->debates);
 		if (e != ERR_OK)
 			log_debug("probe.counts", "error=%s", err_text(e));
-		out->runners = probe_count_runners(p, a);
+		probe_count_runners(p, a, out);
 		out->is_full = probe_is_full(p);
 	}
+	probe_count_bridges(p, a, out);
 	start_us = clock_mono_us();
 	out->redis = bus_ping_redis(p->bus);
 	out->redis_ms = probe_elapsed_ms(start_us);
@@ -94,9 +116,13 @@ probe_look(struct probe *p, struct arena *a, struct probe_state *out)
 static void
 probe_count(const struct probe_state *s)
 {
-	metric_set(METRIC_DEBATES_QUEUED, s->pending);
-	metric_set(METRIC_DEBATES_RUNNING, s->active);
+	metric_set(METRIC_DEBATES_QUEUED, s->debates.pending);
+	metric_set(METRIC_DEBATES_RUNNING, s->debates.active);
+	metric_set(METRIC_QUEUE_OLDEST, s->debates.oldest_us / 1000);
+	metric_set(METRIC_DEBATES_CAPACITY_ALL, s->capacity);
 	metric_set(METRIC_RUNNERS, s->runners);
+	metric_set(METRIC_BRIDGES, s->bridges);
+	metric_set(METRIC_WS_CONNECTIONS_ALL, s->websockets);
 	metric_set(METRIC_DATABASE_UP, s->database == ERR_OK);
 	metric_set(METRIC_REDIS_UP, s->redis == ERR_OK);
 }

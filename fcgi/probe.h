@@ -23,8 +23,11 @@ struct probe_state {
 	bool is_full;	/* it has no room for writes */
 	enum err redis; /* ERR_UNSUPPORTED = not configured */
 	double database_ms, redis_ms;
-	int64_t pending, active; /* debates; 0 when unknown */
-	int64_t runners;	 /* seen lately */
+	struct store_counts debates; /* 0 when unknown, as the next two */
+	int64_t runners, bridges;    /* seen lately */
+	int64_t capacity;	     /* debates that the runners may drive */
+	/* Of all hosts; while the database does not tell, of this one. */
+	int64_t websockets, streams, subscriptions;
 	struct store_schema schema;
 	struct err_info refusal; /* why the schema does not fit, or "" */
 };

@@ -45,6 +45,7 @@ connection_drop_sub(struct connection *c, struct sub *s)
 		    relay_viewers(c->server->bridge->relay), s->topic->id, -1);
 		c->n_named--;
 	}
+	metric_add(METRIC_WS_SUBSCRIPTIONS, -1);
 	hub_unsubscribe(c->server->hub, s);
 	list_del(&s->in_owner);
 	free(s);
@@ -69,6 +70,7 @@ connection_add_sub(struct connection *c, bool is_follower)
 	s->tenant = c->tenant;
 	s->is_follower = is_follower;
 	list_add_tail(&c->subs, &s->in_owner);
+	metric_add(METRIC_WS_SUBSCRIPTIONS, 1);
 	if (!is_follower)
 		c->n_named++;
 	return s;

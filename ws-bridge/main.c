@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * aragora-ws: the WebSocket bridge. A thread for each event loop, one for the
- * bus, two that ask the store.
+ * bus, two that ask the store, one that tells it of this bridge.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -24,6 +24,7 @@
 #include "telemetry/tracer.h"
 #include "ws-bridge/admin.h"
 #include "ws-bridge/bridge.h"
+#include "ws-bridge/presence.h"
 #include "ws-bridge/relay.h"
 #include "ws-bridge/workers.h"
 
@@ -111,6 +112,7 @@ struct ws_main {
 	struct bridge bridge;
 	struct workers *workers;
 	struct admin *admin;
+	struct presence *presence;
 	struct loop_watch signals;
 	struct loop_timer alive;
 	struct loop_timer lag_tick;
@@ -250,6 +252,10 @@ ws_run(struct ws_main *m, const int *fds, size_t n)
 	    admin_open(&m->admin, m->loop, m->settings, m->workers, ws_on_drain,
 		m, &info) != ERR_OK)
 		log_warning("ws.admin_off", "error=\"%s\"", info.text);
+	if (!m->bridge.is_echo &&
+	    presence_start(&m->presence, m->bridge.store) != ERR_OK)
+		log_warning(
+		    "ws.presence_off", "error=\"cannot start a thread\"");
 	log_info("ws.ready", "store=%s loops=%zu",
 	    m->bridge.is_echo ? "none" : store_kind(m->bridge.store), n);
 	m->lag_tick = (struct loop_timer){.fn = ws_on_lag, .arg = m};
@@ -262,6 +268,7 @@ ws_run(struct ws_main *m, const int *fds, size_t n)
 	loop_timer_del(m->loop, &m->alive);
 out:
 	workers_stop(&m->workers);
+	presence_stop(&m->presence);
 	admin_close(&m->admin);
 	log_info("ws.stopped", "status=%d", status);
 	return status;

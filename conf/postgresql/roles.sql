@@ -115,6 +115,9 @@ BEGIN
 		GRANT SELECT, INSERT ON debate_evidence, export_jobs
 		    TO aragora_app;
 	END IF;
+	IF to_regclass('public.bridges') IS NOT NULL THEN
+		GRANT SELECT, INSERT, UPDATE, DELETE ON bridges TO aragora_app;
+	END IF;
 	GRANT SELECT, INSERT, UPDATE, DELETE ON runners TO aragora_app;
 	GRANT SELECT ON schema_migrations TO aragora_app;
 	FOR f IN SELECT CAST(CAST(oid AS regprocedure) AS TEXT) FROM pg_proc

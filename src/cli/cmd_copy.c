@@ -74,8 +74,8 @@ copy_say_phase(struct copy_line *l, enum copy_phase phase)
 	if (phase == COPY_PHASE_FOLLOW && l->is_waiting && !l->is_told) {
 		l->is_told = true;
 		copy_say(l,
-		    "stop the workers and the runner now; the copy ends when "
-		    "nothing is written any more");
+		    "stop the workers, the runner and the bridge now; the copy "
+		    "ends when nothing is written any more");
 	}
 }
 

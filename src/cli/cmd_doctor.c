@@ -17,6 +17,7 @@
 #include "cli/cmd.h"
 #include "cli/supabase.h"
 #include "llm/llm.h"
+#include "store/store_bridge.h"
 #include "store/store_memory.h"
 
 #define DOCTOR_MIN_FREE_MB 200
@@ -81,6 +82,30 @@ doctor_runners(struct store *store, const struct settings *s, bool *failed)
 	arena_free(&a);
 }
 
+/* Not to have one is no fault: not everybody wants live events. */
+static void
+doctor_bridges(struct store *store, bool *failed)
+{
+	struct arena *a = arena_new(0);
+	struct store_bridge *rows;
+	size_t n;
+
+	if (store_bridge_list(store, a, &rows, &n) != ERR_OK)
+		doctor_say(failed, DOCTOR_FAIL, "bridges cannot be listed");
+	else if (n == 0)
+		doctor_say(failed, DOCTOR_WARN,
+		    "no bridge is alive: without aragora-ws there are no live "
+		    "events");
+	for (size_t i = 0; i < n; i++)
+		doctor_say(failed, DOCTOR_OK,
+		    "bridge %s on %s: %lld WebSockets, %lld event streams, "
+		    "%lld subscriptions",
+		    rows[i].id, rows[i].host, (long long)rows[i].connections,
+		    (long long)rows[i].streams,
+		    (long long)rows[i].subscriptions);
+	arena_free(&a);
+}
+
 /* What is in the tiers, how close a tenant comes to what it may have, and
  * whether the runners' sweeps keep up. */
 static void
@@ -117,28 +142,46 @@ doctor_memory(struct store *store, bool *failed)
 		    behind, (int)DOCTOR_SWEEP_S);
 }
 
-/* Hosts that can be known of: this one, and those with a living runner. */
+struct doctor_hosts {
+	const char **names;
+	size_t n;
+};
+
+static void
+doctor_host_add(struct doctor_hosts *h, const char *name)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (str_eq(h->names[i], name))
+			return;
+	h->names[h->n++] = name;
+}
+
+/* Hosts that can be known of: this one, and those with a living runner or
+ * bridge. */
 static int64_t
 doctor_hosts(struct store *store, const struct settings *s)
 {
 	struct arena *a = arena_new(0);
-	struct store_runner *rows;
+	struct store_runner *runners;
+	struct store_bridge *bridges;
+	struct doctor_hosts h = {0};
 	char here[256] = "";
-	int64_t hosts = 1;
-	size_t n;
+	size_t n_runners, n_bridges;
 
 	gethostname(here, sizeof(here) - 1);
-	if (store_runner_list(store, a, s->lease * 2000000, &rows, &n) !=
-	    ERR_OK)
-		n = 0;
-	for (size_t i = 0; i < n; i++) {
-		bool is_new = !str_eq(rows[i].host, here);
-		for (size_t k = 0; k < i && is_new; k++)
-			is_new = !str_eq(rows[i].host, rows[k].host);
-		hosts += is_new;
-	}
+	if (store_runner_list(
+		store, a, s->lease * 2000000, &runners, &n_runners) != ERR_OK)
+		n_runners = 0;
+	if (store_bridge_list(store, a, &bridges, &n_bridges) != ERR_OK)
+		n_bridges = 0;
+	h.names = ARENA_ARRAY(a, n_runners + n_bridges + 1, const char *);
+	doctor_host_add(&h, here);
+	for (size_t i = 0; i < n_runners; i++)
+		doctor_host_add(&h, runners[i].host);
+	for (size_t i = 0; i < n_bridges; i++)
+		doctor_host_add(&h, bridges[i].host);
 	arena_free(&a);
-	return hosts;
+	return (int64_t)h.n;
 }
 
 /* Does what our hosts may open fit into what the server has? */
@@ -302,6 +345,7 @@ doctor_database(const struct settings *s, bool *failed)
 	doctor_wal_level(store, s, failed);
 	doctor_replica(store, s, failed);
 	doctor_runners(store, s, failed);
+	doctor_bridges(store, failed);
 	doctor_memory(store, failed);
 	store_close(&store);
 }

@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/cmd.h"
-#include "metrics/metrics.h"
+#include "store/store_bridge.h"
 
 #define SCALING_SECONDS	    2
 #define SCALING_SECONDS_MAX 600
@@ -93,30 +93,74 @@ scaling_memory(void)
 	return total == 0 ? 0 : 1 - (double)left / (double)total;
 }
 
+struct scaling_look {
+	double now[SCALING__COUNT];
+	double room;	 /* debates that the runners may drive */
+	double oldest_s; /* the first of the queue has waited */
+};
+
 /* Debates over what the runners may drive. Some without a runner are more
  * than any may. */
 static enum err
-scaling_debates(
-    struct store *store, const struct settings *s, double *out, double *room)
+scaling_debates(struct store *store, const struct settings *s, struct arena *a,
+    struct scaling_look *l)
 {
-	struct arena *a = arena_new(0);
 	struct store_runner *rows;
-	int64_t pending, active, capacity = 0;
+	struct store_counts counts;
+	int64_t capacity = 0;
 	size_t n = 0;
 
-	enum err e = store_debate_counts(store, &pending, &active);
+	enum err e = store_debate_counts(store, &counts);
 	if (e == ERR_OK)
 		e = store_runner_list(
 		    store, a, s->lease * SCALING_LEASES * 1000000, &rows, &n);
-	for (size_t i = 0; e == ERR_OK && i < n; i++)
-		capacity += rows[i].capacity;
-	arena_free(&a);
 	if (e != ERR_OK)
 		return e;
-	double wanted = (double)(pending + active);
-	*room = (double)capacity;
-	*out = capacity > 0 ? wanted / (double)capacity : wanted > 0 ? 1 : 0;
+	for (size_t i = 0; i < n; i++)
+		capacity += rows[i].capacity;
+	double wanted = (double)(counts.pending + counts.active);
+	l->room = (double)capacity;
+	l->oldest_s = (double)counts.oldest_us / 1e6;
+	l->now[SCALING_DEBATES] = capacity > 0 ? wanted / (double)capacity
+	    : wanted > 0		       ? 1
+					       : 0;
 	return ERR_OK;
+}
+
+/* The host whose bridges hold the most. */
+static enum err
+scaling_websockets(struct store *store, struct arena *a, double *out)
+{
+	struct store_bridge *rows;
+	size_t n;
+
+	enum err e = store_bridge_list(store, a, &rows, &n);
+	*out = 0;
+	for (size_t i = 0; i < n; i++) {
+		int64_t sum = 0;
+		for (size_t k = 0; k < n; k++)
+			if (str_eq(rows[k].host, rows[i].host))
+				sum += rows[k].connections;
+		if ((double)sum > *out)
+			*out = (double)sum;
+	}
+	return e;
+}
+
+static enum err
+scaling_take_look(struct store *store, const struct settings *s, int seconds,
+    struct scaling_look *l)
+{
+	struct arena *a = arena_new(0);
+
+	*l = (struct scaling_look){0};
+	l->now[SCALING_CPU] = scaling_cpu(seconds);
+	l->now[SCALING_MEMORY] = scaling_memory();
+	enum err e = scaling_debates(store, s, a, l);
+	if (e == ERR_OK)
+		e = scaling_websockets(store, a, &l->now[SCALING_WEBSOCKETS]);
+	arena_free(&a);
+	return e;
 }
 
 /* ---- what follows ---- */
@@ -141,8 +185,10 @@ static const char *const scaling_words[] = {
 
 /* The reason in one line, and how long it must hold. */
 static void
-scaling_reason(struct buf *out, const double *now, enum scaling_advice advice)
+scaling_reason(
+    struct buf *out, const struct scaling_look *l, enum scaling_advice advice)
 {
+	const double *now = l->now;
 	int minutes = 0;
 
 	for (int i = 0; i < SCALING__COUNT; i++) {
@@ -153,6 +199,11 @@ scaling_reason(struct buf *out, const double *now, enum scaling_advice advice)
 		buf_printf(out, "%s%s %.2f is %s %g", out->len > 0 ? ", " : "",
 		    scaling_rows[i].name, now[i], is_up ? "above" : "below",
 		    is_up ? scaling_rows[i].up : scaling_rows[i].down);
+		if (i == SCALING_DEBATES && is_up && l->oldest_s >= 1)
+			buf_printf(out,
+			    " (the first of the queue has waited "
+			    "%.0f s)",
+			    l->oldest_s);
 		int holds = is_up ? scaling_rows[i].up_minutes
 				  : scaling_rows[i].down_minutes;
 		if (minutes == 0 || holds > minutes)
@@ -167,22 +218,25 @@ scaling_reason(struct buf *out, const double *now, enum scaling_advice advice)
 }
 
 static void
-scaling_print(const double *now, double room, enum scaling_advice advice,
+scaling_print(const struct scaling_look *l, enum scaling_advice advice,
     const char *reason)
 {
 	printf(
 	    "%-11s %8s %10s %10s\n", "signal", "now", "up above", "down below");
 	for (int i = 0; i < SCALING__COUNT; i++)
 		printf("%-11s %8.2f %10g %10g  %s\n", scaling_rows[i].name,
-		    now[i], scaling_rows[i].up, scaling_rows[i].down,
+		    l->now[i], scaling_rows[i].up, scaling_rows[i].down,
 		    scaling_rows[i].what);
 	printf("\n%s: %s\n", scaling_words[advice], reason);
-	if (room == 0)
+	if (l->oldest_s >= 1)
+		printf("The first debate of the queue has waited %.0f s.\n",
+		    l->oldest_s);
+	if (l->room == 0)
 		puts("No runner is alive: the debates of the queue wait.");
 }
 
 static void
-scaling_print_json(const double *now, double room, enum scaling_advice advice,
+scaling_print_json(const struct scaling_look *l, enum scaling_advice advice,
     const char *reason)
 {
 	struct json_w w;
@@ -193,11 +247,12 @@ scaling_print_json(const double *now, double room, enum scaling_advice advice,
 	json_w_begin(&w, NULL);
 	json_w_str(&w, "advice", scaling_words[advice]);
 	json_w_str(&w, "reason", reason);
-	json_w_num(&w, "capacity", room);
+	json_w_num(&w, "capacity", l->room);
+	json_w_num(&w, "oldest_queued_seconds", l->oldest_s);
 	json_w_begin(&w, "signals");
 	for (int i = 0; i < SCALING__COUNT; i++) {
 		json_w_begin(&w, scaling_rows[i].name);
-		json_w_num(&w, "now", now[i]);
+		json_w_num(&w, "now", l->now[i]);
 		json_w_num(&w, "up", scaling_rows[i].up);
 		json_w_int(&w, "up_minutes", scaling_rows[i].up_minutes);
 		json_w_num(&w, "down", scaling_rows[i].down);
@@ -214,27 +269,21 @@ static enum cmd_exit
 scaling_tell(
     struct store *store, const struct settings *s, int seconds, bool is_json)
 {
-	double now[SCALING__COUNT], room = 0;
+	struct scaling_look look;
 	struct err_info info = {0};
 	struct buf reason;
 
-	now[SCALING_CPU] = scaling_cpu(seconds);
-	now[SCALING_MEMORY] = scaling_memory();
-	now[SCALING_WEBSOCKETS] = 0;
-	if (metrics_open(s, &info) == ERR_OK)
-		now[SCALING_WEBSOCKETS] =
-		    (double)metric_read(METRIC_WS_CONNECTIONS);
-	metrics_close();
-	enum err e = scaling_debates(store, s, &now[SCALING_DEBATES], &room);
+	enum err e = scaling_take_look(store, s, seconds, &look);
 	if (e != ERR_OK) {
 		err_set(&info, e, "", "%s", err_text(e));
-		return cmd_fail(CMD_UNAVAILABLE, "the debates", &info);
+		return cmd_fail(
+		    CMD_UNAVAILABLE, "the debates and bridges", &info);
 	}
 	buf_init(&reason, SCALING_OUT_MAX);
-	enum scaling_advice advice = scaling_judge(now);
-	scaling_reason(&reason, now, advice);
+	enum scaling_advice advice = scaling_judge(look.now);
+	scaling_reason(&reason, &look, advice);
 	(is_json ? scaling_print_json : scaling_print)(
-	    now, room, advice, buf_text(&reason));
+	    &look, advice, buf_text(&reason));
 	buf_release(&reason);
 	return CMD_OK;
 }

@@ -258,6 +258,13 @@ metric_read(enum metric m)
 	return sum;
 }
 
+int64_t
+metric_read_own(enum metric m)
+{
+	return atomic_load_explicit(
+	    &metrics.mine->value[m], memory_order_relaxed);
+}
+
 static void
 metrics_series_lock(void *arg)
 {

@@ -40,6 +40,8 @@ void metric_add(enum metric m, int64_t delta);
 void metric_set(enum metric m, int64_t value); /* gauges and levels */
 /* Of the host. */
 int64_t metric_read(enum metric m);
+/* Of this process alone. */
+int64_t metric_read_own(enum metric m);
 /* Any thread. label is the text between the braces, key="value",..., with
  * values that metric_label wrote, "" = none. Of too many sets of labels the
  * later ones are counted without. */

@@ -307,9 +307,14 @@ struct store_wait {
 enum err store_debate_wait(struct store *store, const char *tenant,
     const char *id, int64_t max_age_us, struct store_wait *out) MUST_CHECK;
 
-/* How many are pending and how many hold a live lease, over all tenants. */
-enum err store_debate_counts(
-    struct store *store, int64_t *pending, int64_t *active) MUST_CHECK;
+/* Over all tenants. */
+struct store_counts {
+	int64_t pending;
+	int64_t active;	   /* hold a live lease */
+	int64_t oldest_us; /* how long the first of the pending waits */
+};
+enum err store_debate_counts(struct store *store, struct store_counts *out)
+    MUST_CHECK;
 
 /* ---- events: the truth; pub/sub is a doorbell ---- */
 struct store_event {

@@ -265,7 +265,8 @@ store_debate_get(struct store *store, struct arena *a, const char *tenant,
 struct store_count {
 	const char *tenant;
 	const char *id;
-	int64_t position, pending, active;
+	int64_t position;
+	struct store_counts *counts;
 	struct arena *a;
 };
 
@@ -298,30 +299,33 @@ static enum err
 store_counts_tx(struct db *db, void *arg)
 {
 	struct store_count *c = arg;
-	struct db_result pending, r;
+	struct db_result pending, oldest, active;
 	int64_t now;
 
 	enum err e = db_queue(db, STMT_DEBATE_PENDING, NULL, 0, c->a, &pending);
 	if (e == ERR_OK)
+		e = db_queue(db, STMT_DEBATE_OLDEST, NULL, 0, c->a, &oldest);
+	if (e == ERR_OK)
 		e = store_clock(db, c->a, &now);
+	if (e == ERR_OK)
+		e = DB_RUN(db, STMT_DEBATE_ACTIVE, c->a, &active, DB_INT(now));
 	if (e != ERR_OK)
 		return e;
-	c->pending = db_int(&pending, 0, 0);
-	e = DB_RUN(db, STMT_DEBATE_ACTIVE, c->a, &r, DB_INT(now));
-	if (e == ERR_OK)
-		c->active = db_int(&r, 0, 0);
-	return e;
+	int64_t since = db_int(&oldest, 0, 0);
+	*c->counts = (struct store_counts){.pending = db_int(&pending, 0, 0),
+	    .active = db_int(&active, 0, 0),
+	    .oldest_us = since > 0 && now > since ? now - since : 0};
+	return ERR_OK;
 }
 
 enum err
-store_debate_counts(struct store *store, int64_t *pending, int64_t *active)
+store_debate_counts(struct store *store, struct store_counts *out)
 {
-	struct store_count c = {.a = arena_new(0)};
-	enum err e = store_tx(store, DB_READ, store_counts_tx, &c, NULL);
+	struct store_count c = {.a = arena_new(0), .counts = out};
 
+	*out = (struct store_counts){0};
+	enum err e = store_tx(store, DB_READ, store_counts_tx, &c, NULL);
 	arena_free(&c.a);
-	*pending = c.pending;
-	*active = c.active;
 	return e;
 }
 

@@ -17,12 +17,12 @@
 #define PLAN_MAX	65536
 #define PLAN_PARAMS_MAX 16
 
-/* Those that may: a count of all tokens, the lists of runners and tenants (one
- * row each) and what the migrations ask. */
+/* Those that may: a count of all tokens, the lists of runners, bridges and
+ * tenants (one row each) and what the migrations ask. */
 static const enum stmt plan_exempt[] = {STMT_TOKEN_ANY, STMT_TOKEN_LIST,
     STMT_TOKEN_REVOKE, STMT_TENANT_LIST, STMT_TENANT_COUNT, STMT_RUNNER_LIST,
-    STMT_SCHEMA_LIST, STMT_SCHEMA_COLUMNS, STMT_SCHEMA_INDEX, STMT_SCHEMA_WHERE,
-    STMT_SCHEMA_SHAPE};
+    STMT_BRIDGE_LIST, STMT_BRIDGE_SWEEP, STMT_SCHEMA_LIST, STMT_SCHEMA_COLUMNS,
+    STMT_SCHEMA_INDEX, STMT_SCHEMA_WHERE, STMT_SCHEMA_SHAPE};
 
 static bool
 plan_is_exempt(enum stmt id)

@@ -52,7 +52,7 @@ START_TEST(test_claim_race)
 {
 	int64_t counts[KIT_THREADS] = {0};
 	int64_t sum = 0;
-	int64_t pending, active;
+	struct store_counts now;
 
 	for (int i = 0; i < RACE_DEBATES; i++)
 		kit_create("race", i % 3);
@@ -60,10 +60,10 @@ START_TEST(test_claim_race)
 	for (int i = 0; i < KIT_THREADS; i++)
 		sum += counts[i];
 	ck_assert_int_eq(sum, RACE_DEBATES); /* each exactly once */
-	ck_assert_int_eq(
-	    store_debate_counts(kit.store, &pending, &active), ERR_OK);
-	ck_assert_int_eq(pending, 0);
-	ck_assert_int_eq(active, RACE_DEBATES);
+	ck_assert_int_eq(store_debate_counts(kit.store, &now), ERR_OK);
+	ck_assert_int_eq(now.pending, 0);
+	ck_assert_int_eq(now.oldest_us, 0);
+	ck_assert_int_eq(now.active, RACE_DEBATES);
 }
 END_TEST
 

@@ -272,6 +272,7 @@ main(void)
 	kit_run(add_bounds, "bounds", &failed);
 	kit_run(add_ratings, "ratings", &failed);
 	kit_run(add_budgets, "budgets", &failed);
+	kit_run(add_health, "health", &failed);
 	kit_run(add_human, "human", &failed);
 	kit_run(add_memory, "memory", &failed);
 	kit_run(add_accounts, "accounts", &failed);

@@ -77,6 +77,7 @@ void add_vectors(TCase *t);
 void add_attempts(TCase *t);
 void add_faults(TCase *t);
 void add_relay(TCase *t);
+void add_health(TCase *t);
 void add_human(TCase *t);
 void add_ratings(TCase *t);
 void add_batches(TCase *t);

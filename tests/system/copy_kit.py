@@ -48,6 +48,7 @@ INSERT INTO turns (debate_id, step_key, tenant, round, phase, agent, role,
 # A row in each of the other tables.
 FILL_ONE_ROW = (
     "INSERT INTO runners VALUES ('runner1', 'host', 1, 2, 0, 3, '[]')",
+    "INSERT INTO bridges VALUES ('bridge1', 'host', 1, 2, 3, 4, 5, 6)",
     "INSERT INTO tokens (id, tenant, name, prefix, hash, tier, created_us) "
     "VALUES ('tok_1', 'default', 'ci', 'ara_', 'h', 'free', 5)",
     "INSERT INTO tenants VALUES ('org_1', 'One', 'one', 'user_1', 'free', "

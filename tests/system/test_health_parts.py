@@ -28,7 +28,8 @@ def test_part(stack, part):
     assert d["status"] == "healthy" and d["database"] == "connected"
     inside = d[PARTS[part]]
     if part == "deep":
-        assert set(inside) == {"database", "redis", "queue", "runners"}
+        assert set(inside) == {"database", "redis", "queue", "runners",
+                               "bridges"}
     else:
         assert inside["status"] == "healthy"
 

@@ -56,7 +56,7 @@ def calls(bad_share):
 
 
 def debates(share):
-    return {"aragora_debates_capacity": constant(100),
+    return {"aragora_debates_capacity_cluster": constant(100),
             "aragora_debates_running": constant(round(50 * share)),
             "aragora_debates_queued": constant(round(50 * share))}
 
@@ -120,6 +120,8 @@ CASES = {
     "AragoraProvidersFail": (calls(0.25), calls(0.15)),
     "AragoraNearlyFull": (debates(0.82), debates(0.78)),
     "AragoraFull": (debates(1.02), debates(0.98)),
+    "AragoraQueueOld": ({"aragora_queue_oldest_seconds": constant(301)},
+                        {"aragora_queue_oldest_seconds": constant(300)}),
     "AragoraMemory": (memory(0.81), memory(0.79)),
     "AragoraMemoryCritical": (memory(0.96), memory(0.94)),
     "AragoraPoolNearlyFull": (pool(0.9), pool(0.8)),

@@ -33,6 +33,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {open} GRANT ALL ON FUNCTIONS
 	TO anon, authenticated, service_role;
 """
 TABLES = ("debates", "events", "turns", "receipts", "tokens", "runners",
+          "bridges",
           "debate_vectors", "debate_notes", "rating_boards", "ratings",
           "source_ratings", "matches", "match_players", "calibration",
           "budget_limits", "budget_use", "budget_grants", "human_inputs",
