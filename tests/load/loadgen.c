@@ -37,12 +37,12 @@ enum {
 
 static const struct loadgen_profile {
 	const char *name, *stages;
-	size_t connections, n_sse, n_ws;
+	size_t connections, n_sse, n_ws, together;
 	bool is_search;
 	const char *what;
 } loadgen_profiles[] = {
-#define PROFILE(id, name, stages, connections, sse, ws, search, what)          \
-	{name, stages, connections, sse, ws, search, what},
+#define PROFILE(id, name, stages, conns, sse, ws, together, search, what)      \
+	{name, stages, conns, sse, ws, together, search, what},
 #include "tests/load/profile.def"
 #undef PROFILE
 };
@@ -51,8 +51,8 @@ struct loadgen {
 	/* options */
 	const char *url, *report, *only, *stages;
 	const struct loadgen_profile *profile;
-	double rate, seconds;		  /* 0 = the profile's */
-	int64_t connections, n_sse, n_ws; /* -1 = the profile's */
+	double rate, seconds;			    /* 0 = the profile's */
+	int64_t connections, n_sse, n_ws, together; /* -1 = the profile's */
 	int64_t timeout;
 	bool is_quiet;
 	const char *bounds[LOADGEN_BOUNDS_MAX];
@@ -95,6 +95,7 @@ loadgen_help(void)
 	     "  --sse N, --ws N     clients that follow a debate, over "
 	     "server-sent events\n"
 	     "                      or WebSockets\n"
+	     "  --together N        so many of them follow the same debate\n"
 	     "  --timeout S         an answer or event that takes longer has "
 	     "failed (30)\n"
 	     "  --slo NAME=BOUND    another bound for an objective\n"
@@ -183,6 +184,9 @@ loadgen_option(struct loadgen *g, int c)
 	case 'w':
 		g->n_ws = loadgen_int("--ws", 0, STREAM_MAX);
 		break;
+	case 'm':
+		g->together = loadgen_int("--together", 1, STREAM_MAX);
+		break;
 	case 't':
 		g->timeout = loadgen_int("--timeout", 1, 3600);
 		break;
@@ -217,6 +221,7 @@ loadgen_options(struct loadgen *g, int argc, char **argv)
 	    {"connections", required_argument, NULL, 'c'},
 	    {"sse", required_argument, NULL, 'e'},
 	    {"ws", required_argument, NULL, 'w'},
+	    {"together", required_argument, NULL, 'm'},
 	    {"timeout", required_argument, NULL, 't'},
 	    {"slo", required_argument, NULL, 'b'},
 	    {"report", required_argument, NULL, 'f'},
@@ -366,6 +371,8 @@ loadgen_plan(struct loadgen *g)
 	r->is_search = g->profile->is_search;
 	r->n_sse = g->n_sse >= 0 ? (size_t)g->n_sse : g->profile->n_sse;
 	r->n_ws = g->n_ws >= 0 ? (size_t)g->n_ws : g->profile->n_ws;
+	r->together =
+	    g->together > 0 ? (size_t)g->together : g->profile->together;
 	r->grace_ms = g->timeout * 1000;
 	slo_bounds_init(&r->bounds);
 	for (size_t i = 0; i < g->n_bounds; i++)
@@ -454,7 +461,7 @@ main(int argc, char **argv)
 	struct loadgen *g = mem_zalloc(sizeof(*g));
 
 	g->profile = &loadgen_profiles[0];
-	g->connections = g->n_sse = g->n_ws = -1;
+	g->connections = g->n_sse = g->n_ws = g->together = -1;
 	g->timeout = LOADGEN_TIMEOUT;
 	loadgen_options(g, argc, argv);
 	loadgen_parse_url(g);

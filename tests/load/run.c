@@ -183,7 +183,7 @@ run_begin(struct run *r)
 	mix_on_done(r->mix, run_on_done, r);
 	r->begun_wall_us = clock_wall_us();
 	r->begun_us = r->stage_us = r->last_us = clock_mono_us();
-	streams_begin(r->streams, r->n_sse, r->n_ws);
+	streams_begin(r->streams, r->n_sse, r->n_ws, r->together);
 	run_next_stage(r);
 	return ERR_OK;
 }

@@ -30,7 +30,7 @@ struct run {
 	struct slo_bounds bounds;
 	bool is_search; /* each stage waits for the one before and is judged */
 	int64_t grace_ms; /* what streams have left at the end */
-	size_t n_sse, n_ws;
+	size_t n_sse, n_ws, together;
 	/* of the run */
 	struct run_stage rows[STAGE_MAX];
 	size_t at;		/* stage */

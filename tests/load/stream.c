@@ -454,18 +454,18 @@ stream_group_begin(struct loop_timer *t)
 /* ---- from outside ---- */
 
 void
-streams_begin(struct streams *s, size_t n_sse, size_t n_ws)
+streams_begin(struct streams *s, size_t n_sse, size_t n_ws, size_t together)
 {
 	s->n = n_sse + n_ws;
 	if (s->n == 0)
 		return;
-	s->n_groups = (s->n + STREAM_GROUP - 1) / STREAM_GROUP;
+	s->n_groups = (s->n + together - 1) / together;
 	s->all = mem_zalloc(s->n * sizeof(*s->all));
 	s->groups = mem_zalloc(s->n_groups * sizeof(*s->groups));
 	/* Both kinds are in each group as far as there are enough. */
 	for (size_t i = 0; i < s->n; i++) {
 		bool is_sse = (i + 1) * n_sse / s->n > i * n_sse / s->n;
-		struct stream_group *g = &s->groups[i / STREAM_GROUP];
+		struct stream_group *g = &s->groups[i / together];
 		s->all[i] = (struct stream){.group = g,
 		    .kind = is_sse ? STREAM_SSE : STREAM_WS,
 		    .watch = {.fd = -1}};

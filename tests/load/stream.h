@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who follows debates: over server-sent events and over WebSockets. Up to
- * STREAM_GROUP of them follow one debate, which they ask for, from its first
- * event to its last; then the next one.
+ * Who follows debates: over server-sent events and over WebSockets. So many
+ * together follow one debate, which they ask for, from its first event to its
+ * last; then the next one.
  */
 #pragma once
 
@@ -10,8 +10,7 @@
 #include "base/loop.h"
 #include "tests/load/mix.h"
 
-#define STREAM_GROUP 10
-#define STREAM_MAX   20000
+#define STREAM_MAX 20000
 
 enum stream_kind { STREAM_SSE, STREAM_WS, STREAM__COUNT };
 
@@ -35,7 +34,9 @@ struct streams *streams_new(struct loop *loop, const struct peer_address *to,
     struct pool *pool, struct mix *mix, int64_t timeout_us);
 void streams_free(struct streams **s);
 
-void streams_begin(struct streams *s, size_t n_sse, size_t n_ws);
+/* together: how many follow the same debate, 1 or more. */
+void streams_begin(
+    struct streams *s, size_t n_sse, size_t n_ws, size_t together);
 /* Nothing new begins; fn(arg) when the last has ended, maybe at once. */
 void streams_finish(struct streams *s, void (*fn)(void *arg), void *arg);
 /* What has not ended is left alone. */

@@ -455,6 +455,7 @@ def test_bridge_gone():
     (["--url", "http://x", "--stages", "60"], "--stages: '60' is not RATE"),
     (["--connections", "0"], "--connections: must be a whole number, 1 to"),
     (["--ws", "-1"], "--ws: must be a whole number, 0 to"),
+    (["--together", "0"], "--together: must be a whole number, 1 to 20000"),
     (["--timeout", "1.5"], "--timeout: must be a whole number, 1 to 3600"),
     (["--url", "http://x", "--only", "lunch"],
      "--only: no request is called 'lunch'; there are health, "),
@@ -478,7 +479,7 @@ def test_wrong_use(args, complaint):
 def test_help():
     r = subprocess.run([LOADGEN, "--help"], capture_output=True, text=True,
                        check=True, timeout=600)
-    for name in ("smoke", "baseline", "stress", "spike", "soak", "--url",
+    for name in ("smoke", "baseline", "stress", "spike", "soak", "fanout", "--url",
                  "--rate", "99 one is missed"):
         assert name in r.stdout
     assert max(map(len, r.stdout.splitlines())) <= 80
