@@ -439,6 +439,35 @@ def test_bridge_gone():
             assert streams[kind]["lost"] == 0
 
 
+def test_nothing_is_lost_through_chaos(postgres):
+    """Runners are killed and Redis goes while debates are followed: every
+    event comes to everybody once and in order, and no request fails."""
+    with st.Stack(postgres.database(), redis=True, runners=2) as s:
+        p = subprocess.Popen(
+            [LOADGEN, "--url", s.url(""), "--report", "-", "--stages",
+             "20:15", "--sse", "10", "--ws", "30", "--timeout", "60",
+             *PATIENT], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True)
+        assert p.stderr.readline()  # 5 s
+        for i in range(3):
+            s.runners[-1].kill()
+            s.runners[-1].wait()
+            if i == 1:
+                s.stop_redis()
+            s.start_runner()
+            time.sleep(1)
+        out, said = p.communicate(timeout=600)
+        report = json.loads(out)
+        assert p.returncode == 0, said
+        assert report["requests"]["failed"] == 0
+        assert report["streams"]["debates"] >= 8
+        for kind in ("sse", "websocket"):
+            streams = report["streams"][kind]
+            assert streams["failed"] == streams["lost"] == 0
+            assert streams["doubled"] == streams["misordered"] == 0
+            assert streams["finished"] == streams["followed"] >= 20
+
+
 # ---- use ----
 
 @pytest.mark.parametrize("args, complaint", [
