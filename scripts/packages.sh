@@ -33,7 +33,7 @@ aragora_packages() {
 			python3-autobahn python3-wsproto python3-yaml strace \
 			systemd build-essential debhelper devscripts \
 			lintian mmdebstrap jq sqlite3 \
-			wrk php8.2-fpm php8.2-opcache php8.2-pgsql \
+			nghttp2-client wrk php8.2-fpm php8.2-opcache php8.2-pgsql \
 			python3-asyncpg python3-fastapi python3-httptools \
 			python3-ujson python3-uvicorn python3-uvloop
 		;;

@@ -570,3 +570,34 @@ def test_progress():
     progress = said.split(b"\nok ")[0]
     assert progress.count(b"\r") >= 3 and progress.count(b"\n") <= 1
     assert b"60 answered, 0 failed" in progress
+
+
+# ---- the measurements beside it ----
+
+def measure(name, *args):
+    r = subprocess.run(
+        ["/usr/bin/python3", "-B", os.path.join(st.SOURCE, "tests/load", name),
+         "--build", st.BUILD, *args], capture_output=True, text=True,
+        check=False, timeout=600)
+    assert r.returncode == 0, r.stdout + r.stderr
+    return r.stdout
+
+
+def test_comparison_runs():
+    """With wrk and h2load; how near they are is not what this looks at."""
+    said = measure("compare.py", "--runs", "1", "--seconds", "1")
+    for name in ("loadgen", "h2load", "wrk"):
+        assert re.search(rf"^{name} +[\d.]+/s  p50 [\d.]+ ms  p90 ", said,
+                         re.M), said
+    assert "loadgen over h2load: p50 " in said
+    assert "loadgen over wrk: p50 " in said
+
+
+def test_cache_measurement_runs():
+    said = measure("cache.py", "--times", "3")
+    assert len(said.splitlines()) == 3
+    for line in said.splitlines():
+        m = re.fullmatch(r"/api/\S+: \d+ bytes, computed [\d.]+ ms "
+                         r"\((\d+)\), kept [\d.]+ ms \((\d+)\), "
+                         r"ratio [\d.]+", line)
+        assert int(m.group(1)) >= 100 and int(m.group(2)) >= 1
