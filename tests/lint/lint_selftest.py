@@ -25,6 +25,9 @@ SLO_SCRIPT = ("const MIN_RPS = Number(__ENV.MIN_RPS || 50);\n"
               "    http_reqs: [`rate>${MIN_RPS}`],\n"
               "  },\n")
 SLO_RULES = "      - alert: Slow\n        expr: p95 > 0.5\n"
+SLO_PANELS = ('{"panels": [{"title": "Times", "targets": [{"expr": "p95"}], '
+              '"fieldConfig": {"defaults": {"thresholds": {"steps": '
+              '[{"value": null}, {"value": 0.5}]}}}}]}\n')
 
 # (lint, file, bad content, part of the complaint, good content)
 CASES = [
@@ -177,6 +180,8 @@ CASES = [
     ("slo", "conf/prometheus/aragora-rules.yml",
      SLO_RULES + "      - alert: Other\n        expr: p95 > 0.7\n",
      "Other is about an objective", SLO_RULES),
+    ("slo", "conf/grafana/aragora.json", SLO_PANELS.replace("0.5", "0.4"),
+     "Times changes at [0.4], src/metrics/slo.def says 0.5", SLO_PANELS),
 ]
 
 # More of a file that stands around the case anyway.
@@ -309,6 +314,7 @@ def run(lint, path, text):
             write(root, "src/metrics/slo.def", SLO)
             write(root, "scripts/load_test.js", SLO_SCRIPT)
             write(root, "conf/prometheus/aragora-rules.yml", SLO_RULES)
+            write(root, "conf/grafana/aragora.json", SLO_PANELS)
         elif lint == "size":
             write(root, "src/base/other.c", "static int\nf(void)\n{\n}\n")
         write(root, path, text)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The objectives are the same wherever they stand: in src/metrics/slo.def, as
-thresholds of scripts/load_test.js and as alerts of the Prometheus rules."""
+thresholds of scripts/load_test.js, as alerts of the Prometheus rules, and where
+the dashboard changes its colour."""
+import json
 import re
 
 import tree
@@ -8,6 +10,7 @@ import tree
 TABLE = "src/metrics/slo.def"
 SCRIPT = "scripts/load_test.js"
 RULES = "conf/prometheus/aragora-rules.yml"
+DASHBOARD = "conf/grafana/aragora.json"
 BEYOND = {"<": ">", ">": "<"}
 # Alerts on the same series with bounds of their own, for what is worse than
 # an objective that is missed.
@@ -75,9 +78,30 @@ def check_rules(report, rows):
                                f"{TABLE}")
 
 
+def steps(panel):
+    """Where its colour changes."""
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
+    return [s["value"] for s in
+            defaults.get("thresholds", {}).get("steps", [])
+            if s["value"] is not None]
+
+
+def check_dashboard(report, rows):
+    bounds = {r["series"]: float(r["bound"]) / float(r["per"])
+              for r in rows if r["series"]}
+    for panel in json.loads(tree.read(DASHBOARD))["panels"]:
+        for target in panel.get("targets", []):
+            bound = bounds.get(target["expr"])
+            has = steps(panel)
+            if bound is not None and has and has[0] != bound:
+                report.find(DASHBOARD, f"{panel['title']} changes at {has}, "
+                                       f"{TABLE} says {bound:g}")
+
+
 def main():
     report = tree.Report()
     rows = list(objectives())
+    check_dashboard(report, rows)
     check_script(report, rows)
     check_rules(report, rows)
     report.done(len(rows))
