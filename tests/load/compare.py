@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: MIT
 """loadgen beside wrk and h2load, on the same route of the same stack at the
 same rate: the ratios of their percentiles say whether loadgen measures what
-others measure. Runs of the three alternate; figures are medians. h2load keeps
-the rate by itself and writes each request's time; wrk is a closed loop that
-pauses between its requests, so its rate is a little lower. With more than one
-connection the two send on all of them at the same moment, and their medians
-tell of that. Needs wrk and h2load (Debian: wrk, nghttp2-client).
+others measure, from when a request was sent. What it tells by itself counts
+from when the request was due, and is shown beside that. Runs of the three
+alternate; figures are medians. h2load keeps the rate by itself and writes each
+request's time; wrk is a closed loop that pauses between its requests, so its
+rate is a little lower. With more than one connection the two send on all of
+them at the same moment, and their medians tell of that. Needs wrk and h2load
+(Debian: wrk, nghttp2-client).
 
     tests/load/compare.py [--build DIR] [--runs N] [--seconds S] [--rate R]
                           [--connections C] [--path PATH]
@@ -47,7 +49,8 @@ def loadgen(args, stack):
     requests = out["requests"]
     if requests["failed"]:
         sys.exit(f"loadgen: {requests['errors']}")
-    return requests["rate"], [requests["latency_ms"][f"p{p}"]
+    args.due.append([requests["latency_ms"][f"p{p}"] for p in PERCENTS])
+    return requests["rate"], [requests["service_ms"][f"p{p}"]
                               for p in PERCENTS]
 
 
@@ -95,6 +98,7 @@ def main():
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--path", default="/api/health", choices=NAMES)
     args = parser.parse_args()
+    args.due = []  # what loadgen tells by itself
     for name in ("wrk", "h2load"):
         if not shutil.which(name):
             sys.exit(f"no {name}: apt-get install wrk nghttp2-client")
@@ -102,6 +106,7 @@ def main():
     rows = {name: [] for name in tools}
     with Stack(args.build) as stack:
         loadgen(args, stack)  # warm
+        args.due.clear()
         for _ in range(args.runs):
             for name, tool in tools.items():
                 rate, times = tool(args, stack)
@@ -113,6 +118,9 @@ def main():
     for name, (rate, *times) in medians.items():
         print(f"{name:8} {rate:7.1f}/s  " + "  ".join(
             f"p{p} {t:.3f} ms" for p, t in zip(PERCENTS, times)))
+    print("loadgen, since they were due: " + "  ".join(
+        f"p{p} {statistics.median(column):.3f} ms"
+        for p, column in zip(PERCENTS, zip(*args.due))))
     ours = medians.pop("loadgen")
     for name, theirs in medians.items():
         print(f"loadgen over {name}: " + ", ".join(

@@ -46,6 +46,7 @@ struct mix {
 	int64_t n_open;
 	struct stats stats[MIX__COUNT];
 	struct stats all;
+	struct hist *service;
 	void (*on_done)(void *arg);
 	void *on_done_arg;
 };
@@ -208,12 +209,15 @@ mix_on_answer(struct pool_job *j, const struct pool_answer *a)
 {
 	struct mix_request *r = CONTAINER_OF(j, struct mix_request, job);
 	struct mix *m = r->mix;
-	int64_t us = clock_mono_us() - r->due_us;
+	int64_t now_us = clock_mono_us();
+	int64_t us = now_us - r->due_us;
 	enum stats_error error = mix_judge(r, a);
 
 	stats_count(&m->stats[r->id], a->status, error, us);
 	stats_count(&m->all, a->status, error, us);
 	stats_count(r->stage, a->status, error, us);
+	if (a->status > 0)
+		hist_record(m->service, now_us - j->sent_us);
 	if (r->id == MIX_CREATE && error == STATS_NONE)
 		mix_keep_id(m, a);
 	mix_request_free(r);
@@ -337,6 +341,12 @@ mix_all(const struct mix *m)
 	return &m->all;
 }
 
+const struct hist *
+mix_service(const struct mix *m)
+{
+	return m->service;
+}
+
 struct mix *
 mix_new(
     struct pool *pool, const char *host, const char *token, int64_t timeout_us)
@@ -349,6 +359,7 @@ mix_new(
 	m->timeout_us = timeout_us;
 	list_init(&m->open);
 	stats_init(&m->all);
+	m->service = hist_new();
 	for (int i = 0; i < MIX__COUNT; i++) {
 		m->is_on[i] = true;
 		stats_init(&m->stats[i]);
@@ -366,6 +377,7 @@ mix_free(struct mix **mix)
 	list_for_each (it, &m->open)
 		mix_request_free(LIST_ENTRY(it, struct mix_request, link));
 	stats_release(&m->all);
+	hist_free(&m->service);
 	for (int i = 0; i < MIX__COUNT; i++)
 		stats_release(&m->stats[i]);
 	free(m);

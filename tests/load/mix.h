@@ -51,3 +51,6 @@ const char *mix_name(enum mix_id id);
 const struct stats *mix_stats(const struct mix *m, enum mix_id id);
 /* Of all rows together. */
 const struct stats *mix_all(const struct mix *m);
+/* What the answered ones took once they were sent: what a client sees that is
+ * never late and never waits for a connection. */
+const struct hist *mix_service(const struct mix *m);

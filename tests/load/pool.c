@@ -154,6 +154,7 @@ pool_conn_begin(struct pool_conn *c)
 {
 	c->state = POOL_BUSY;
 	c->is_answering = false;
+	c->job->sent_us = clock_mono_us();
 	http1_begin(&c->answer);
 	pool_conn_write(c);
 }

@@ -40,6 +40,7 @@ struct pool_job {
 	struct loop_timer timer;
 	struct pool_conn *conn; /* NULL = it waits */
 	size_t sent;
+	int64_t sent_us; /* when a connection began to send it */
 	bool is_repeated;
 	enum stats_error lost; /* to be told when the turn ends */
 };

@@ -123,6 +123,7 @@ report_requests(const struct run *run, struct json_w *w)
 
 	json_w_begin(w, "requests");
 	stats_json(w, mix_all(run->mix), run_seconds(run));
+	stats_json_hist(w, "service_ms", mix_service(run->mix));
 	json_w_int(w, "sent", c->sent);
 	json_w_int(w, "repeated", c->repeated);
 	json_w_int(w, "connections", c->connections);

@@ -304,6 +304,30 @@ def test_one_in_a_hundred():
     assert status == 99 and missed(report) == {"errors", "bad_answers"}
 
 
+@pytest.mark.parametrize("only, failed", [("health", 0), ("create", 10)])
+def test_kept_connection_closed(only, failed):
+    """A server may close a kept connection when the next request is on its
+    way: what may be asked twice is, once."""
+    body = b'{"status":1,"debate_id":"adhoc_1"}'
+
+    def answer(handler):
+        if hasattr(handler, "is_second"):
+            handler.close_connection = True
+            return
+        handler.is_second = True
+        say(201 if only == "create" else 200, body)(handler)
+
+    with Server(answer) as server:
+        _, report, _ = loadgen(
+            server.url, "--only", only, "--stages", "20:1", "--sse", 0,
+            "--ws", 0, "--connections", 1, *PATIENT)
+    requests = report["requests"]
+    assert requests["answered"] == 20 - failed
+    assert requests["errors"] == ({"closed": failed} if failed else {})
+    assert requests["repeated"] == (0 if failed else 19)
+    assert requests["sent"] == 20 + requests["repeated"]
+
+
 def test_nobody_there():
     status, report, said = loadgen(f"http://127.0.0.1:{st.free_port()}")
     assert status == 1 and report is None
@@ -390,6 +414,9 @@ def test_the_line_counts():
     assert requests["waiting_max"] >= 30
     assert requests["latency_ms"]["max"] >= 1900
     assert requests["latency_ms"]["p50"] >= 900
+    # Of which the server had its 50 ms.
+    assert requests["service_ms"]["min"] >= 50
+    assert requests["service_ms"]["p50"] < requests["latency_ms"]["p50"] / 4
     assert status == 99 and "p50_ms" in missed(report)
     # It was the server that was late, and not loadgen.
     assert report["generator"]["late_ms"]["count"] == 80
