@@ -90,8 +90,9 @@ class Tree:
         self.prefixes = {e.split(".")[0] for e in self.events if "." in e}
 
     def has_path(self, path):
-        """Whole, from its end, or a pattern; folders too."""
-        path = path.rstrip("/")
+        """Whole, from its end, or a pattern; folders too. NAME and NNNN
+        stand for what the reader chooses."""
+        path = re.sub("NAME|NNNN", "*", path.rstrip("/"))
         return tree.exists(path) or any(
             fnmatch.fnmatch("/" + p, "*/" + path) for p in self.paths)
 
@@ -117,7 +118,8 @@ def check_names(report, path, there):
             elif NAME.match(word):
                 name = word.removesuffix("()")
                 is_known = name in there.functions if word != name \
-                    else name in there.words
+                    else name in there.words or name.endswith("_") and any(
+                        w.startswith(name) for w in there.words)
                 if not is_known:
                     report.find(where, f"no such name: {word}")
 
