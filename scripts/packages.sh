@@ -22,7 +22,7 @@ aragora_packages() {
 		printf '%s\n' nginx ca-certificates
 		;;
 	test)
-		printf '%s\n' check clang clang-format libclang-rt-14-dev git \
+		printf '%s\n' check clang clang-format libclang-rt-14-dev git iproute2 \
 			shellcheck xz-utils spawn-fcgi multiwatch \
 			apache2-bin libapache2-mod-fcgid lighttpd postgresql pgbouncer \
 			redis-server python3 python3-pytest python3-pytest-xdist \

@@ -89,13 +89,15 @@ class Steady:
     after which there is none."""
 
     def __init__(self, host, port, body, clients=24, rate=120, create_in=40,
-                 tries=1, patience=st.WAIT):
+                 tries=1, patience=st.WAIT, reads=READS):
         self.host, self.port, self.body = host, port, body
         self.rate, self.create_in = rate, create_in
-        self.tries, self.patience = tries, patience
+        self.tries, self.patience, self.reads = tries, patience, reads
         self.answers = collections.Counter()  # (method, path, status)
         self.failures = []  # (seconds since the begin, what, how)
         self.repeats = 0  # of requests that had failed
+        self.lost = []  # requests that were given up
+        self.longest = {}  # method -> seconds of the slowest good answer
         self.debates = {}  # id -> its Idempotency-Key
         self.closes = collections.Counter()  # of followers: code, or "sse"
         self.stories = []  # (kind, debate, [(seq, type)])
@@ -128,13 +130,16 @@ class Steady:
         await asyncio.wait_for(asyncio.gather(*self.followers), 3 * st.WAIT)
 
     def fail(self, what, how):
-        self.failures.append((round(time.monotonic() - self.begun, 2), what,
-                              how))
+        self.failures.append((self.at(), what, how))
+
+    def at(self):
+        """Seconds since the begin."""
+        return round(time.monotonic() - self.begun, 2)
 
     def __str__(self):
         return f"{self.count()} requests, {self.count() / self.took:.0f} a " \
             f"second, {len(self.debates)} debates, {self.repeats} repeats, " \
-            f"closes {dict(self.closes)}, failures {self.failures[:20]} " \
+            f"longest {self.longest}, closes {dict(self.closes)}, failures {self.failures[:20]} " \
             f"({len(self.failures)})"
 
     def count(self):
@@ -159,7 +164,8 @@ class Steady:
             if own is None or i % self.create_in == 0:
                 own = await self.create(link, f"key-{number}-{i}") or own
             else:
-                await self.send(link, "GET", READS[i % len(READS)], own)
+                await self.send(link, "GET", self.reads[i % len(self.reads)],
+                                own)
         link.close()
 
     async def send(self, link, method, path, debate_id="", body=None, key=""):
@@ -169,6 +175,7 @@ class Steady:
             if n > 0:
                 self.repeats += 1
                 await asyncio.sleep(BACK_OFF_S)
+            begun = self.at()
             try:
                 status, _, data = await asyncio.wait_for(link.request(
                     method, path.replace("{id}", debate_id), body, headers),
@@ -178,10 +185,13 @@ class Steady:
                 continue
             self.answers[method, path, status] += 1
             if status < 300:
+                self.longest[method] = max(self.longest.get(method, 0),
+                                           round(self.at() - begun, 2))
                 return data
             self.fail(f"{method} {path}", f"{status} {data[:200]}")
             if status < 500:
-                return None
+                break
+        self.lost.append((method, path, key))
         return None
 
     async def create(self, link, key):
@@ -198,10 +208,25 @@ class Steady:
         debate_id = ids.pop()
         assert debate_id not in self.debates
         self.debates[debate_id] = key
-        for follow in (self.follow_ws, self.follow_sse):
+        kinds = [self.follow_ws, self.follow_sse]
+        if len(self.debates) % 2:  # a web server deals them out in turn
+            kinds.reverse()
+        for follow in kinds:
             self.followers.append(asyncio.ensure_future(
                 self.follow(follow, debate_id)))
         return debate_id
+
+    def burst(self, n):
+        """So many debates more are asked for, all at once."""
+        async def one(i):
+            link = Link(self.host, self.port)
+            await self.create(link, f"burst-{i}")
+            link.close()
+
+        async def all_of_them():
+            await asyncio.gather(*(one(i) for i in range(n)))
+        asyncio.run_coroutine_threadsafe(
+            all_of_them(), self.loop).result(4 * st.WAIT)
 
     # ---- followers ----
 

@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 
+import pytest
+
 import stack as st
 
 WRAPPER = """
@@ -17,8 +19,9 @@ http {{
 """
 
 
-def test_nginx_example(tmp_path):
-    example = os.path.join(st.SOURCE, "conf/nginx/aragora.conf")
+@pytest.mark.parametrize("name", ["aragora", "aragora-hosts"])
+def test_nginx_example(tmp_path, name):
+    example = os.path.join(st.SOURCE, f"conf/nginx/{name}.conf")
     with open(example, encoding="ascii") as f:
         text = f.read()
     # fastcgi_params is the distribution's; the port must be free to take.
