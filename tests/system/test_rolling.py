@@ -391,10 +391,10 @@ def children(pid):
 def replace_child(serve, name, i, log):
     """Its supervisor starts another one."""
     pid = children(serve.pid)[name][i]
-    before = log().count(f"name={name} exit=0")
+    ends = f'"name":"{name}","end":"exit","code":0'
+    before = log().count(ends)
     os.kill(pid, signal.SIGTERM)
-    st.wait_for("end", lambda: log().count(f"name={name} exit=0") > before,
-                END_S)
+    st.wait_for("end", lambda: log().count(ends) > before, END_S)
     count = {"aragora-fcgi": 2}.get(name, 1)
     st.wait_for("the next", lambda: len(children(serve.pid)[name]) == count)
     assert pid not in children(serve.pid)[name]
