@@ -273,7 +273,7 @@ bound_race(void *slot)
 
 	for (int turn = 0;; turn++) {
 		struct arena *a = arena_new(0);
-		int64_t pending, active;
+		struct store_counts now;
 		bound_toggle(a, r->n * 7 + turn * 5);
 		ck_assert_int_eq(
 		    store_claim(kit.store, a, "r", KIT_LEASE_US, 2, &rows, &n),
@@ -284,10 +284,9 @@ bound_race(void *slot)
 			ck_assert_int_eq(
 			    kit_step(&rows[i], 1, STORE_COMPLETED), ERR_OK);
 		r->done += (int64_t)n;
-		ck_assert_int_eq(
-		    store_debate_counts(kit.store, &pending, &active), ERR_OK);
+		ck_assert_int_eq(store_debate_counts(kit.store, &now), ERR_OK);
 		arena_free(&a);
-		if (n == 0 && pending == 0 && active == 0)
+		if (n == 0 && now.pending == 0 && now.active == 0)
 			return NULL;
 	}
 }
