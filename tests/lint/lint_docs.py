@@ -14,6 +14,7 @@ import tree
 RULES = "conf/prometheus/aragora-rules.yml"
 RUNBOOK = "docs/runbook.md"
 MAPS = ("README.md", "docs/architecture.md")
+FIGURES = ("docs/scaling.md", "docs/load.md")
 WIDTH = 120
 FILE = re.compile(r"[\w@.*/-]+\.(c|h|def|py|sh|js|mjs|md|sql|inc|yml|yaml|"
                   r"conf|in|txt|awk|png|html|example)$")
@@ -186,8 +187,9 @@ def check_maps(report):
 
 
 def check_readme(report):
-    """Narrow, and no figure that the guide to scaling has not."""
-    path, guide = "README.md", tree.read("docs/scaling.md")
+    """Narrow, and no figure that the guides have not."""
+    path = "README.md"
+    guide = "".join(tree.read(p) for p in FIGURES if tree.exists(p))
     section = ""
     for n, line in enumerate(tree.read(path).splitlines(), 1):
         if len(line) > WIDTH and not line.startswith("|"):
@@ -199,7 +201,7 @@ def check_readme(report):
                 if not re.search(rf"(?<![\d.,]){re.escape(figure)}(?!\d)",
                                  guide):
                     report.find(f"{path}:{n}",
-                                f"{figure} is not in docs/scaling.md")
+                                f"{figure} is not in {FIGURES}")
 
 
 def main():

@@ -50,6 +50,25 @@ def test_help(env):
         assert r.returncode == 64 and r.stderr, args
 
 
+def test_manual_page(env):
+    """aragora(1) has every command, and in its place every option."""
+    with open(os.path.join(st.SOURCE, "src/cli/aragora.1"),
+              encoding="utf-8") as f:
+        page = f.read().replace("\\-", "-")
+    # What begins behind .TP is a command's.
+    parts = {p.split()[1]: p for p in re.split(r"\n\.TP\n|\n\.SH ", page)
+             if p.startswith(".B ")}
+    shared = ("--data", "--database-url", "--redis-url")
+    assert all(option in page for option in shared)
+    commands = re.findall(r"^  ([a-z]+) ", run(env, "help").stdout, re.M)
+    assert len(commands) > 10
+    for command in commands:
+        for option in re.findall(r"--[a-z][a-z-]+",
+                                 run(env, "help", command).stdout):
+            assert re.search(rf"{option}(?![a-z-])", parts[command]) or \
+                option in shared, (command, option)
+
+
 def test_bad_settings_are_all_listed(env):
     env.update(ARAGORA_MAX_ROUNDS="many", ARAGORA_WS_HEARTBEAT="1",
                ARAGORA_LOG_LEVEL="LOUD", ARAGORA_REDIS_URL="rediss://x")
