@@ -22,25 +22,50 @@ debate_out_fetch(struct req *req, struct res *res, struct store_debate *row)
 	return debate_out_fetch_id(req, res, req->match.params[0], row);
 }
 
-enum http_status
-debate_out_fetch_id(
-    struct req *req, struct res *res, const char *id, struct store_debate *row)
+static enum http_status
+debate_out_bad_id(struct res *res)
+{
+	struct res_field field = {"id",
+	    "must be 1 to 128 letters, digits, dots, dashes or underscores"};
+
+	return res_invalid(res, "INVALID_VALUE", &field, 1);
+}
+
+/* What came of looking for it. */
+static enum http_status
+debate_out_found(struct res *res, const char *id, enum err e)
 {
 	struct err_info info = {0};
 
-	if (!id_is_valid(id)) {
-		struct res_field field = {"id",
-		    "must be 1 to 128 letters, digits, dots, dashes or "
-		    "underscores"};
-		return res_invalid(res, "INVALID_VALUE", &field, 1);
-	}
-	enum err e = store_debate_get(
-	    req->app->store, req->arena, req->caller.tenant, id, row);
 	if (e == ERR_OK)
 		return HTTP_OK;
 	if (e == ERR_NOT_FOUND)
 		err_set(&info, e, "", "there is no debate '%s'", id);
 	return res_err(res, e, &info);
+}
+
+enum http_status
+debate_out_fetch_turns(struct req *req, struct res *res,
+    struct store_debate *row, struct store_turn **turns, size_t *n)
+{
+	const char *id = req->match.params[0];
+
+	if (!id_is_valid(id))
+		return debate_out_bad_id(res);
+	return debate_out_found(res, id,
+	    store_debate_read(req->app->store, req->arena, req->caller.tenant,
+		id, row, turns, n));
+}
+
+enum http_status
+debate_out_fetch_id(
+    struct req *req, struct res *res, const char *id, struct store_debate *row)
+{
+	if (!id_is_valid(id))
+		return debate_out_bad_id(res);
+	return debate_out_found(res, id,
+	    store_debate_get(
+		req->app->store, req->arena, req->caller.tenant, id, row));
 }
 
 void

@@ -13,6 +13,9 @@
  * HTTP_OK, or the answer (400, 404, 503) is written. */
 enum http_status debate_out_fetch(
     struct req *req, struct res *res, struct store_debate *row) MUST_CHECK;
+/* And its turns. */
+enum http_status debate_out_fetch_turns(struct req *req, struct res *res,
+    struct store_debate *row, struct store_turn **turns, size_t *n) MUST_CHECK;
 /* The same of an id that came another way. */
 enum http_status debate_out_fetch_id(struct req *req, struct res *res,
     const char *id, struct store_debate *row) MUST_CHECK;

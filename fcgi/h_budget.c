@@ -156,13 +156,10 @@ debate_costs(struct req *req, struct res *res)
 	struct budget_cost sum = {0};
 	size_t n, n_agents = 0;
 
-	enum http_status status = debate_out_fetch(req, res, &row);
+	enum http_status status =
+	    debate_out_fetch_turns(req, res, &row, &turns, &n);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = store_turn_list(
-	    req->app->store, req->arena, row.tenant, row.id, &turns, &n);
-	if (e != ERR_OK)
-		return res_err(res, e, NULL);
 	struct budget_cost *agents =
 	    ARENA_ARRAY(req->arena, n + 1, struct budget_cost);
 	for (size_t i = 0; i < n; i++) {

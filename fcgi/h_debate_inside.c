@@ -31,14 +31,12 @@ inside_read(struct req *req, struct res *res, struct inside *in)
 	struct store *store = req->app->store;
 
 	*in = (struct inside){0};
-	enum http_status status = debate_out_fetch(req, res, &in->row);
+	enum http_status status = debate_out_fetch_turns(
+	    req, res, &in->row, &in->turns, &in->n_turns);
 	if (status != HTTP_OK)
 		return status;
-	enum err e = store_turn_list(store, req->arena, in->row.tenant,
-	    in->row.id, &in->turns, &in->n_turns);
-	if (e == ERR_OK)
-		e = store_attempt_list(store, req->arena, in->row.tenant,
-		    in->row.id, &in->calls, &in->n_calls);
+	enum err e = store_attempt_list(store, req->arena, in->row.tenant,
+	    in->row.id, &in->calls, &in->n_calls);
 	return e == ERR_OK ? HTTP_OK : res_err(res, e, NULL);
 }
 

@@ -10,6 +10,7 @@
 #include "debate/view.h"
 #include "fcgi/cursor.h"
 #include "fcgi/debate_out.h"
+#include "fcgi/keep.h"
 
 #define DEBATE_QUERY_MAX  500 /* longest text searched for */
 #define DEBATE_ROUNDS_MAX 1000
@@ -195,25 +196,42 @@ debate_list_archived(struct req *req, struct res *res)
 	return debate_list_of(req, res, true);
 }
 
-enum http_status
-debate_get(struct req *req, struct res *res)
+static enum http_status
+debate_get_write(struct req *req, struct res *res, void *arg)
 {
-	struct store_debate row;
+	const struct store_debate *row = arg;
 	struct store_turn *turns = NULL;
 	size_t n = 0;
 
-	enum http_status status = debate_out_fetch(req, res, &row);
-	if (status != HTTP_OK)
-		return status;
-	if (debate_out_is_known(req, res, &row))
-		return HTTP_NOT_MODIFIED;
 	enum err e = store_turn_list(
-	    req->app->store, req->arena, row.tenant, row.id, &turns, &n);
+	    req->app->store, req->arena, row->tenant, row->id, &turns, &n);
 	if (e != ERR_OK)
 		return res_err(res, e, NULL);
 	struct json_w *w = res_json(res);
 	debate_view_members(
-	    w, req->arena, &row, turns, n, DEBATE_VIEW_FULL, req->now_us);
-	debate_out_links(w, req, row.id);
+	    w, req->arena, row, turns, n, DEBATE_VIEW_FULL, req->now_us);
+	debate_out_links(w, req, row->id);
 	return res_json_end(res, HTTP_OK);
+}
+
+/* The row is read each time, so that nobody sees what he may not, or what is
+ * gone. What its revision comes to once a debate has ended is kept; the links
+ * name the host that was asked for. */
+enum http_status
+debate_get(struct req *req, struct res *res)
+{
+	struct store_debate *row = ARENA_NEW(req->arena, struct store_debate);
+
+	enum http_status status = debate_out_fetch(req, res, row);
+	if (status != HTTP_OK)
+		return status;
+	if (debate_out_is_known(req, res, row))
+		return HTTP_NOT_MODIFIED;
+	if (!store_status_is_final(row->status))
+		return debate_get_write(req, res, row);
+	return keep_under(req, res, CACHE_DEBATES,
+	    arena_printf(req->arena, "%s %s %d %s", row->id,
+		debate_out_revision(req, row), (int)req_is_https(req),
+		req_host(req)),
+	    debate_get_write, row);
 }

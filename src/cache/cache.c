@@ -27,16 +27,19 @@ struct cache {
 	int64_t (*now_ms)(void);
 };
 
+enum cache_scope { CACHE_MARKED, CACHE_NAMED };
+
 struct cache_row {
 	const char *name;
+	enum cache_scope scope;
 	int64_t ttl_s;
 	size_t bytes;
 	enum metric hits, misses, evicted;
 };
 
 static const struct cache_row cache_rows[CACHE__COUNT] = {
-#define CACHE_KIND(id, text, life, size, hit, miss, out)                       \
-	[CACHE_##id] = {text, life, size, hit, miss, out},
+#define CACHE_KIND(id, text, whose, life, size, hit, miss, out)                \
+	[CACHE_##id] = {text, CACHE_##whose, life, size, hit, miss, out},
 #include "cache/cache.def"
 #undef CACHE_KIND
 };
@@ -124,6 +127,13 @@ cache_set_clock(struct cache *c, int64_t (*now_ms)(void))
 	cache_table_set_clock(c->table, now_ms);
 }
 
+/* Do all hosts share it, and writes drop it? */
+static bool
+cache_is_shared(const struct cache *c, enum cache_kind kind)
+{
+	return c->redis.pool != NULL && cache_rows[kind].scope == CACHE_MARKED;
+}
+
 /* ---- names ---- */
 
 static size_t
@@ -176,6 +186,10 @@ cache_read_mark(struct cache *c, const char *tenant, struct cache_turn *turn)
 	size_t place = cache_place(turn->kind, tenant);
 	enum err e = ERR_OK;
 
+	if (cache_rows[turn->kind].scope == CACHE_NAMED) {
+		turn->is_kept = true;
+		return;
+	}
 	turn->is_kept =
 	    cache_marks_read(c->marks, place, c->now_ms(), &turn->mark.host);
 	if (!turn->is_kept)
@@ -206,7 +220,8 @@ cache_find_elsewhere(struct cache *c, struct cache_turn *turn)
 {
 	int64_t life_ms = 0, most_ms = cache_life_ms(c, turn);
 
-	if (c->redis.pool == NULL || turn->is_alone || turn->flight == NULL)
+	if (!cache_is_shared(c, turn->kind) || turn->is_alone ||
+	    turn->flight == NULL)
 		return NULL;
 	struct cache_value *v = cache_redis_get(&c->redis, turn->mark.shared,
 	    turn->name, cache_kind_max(turn->kind), &life_ms);
@@ -253,7 +268,7 @@ cache_put(
 	int64_t life_ms = cache_life_ms(c, turn);
 	cache_table_keep(c->table, turn, v, life_ms);
 	cache_table_land(c->table, turn, v);
-	if (c->redis.pool != NULL && !turn->is_alone &&
+	if (cache_is_shared(c, turn->kind) && !turn->is_alone &&
 	    len < cache_kind_max(turn->kind))
 		cache_redis_put(
 		    &c->redis, turn->mark.shared, turn->name, v, life_ms);

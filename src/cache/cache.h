@@ -3,7 +3,8 @@
  * Answers that many ask for, kept by kind (cache.def) for a time: in the
  * memory of a process, and with ARAGORA_REDIS_URL in Redis for all hosts. A
  * write drops what is kept of its kind and tenant: at once for all processes
- * of a host, and with Redis for all hosts. Nothing outlives its kind's life,
+ * of a host, and with Redis for all hosts. Kinds whose keys name a revision
+ * need neither. Nothing outlives its kind's life,
  * and nothing here fails: what cannot be had is computed. While Redis is
  * away, values live for CACHE_ALONE_MS, for nobody would tell of other hosts'
  * writes. Thread-safe. c may be NULL everywhere: nothing is kept.
@@ -23,7 +24,8 @@ struct cache;
 struct cache_flight;
 
 enum cache_kind {
-#define CACHE_KIND(id, name, ttl_s, bytes, hits, misses, evicted) CACHE_##id,
+#define CACHE_KIND(id, name, scope, ttl_s, bytes, hits, misses, evicted)       \
+	CACHE_##id,
 #include "cache/cache.def"
 #undef CACHE_KIND
 	CACHE__COUNT

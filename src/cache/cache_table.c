@@ -50,7 +50,7 @@ struct cache_table {
 };
 
 static const enum metric table_evicted[CACHE__COUNT] = {
-#define CACHE_KIND(id, name, ttl_s, bytes, hits, misses, evicted)              \
+#define CACHE_KIND(id, name, scope, ttl_s, bytes, hits, misses, evicted)       \
 	[CACHE_##id] = evicted,
 #include "cache/cache.def"
 #undef CACHE_KIND

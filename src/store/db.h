@@ -56,8 +56,9 @@ double db_double(const struct db_result *r, size_t row, int column);
 
 struct db; /* a connection; each driver derives its own from it */
 
-/* What a transaction is for. DB_READ_ONE holds exactly one statement, and so
- * costs one round trip. */
+/* What a transaction is for. DB_READ_ONE is over when it was waited for once:
+ * one statement, or several that are queued before the wait. It costs one
+ * round trip and neither BEGIN nor COMMIT. */
 enum db_tx { DB_READ, DB_READ_ONE, DB_WRITE };
 
 struct db_options {

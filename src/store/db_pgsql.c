@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -292,6 +293,8 @@ db_pgsql_begin(struct db *db, enum db_tx kind, struct err_info *info UNUSED)
 {
 	struct db_pgsql_conn *c = db_pgsql_conn(db);
 
+	/* A system call: once for each transaction is enough. */
+	assert(c->owner == getpid());
 	c->tx = kind == DB_READ_ONE ? DB_PGSQL_ONE : DB_PGSQL_PENDING;
 	free(c->tenant);
 	c->tenant = NULL;
@@ -323,7 +326,8 @@ db_pgsql_enter(
 {
 	enum err e = ERR_OK;
 
-	if (c->tx == DB_PGSQL_OPEN) {
+	if (c->tx == DB_PGSQL_OPEN ||
+	    (c->tx == DB_PGSQL_ONE && c->n_sent > 0)) {
 		if (*tenant == '\0' || str_eq(c->tenant, tenant))
 			return ERR_OK;
 		e = db_pgsql_send(

@@ -13,7 +13,8 @@
 enum db_pgsql_tx {
 	DB_PGSQL_NONE,	  /* each statement by itself */
 	DB_PGSQL_PENDING, /* begun, but nothing was sent yet */
-	DB_PGSQL_ONE,	  /* one statement, with the settings before it */
+	DB_PGSQL_ONE,	  /* one pipeline, with the settings before it: the
+			   * server takes it for a transaction */
 	DB_PGSQL_OPEN
 };
 

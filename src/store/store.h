@@ -379,6 +379,11 @@ struct store_turn {
 enum err store_turn_list(struct store *store, struct arena *a,
     const char *tenant, const char *debate_id, struct store_turn **rows,
     size_t *n) MUST_CHECK;
+/* A debate as store_debate_get has it, and its turns. By its id both are one
+ * round trip. */
+enum err store_debate_read(struct store *store, struct arena *a,
+    const char *tenant, const char *id, struct store_debate *out,
+    struct store_turn **turns, size_t *n) MUST_CHECK;
 
 /* ---- embeddings of finished debates (store_vector.c) ---- */
 

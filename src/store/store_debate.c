@@ -225,6 +225,8 @@ struct store_get {
 	const char *id;
 	enum stmt stmt;
 	struct store_debate *out;
+	struct store_turn *turns;
+	size_t n_turns;
 };
 
 static enum err
@@ -258,6 +260,50 @@ store_debate_get(struct store *store, struct arena *a, const char *tenant,
 		return e;
 	g.stmt = STMT_DEBATE_BY_SLUG;
 	return store_tx(store, DB_READ_ONE, store_get_tx, &g, NULL);
+}
+
+static enum err
+store_read_tx(struct db *db, void *arg)
+{
+	struct store_get *g = arg;
+	struct db_result debate, turns;
+
+	enum err e = DB_QUEUE(db, STMT_DEBATE_GET, g->a, &debate,
+	    DB_TEXT(g->tenant), DB_TEXT(g->id));
+	if (e == ERR_OK)
+		e = DB_QUEUE(db, STMT_TURN_LIST, g->a, &turns,
+		    DB_TEXT(g->tenant), DB_TEXT(g->id));
+	if (e == ERR_OK)
+		e = db_sync(db);
+	if (e != ERR_OK)
+		return e;
+	if (debate.rows == 0)
+		return ERR_NOT_FOUND;
+	store_debate_from(&debate, 0, g->out);
+	store_turns_from(&turns, g->a, &g->turns, &g->n_turns);
+	return ERR_OK;
+}
+
+enum err
+store_debate_read(struct store *store, struct arena *a, const char *tenant,
+    const char *id, struct store_debate *out, struct store_turn **turns,
+    size_t *n)
+{
+	struct store_get g = {.a = a,
+	    .tenant = tenant,
+	    .id = id,
+	    .stmt = STMT_DEBATE_BY_SLUG,
+	    .out = out};
+
+	enum err e = store_tx(store, DB_READ_ONE, store_read_tx, &g, NULL);
+	*turns = g.turns;
+	*n = g.n_turns;
+	if (e != ERR_NOT_FOUND)
+		return e;
+	e = store_tx(store, DB_READ_ONE, store_get_tx, &g, NULL);
+	return e == ERR_OK
+	    ? store_turn_list(store, a, tenant, out->id, turns, n)
+	    : e;
 }
 
 /* ---- queue figures ---- */

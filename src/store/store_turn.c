@@ -40,6 +40,35 @@ store_turn_order(const void *x, const void *y)
 	return strcmp(a->step_key, b->step_key);
 }
 
+void
+store_turns_from(const struct db_result *r, struct arena *a,
+    struct store_turn **rows, size_t *n)
+{
+	struct store_turn *t = ARENA_ARRAY(a, r->rows + 1, struct store_turn);
+
+	for (size_t i = 0; i < r->rows; i++)
+		t[i] = (struct store_turn){.step_key = db_text(r, i, 0),
+		    .round = db_int(r, i, 1),
+		    .phase = db_text(r, i, 2),
+		    .agent = db_text(r, i, 3),
+		    .target = db_text(r, i, 4),
+		    .role = db_text(r, i, 5),
+		    .state = (enum store_turn_state)db_int(r, i, 6),
+		    .attempt = db_int(r, i, 7),
+		    .content = db_text(r, i, 8),
+		    .parsed = db_text(r, i, 9),
+		    .error = db_text(r, i, 10),
+		    .tokens_in = db_int(r, i, 11),
+		    .tokens_out = db_int(r, i, 12),
+		    .seq = db_int(r, i, 13),
+		    .started_us = db_int(r, i, 14),
+		    .finished_us = db_int(r, i, 15),
+		    .key_attempt = db_int(r, i, 16)};
+	qsort(t, r->rows, sizeof(*t), store_turn_order);
+	*rows = t;
+	*n = r->rows;
+}
+
 static enum err
 store_turn_list_tx(struct db *db, void *arg)
 {
@@ -48,30 +77,9 @@ store_turn_list_tx(struct db *db, void *arg)
 
 	enum err e = DB_RUN(
 	    db, STMT_TURN_LIST, q->a, &r, DB_TEXT(q->tenant), DB_TEXT(q->id));
-	if (e != ERR_OK)
-		return e;
-	q->n = r.rows;
-	q->rows = ARENA_ARRAY(q->a, r.rows + 1, struct store_turn);
-	for (size_t i = 0; i < r.rows; i++)
-		q->rows[i] = (struct store_turn){.step_key = db_text(&r, i, 0),
-		    .round = db_int(&r, i, 1),
-		    .phase = db_text(&r, i, 2),
-		    .agent = db_text(&r, i, 3),
-		    .target = db_text(&r, i, 4),
-		    .role = db_text(&r, i, 5),
-		    .state = (enum store_turn_state)db_int(&r, i, 6),
-		    .attempt = db_int(&r, i, 7),
-		    .content = db_text(&r, i, 8),
-		    .parsed = db_text(&r, i, 9),
-		    .error = db_text(&r, i, 10),
-		    .tokens_in = db_int(&r, i, 11),
-		    .tokens_out = db_int(&r, i, 12),
-		    .seq = db_int(&r, i, 13),
-		    .started_us = db_int(&r, i, 14),
-		    .finished_us = db_int(&r, i, 15),
-		    .key_attempt = db_int(&r, i, 16)};
-	qsort(q->rows, q->n, sizeof(*q->rows), store_turn_order);
-	return ERR_OK;
+	if (e == ERR_OK)
+		store_turns_from(&r, q->a, &q->rows, &q->n);
+	return e;
 }
 
 enum err

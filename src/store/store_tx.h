@@ -54,6 +54,9 @@ enum err store_clock(struct db *db, struct arena *a, int64_t *now_us)
 /* A row of STMT_DEBATE_COLUMNS. */
 void store_debate_from(
     const struct db_result *r, size_t row, struct store_debate *out);
+/* Of STMT_TURN_LIST, on the arena, in order of seq, then step_key. */
+void store_turns_from(const struct db_result *r, struct arena *a,
+    struct store_turn **rows, size_t *n);
 /* Queued: the transaction's commit waits for them. */
 enum err store_event_put(struct db *db, struct arena *a, const char *tenant,
     const char *debate_id, const struct store_event *e) MUST_CHECK;

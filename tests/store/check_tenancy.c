@@ -118,6 +118,68 @@ START_TEST(test_other_tenant)
 }
 END_TEST
 
+struct tenancy_pair {
+	const char *tenants[2], *ids[2];
+	struct db_result debates[2][2], turns;
+};
+
+/* Each id as each tenant, in one round trip. */
+static enum err
+tenancy_pair_tx(struct db *db, void *arg)
+{
+	struct tenancy_pair *p = arg;
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < 4 && e == ERR_OK; i++)
+		e = DB_QUEUE(db, STMT_DEBATE_GET, kit.arena,
+		    &p->debates[i / 2][i % 2], DB_TEXT(p->tenants[i / 2]),
+		    DB_TEXT(p->ids[i % 2]));
+	if (e == ERR_OK)
+		e = DB_QUEUE(db, STMT_TURN_LIST, kit.arena, &p->turns,
+		    DB_TEXT(p->tenants[0]), DB_TEXT(p->ids[0]));
+	return e == ERR_OK ? db_sync(db) : e;
+}
+
+START_TEST(test_round_trip_of_tenants)
+{
+	struct tenancy_pair p = {.tenants = {"us", "them"}};
+
+	p.ids[0] = kit_create_for("us", "ours", 0);
+	struct store_debate d = kit_claim("r1");
+	ck_assert_int_eq(tenancy_step("us", &d), ERR_OK);
+	p.ids[1] = kit_create_for("them", "theirs", 0);
+	ck_assert_int_eq(
+	    store_tx(kit.store, DB_READ_ONE, tenancy_pair_tx, &p, NULL),
+	    ERR_OK);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_uint_eq(p.debates[i / 2][i % 2].rows, i / 2 == i % 2);
+	ck_assert_uint_eq(p.turns.rows, 1);
+}
+END_TEST
+
+/* A debate and its turns. */
+START_TEST(test_read)
+{
+	struct store_debate d;
+	struct store_turn *turns;
+	size_t n;
+
+	const char *id = kit_create_for("us", "ours", 0);
+	struct store_debate mine = kit_claim("r1");
+	ck_assert_int_eq(tenancy_step("us", &mine), ERR_OK);
+	ck_assert_int_eq(
+	    store_debate_read(kit.store, kit.arena, "them", id, &d, &turns, &n),
+	    ERR_NOT_FOUND);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(
+	    store_debate_read(kit.store, kit.arena, "us", id, &d, &turns, &n),
+	    ERR_OK);
+	ck_assert_str_eq(d.id, id);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_str_eq(turns[0].content, "text");
+}
+END_TEST
+
 /* One runner, one transaction, debates of three tenants. */
 START_TEST(test_group_of_tenants)
 {
@@ -474,6 +536,8 @@ add_tenancy(TCase *t)
 {
 	tcase_add_test(t, test_other_tenant);
 	tcase_add_test(t, test_group_of_tenants);
+	tcase_add_test(t, test_round_trip_of_tenants);
+	tcase_add_test(t, test_read);
 	tcase_add_test(t, test_interleaved_tenants);
 	tcase_add_test(t, test_row_security);
 	tcase_add_test(t, test_rights);

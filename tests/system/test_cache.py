@@ -125,8 +125,10 @@ def test_tenants_share_nothing():
             assert s.ask(agent, headers=keys["red"]).json()["games"] == 1
             assert s.ask(agent, headers=keys["blue"]).json()["games"] == 0
             assert s.ask(agent).json()["games"] == 0
-            assert s.ask(f"{path}/summary", headers=keys["red"]) \
-                .status_code == 200
+            for kept in (path, f"{path}/summary"):
+                assert s.ask(kept, headers=keys["red"]).status_code == 200
+                assert s.ask(kept).status_code == 401
+            assert s.ask(path, headers=keys["blue"]).status_code == 404
             assert s.ask(f"{path}/summary", headers=keys["blue"]) \
                 .status_code == 404
         # The tag of one is of no use to the other.
@@ -299,6 +301,37 @@ def test_summaries(stack):
         assert stack.ask(path).status_code == 404
 
 
+def test_debates(stack):
+    """What is kept of a finished debate goes with its row: who has changed
+    it sees that, whichever worker is asked."""
+    one = stack.create("Rope or chain?", agents=["demo", "demo"], rounds=1)
+    path = f"/api/debates/{one}"
+    assert "X-Cache" not in stack.ask(path).headers  # under way
+    stack.wait_end(one)
+    kept = st.wait_for("it kept", lambda: stack.ask(path)
+                       if stack.ask(path).headers["X-Cache"] == "HIT"
+                       else None)
+    assert kept.json()["status"] == "completed"
+    assert len(kept.json()["messages"]) > 2
+    assert {stack.ask(path).text for _ in range(ASKS)} == {kept.text}
+    assert stack.ask(path, headers={"If-None-Match": kept.headers["ETag"]}) \
+        .status_code == 304
+    # Links name the host that was asked for.
+    for host in ("one.example", "two.example"):
+        for _ in range(ASKS):
+            assert stack.ask(path, headers={"Host": host}).json()[
+                "websocket_url"] == f"ws://{host}/ws?debate_id={one}"
+    for title in ("Bind or shackle?", "Tie or lock?"):
+        httpx.patch(stack.url(path), trust_env=False, json={"title": title})
+        for _ in range(ASKS):
+            r = stack.ask(path)
+            assert r.json()["title"] == title
+            assert r.headers["ETag"] != kept.headers["ETag"]
+    httpx.delete(stack.url(path), trust_env=False)
+    for _ in range(ASKS):
+        assert stack.ask(path).status_code == 404
+
+
 def test_figures(stack):
     def read():
         rows = (line.rsplit(" ", 1) for line in
@@ -313,7 +346,7 @@ def test_figures(stack):
     assert after["aragora_cache_entries"] > 0
     assert after["aragora_cache_bytes"] > 1000
     for kind in ("ratings", "trending", "summaries", "preferences",
-                 "analytics"):
+                 "analytics", "debates"):
         for what in ("hits", "misses", "evictions"):
             assert f'aragora_cache_{what}_total{{kind="{kind}"}}' in after
 

@@ -80,7 +80,7 @@ def test_counters(stack):
         ratings["hits"] / (ratings["hits"] + ratings["misses"]))
     assert {k: v["ttl_seconds"] for k, v in d["kinds"].items()} == {
         "ratings": 60, "trending": 300, "summaries": 3600,
-        "preferences": 3600, "analytics": 300}
+        "preferences": 3600, "analytics": 300, "debates": 3600}
     d = stack.get("/api/metrics/health")
     assert d["status"] == "healthy" and 0 <= d["error_rate"] < 1
     d = stack.get("/api/metrics/system")

@@ -48,7 +48,8 @@ START_TEST(test_lives)
 	    [CACHE_TRENDING] = 300,
 	    [CACHE_SUMMARIES] = 3600,
 	    [CACHE_PREFERENCES] = 3600,
-	    [CACHE_ANALYTICS] = 300};
+	    [CACHE_ANALYTICS] = 300,
+	    [CACHE_DEBATES] = 3600};
 	enum cache_kind kind = (enum cache_kind)_i;
 	int64_t hits = metric_read(METRIC_CACHE_HITS_RATINGS);
 

@@ -292,6 +292,23 @@ START_TEST(test_killed)
 }
 END_TEST
 
+/* Whose keys name a revision are a process's own, and Redis is for nothing. */
+START_TEST(test_named)
+{
+	redis_start();
+	until_shared(&a, &b, "one");
+	ck_assert(kit_keep(a.cache, CACHE_DEBATES, "t", "d 1", "first"));
+	ck_assert_str_eq(kit_look(b.cache, CACHE_DEBATES, "t", "d 1"), "");
+	ck_assert_str_eq(kit_look(a.cache, CACHE_DEBATES, "u", "d 1"), "");
+	ck_assert_str_eq(kit_look(a.cache, CACHE_DEBATES, "t", "d 2"), "");
+	redis_stop();
+	int64_t fallbacks = metric_read(METRIC_CACHE_FALLBACKS);
+	atomic_fetch_add(&kit_now_ms, CACHE_ALONE_MS);
+	ck_assert_str_eq(kit_look(a.cache, CACHE_DEBATES, "t", "d 1"), "first");
+	ck_assert_int_eq(metric_read(METRIC_CACHE_FALLBACKS), fallbacks);
+}
+END_TEST
+
 /* It answers, but takes no writes: a drop that it was not told of is told as
  * soon as it can be. */
 START_TEST(test_owed)
@@ -465,6 +482,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_rest_of_life);
 	tcase_add_test(t, test_hold);
 	tcase_add_test(t, test_killed);
+	tcase_add_test(t, test_named);
 	tcase_add_test(t, test_owed);
 	tcase_add_test(t, test_frozen);
 	tcase_add_loop_test(t, test_spoilt, 0, 7);
