@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/heap.h"
 #include "base/html.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -389,7 +390,7 @@ api_page_new(const struct settings *settings)
 	struct page p = {
 	    .out = &page->html, .arena = arena_new(0), .settings = settings};
 
-	buf_init(&page->html, PAGE_MAX);
+	buf_init_for(&page->html, HEAP_TABLES, PAGE_MAX);
 	page_write(&p);
 	page_policy(page->policy, sizeof(page->policy));
 	arena_free(&p.arena);

@@ -13,6 +13,7 @@
 #include "auth/auth.h"
 #include "auth/password.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/listen.h"
 #include "base/log.h"
@@ -227,7 +228,7 @@ main_serve(const struct main_options *o, const struct transport *transport,
 	struct buf openapi;
 	int fd = -1;
 
-	buf_init(&openapi, MAIN_OPENAPI_MAX);
+	buf_init_for(&openapi, HEAP_TABLES, MAIN_OPENAPI_MAX);
 	int status = main_socket(o, &fd, &info);
 	if (status == EXIT_SUCCESS)
 		status = main_app_open(app, &openapi, &info);

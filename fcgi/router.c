@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -55,7 +56,7 @@ router_new(void)
 	struct router *r = mem_zalloc(sizeof(*r));
 	size_t n = route_count();
 
-	r->arena = arena_new(0);
+	r->arena = arena_new_for(HEAP_TABLES, 0);
 	r->rows = ARENA_ARRAY(r->arena, n, struct router_row);
 	for (size_t i = 0; i < n; i++)
 		router_split(r->arena, i, &r->rows[i]);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -91,7 +92,7 @@ server_conn_free(struct server *s, struct server_conn *c)
 	list_del(&c->node);
 	s->n_conns--;
 	pthread_mutex_unlock(&s->lock);
-	free(c);
+	heap_free(HEAP_CONNECTIONS, c);
 }
 
 /* Arm for the next event. From here on another thread may own it. */
@@ -128,7 +129,8 @@ server_set_options(const struct server *s, int fd, bool is_tcp)
 static void
 server_adopt(struct server *s, int fd, bool is_tcp)
 {
-	struct server_conn *c = mem_zalloc(sizeof(*c));
+	struct server_conn *c =
+	    heap_take(HEAP_CONNECTIONS, mem_zalloc(sizeof(*c)));
 
 	server_set_options(s, fd, is_tcp);
 	c->fd = fd;

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/mem.h"
 
 #define FCGI_NO_SOCKET	  (-1)
@@ -44,7 +45,7 @@ fcgi_init(void)
 static struct link *
 fcgi_open(int fd, int64_t timeout_ms)
 {
-	struct link *l = mem_zalloc(sizeof(*l));
+	struct link *l = heap_take(HEAP_CONNECTIONS, mem_zalloc(sizeof(*l)));
 
 	FCGX_InitRequest(&l->request, FCGI_NO_SOCKET, 0);
 	l->request.ipcFd = fd;
@@ -178,7 +179,7 @@ fcgi_close(struct link **link)
 		l->request.detached = 1;
 		FCGX_Free(&l->request, 1);
 	}
-	free(l);
+	heap_free(HEAP_CONNECTIONS, l);
 	*link = NULL;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "fcgi/scgi.h"
@@ -35,7 +36,7 @@ scgi_init(void)
 static struct link *
 scgi_open(int fd, int64_t timeout_ms)
 {
-	struct link *l = mem_zalloc(sizeof(*l));
+	struct link *l = heap_take(HEAP_CONNECTIONS, mem_zalloc(sizeof(*l)));
 
 	(void)timeout_ms;
 	l->fd = fd;
@@ -61,7 +62,9 @@ scgi_fill(struct link *l)
 		if (l->cap >= SCGI_BUFFER_MAX)
 			return false;
 		l->cap = l->cap == 0 ? SCGI_FIRST_BYTES : 2 * l->cap;
-		l->data = mem_realloc_array(l->data, l->cap, 1);
+		heap_give(HEAP_CONNECTIONS, l->data);
+		l->data = heap_take(
+		    HEAP_CONNECTIONS, mem_realloc_array(l->data, l->cap, 1));
 	}
 	ssize_t n = scgi_recv(l->fd, l->data + l->len, l->cap - l->len);
 	if (n <= 0)
@@ -155,8 +158,8 @@ scgi_close(struct link **link)
 	if (l == NULL)
 		return;
 	close(l->fd);
-	free(l->data);
-	free(l);
+	heap_free(HEAP_CONNECTIONS, l->data);
+	heap_free(HEAP_CONNECTIONS, l);
 	*link = NULL;
 }
 

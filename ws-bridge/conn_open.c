@@ -9,6 +9,7 @@
 
 #include "auth/auth.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -98,8 +99,8 @@ static void
 connection_end_handshake(struct connection *c)
 {
 	ws_request_release(c->request);
-	free(c->request);
-	free(c->handshake);
+	heap_free(HEAP_CONNECTIONS, c->request);
+	heap_free(HEAP_CONNECTIONS, c->handshake);
 	c->request = NULL;
 	c->handshake = NULL;
 }
@@ -168,7 +169,7 @@ connection_open(struct connection *c, const char *tenant)
 {
 	int64_t now = clock_mono_ms();
 
-	c->tenant = mem_strdup(tenant);
+	c->tenant = heap_take(HEAP_CONNECTIONS, mem_strdup(tenant));
 	conn_trace_tenant(c->trace, tenant);
 	c->follower.tenant = c->tenant;
 	c->asker.tenant = c->tenant;
@@ -256,7 +257,7 @@ connection_authenticate(struct connection *c)
 		return;
 	}
 	id_sha256(token, strlen(token), hash);
-	c->token_hash = mem_strdup(hash);
+	c->token_hash = heap_take(HEAP_CONNECTIONS, mem_strdup(hash));
 	connection_set_state(c, CONN_AUTH);
 	connection_ask_token(c, hash);
 }
@@ -326,7 +327,8 @@ connection_keep_signed(struct connection *c, const struct job *job)
 	c->expires_ms = clock_mono_ms() + left_us / 1000 + 1;
 	c->key_mark = job->key_mark;
 	if (job->session != NULL)
-		c->session = mem_strdup(job->session);
+		c->session =
+		    heap_take(HEAP_CONNECTIONS, mem_strdup(job->session));
 	c->token_version = job->token_version;
 }
 
@@ -373,7 +375,8 @@ connection_on_token(struct job *job)
 		return; /* the client went away meanwhile */
 	c->token_job = NULL;
 	if (c->person == NULL && job->person != NULL)
-		c->person = mem_strdup(job->person);
+		c->person =
+		    heap_take(HEAP_CONNECTIONS, mem_strdup(job->person));
 	if (c->state == CONN_OPEN)
 		connection_on_recheck(c, job);
 	else if (c->state == CONN_AUTH)
@@ -450,7 +453,8 @@ connection_on_request(struct connection *c, const char *data, size_t len)
 	case WS_REQUEST_DONE:
 		break;
 	}
-	c->handshake = mem_alloc(sizeof(*c->handshake));
+	c->handshake =
+	    heap_take(HEAP_CONNECTIONS, mem_alloc(sizeof(*c->handshake)));
 	enum ws_handshake_kind kind = ws_handshake_judge(
 	    c->handshake, r, c->server->settings->allowed_origins);
 	if (kind != WS_HANDSHAKE_HEALTH)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "metrics/metrics.h"
@@ -48,7 +49,7 @@ connection_drop_sub(struct connection *c, struct sub *s)
 	metric_add(METRIC_WS_SUBSCRIPTIONS, -1);
 	hub_unsubscribe(c->server->hub, s);
 	list_del(&s->in_owner);
-	free(s);
+	heap_free(HEAP_CONNECTIONS, s);
 }
 
 void
@@ -64,7 +65,7 @@ connection_detach(struct connection *c)
 static struct sub *
 connection_add_sub(struct connection *c, bool is_follower)
 {
-	struct sub *s = mem_zalloc(sizeof(*s));
+	struct sub *s = heap_take(HEAP_CONNECTIONS, mem_zalloc(sizeof(*s)));
 
 	s->owner = c;
 	s->tenant = c->tenant;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "metrics/metrics.h"
@@ -83,11 +84,11 @@ connection_free(struct connection *c)
 		c->token_job->owner = NULL;
 	if (c->said_job != NULL)
 		c->said_job->owner = NULL;
-	free(c->person);
+	heap_free(HEAP_CONNECTIONS, c->person);
 	if (c->request != NULL)
 		ws_request_release(c->request);
-	free(c->request);
-	free(c->handshake);
+	heap_free(HEAP_CONNECTIONS, c->request);
+	heap_free(HEAP_CONNECTIONS, c->handshake);
 	ws_decoder_release(&c->decoder);
 	outq_release(&c->out);
 	frame_unref(&c->pong);
@@ -96,10 +97,10 @@ connection_free(struct connection *c)
 	close(c->watch.fd);
 	list_del(&c->in_server);
 	revoke_leave(c);
-	free(c->token_hash);
-	free(c->session);
-	free(c->tenant);
-	free(c);
+	heap_free(HEAP_CONNECTIONS, c->token_hash);
+	heap_free(HEAP_CONNECTIONS, c->session);
+	heap_free(HEAP_CONNECTIONS, c->tenant);
+	heap_free(HEAP_CONNECTIONS, c);
 }
 
 void
@@ -478,7 +479,8 @@ connection_on_pace(struct loop_timer *t)
 void
 connection_new(struct server *srv, int fd)
 {
-	struct connection *c = mem_zalloc(sizeof(*c));
+	struct connection *c =
+	    heap_take(HEAP_CONNECTIONS, mem_zalloc(sizeof(*c)));
 	int one = 1;
 
 	c->server = srv;
@@ -492,7 +494,8 @@ connection_new(struct server *srv, int fd)
 	list_init(&c->asker.node);
 	c->follower.owner = c;
 	c->asker.owner = c;
-	c->request = mem_alloc(sizeof(*c->request));
+	c->request =
+	    heap_take(HEAP_CONNECTIONS, mem_alloc(sizeof(*c->request)));
 	ws_request_init(c->request);
 	ws_decoder_init(&c->decoder, WS_SERVER,
 	    srv->bridge->is_echo ? CONN_ECHO_MAX

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 #include "ws-bridge/ws_deflate.h"
 
@@ -66,7 +67,8 @@ static struct frame *
 frame_alloc(size_t head_len, size_t payload_len)
 {
 	size_t len = head_len + payload_len;
-	struct frame *f = mem_alloc(sizeof(*f) + len + FRAME_EXTRA);
+	struct frame *f =
+	    heap_take(HEAP_EVENTS, mem_alloc(sizeof(*f) + len + FRAME_EXTRA));
 
 	*f = (struct frame){.head_len = (uint8_t)head_len, .len = len};
 	memset(f->bytes + len, '\n', FRAME_EXTRA);
@@ -134,8 +136,8 @@ frame_unref(struct frame **f)
 		return;
 	struct frame_deflated *d = atomic_load(&old->deflated);
 	if (d != &frame_incompressible)
-		free(d);
-	free(old);
+		heap_free(HEAP_EVENTS, d);
+	heap_free(HEAP_EVENTS, old);
 }
 
 static struct frame_deflated *
@@ -147,7 +149,8 @@ frame_deflate(const struct frame *f, struct ws_deflater *d)
 
 	buf_init(&out, payload_len - 1 - FRAME_BLOCK_HEAD);
 	if (ws_deflate(d, f->bytes + f->head_len + 1, payload_len - 1, &out)) {
-		made = mem_alloc(sizeof(*made) + out.len + 1);
+		made = heap_take(
+		    HEAP_EVENTS, mem_alloc(sizeof(*made) + out.len + 1));
 		made->len = out.len;
 		memcpy(made->bytes, buf_text(&out), out.len);
 	}
@@ -168,7 +171,7 @@ frame_get_deflated(struct frame *f, struct ws_deflater *d)
 	if (atomic_compare_exchange_strong(&f->deflated, &have, made))
 		return made;
 	if (made != &frame_incompressible)
-		free(made);
+		heap_free(HEAP_EVENTS, made);
 	return have;
 }
 

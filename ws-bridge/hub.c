@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -107,7 +108,8 @@ hub_read_table(struct hub *h, struct hub_topic *ht, int64_t since)
 	list_for_each (it, &ht->reads)
 		if (LIST_ENTRY(it, struct hub_read, node)->since == since)
 			return;
-	struct hub_read *read = mem_zalloc(sizeof(*read));
+	struct hub_read *read =
+	    heap_take(HEAP_EVENTS, mem_zalloc(sizeof(*read)));
 	read->since = since;
 	list_add_tail(&ht->reads, &read->node);
 	struct job *job = job_new(JOB_PAGE, ht->t.id, ht->tenant);
@@ -128,7 +130,8 @@ hub_lookup_debate(
 		    (other->wants_frame || !wants_frame))
 			return;
 	}
-	struct hub_lookup *lookup = mem_zalloc(sizeof(*lookup) + len + 1);
+	struct hub_lookup *lookup =
+	    heap_take(HEAP_EVENTS, mem_zalloc(sizeof(*lookup) + len + 1));
 	memcpy(lookup->tenant, tenant, len + 1);
 	lookup->wants_frame = wants_frame;
 	list_add_tail(&ht->lookups, &lookup->node);
@@ -234,7 +237,7 @@ hub_on_lookup(struct hub *h, struct job *job)
 		if (str_eq(lookup->tenant, job->tenant) &&
 		    lookup->wants_frame == job->wants_frame) {
 			list_del(&lookup->node);
-			free(lookup);
+			heap_free(HEAP_EVENTS, lookup);
 		}
 	}
 	if (job->err != ERR_OK && job->err != ERR_NOT_FOUND) {
@@ -244,7 +247,8 @@ hub_on_lookup(struct hub *h, struct job *job)
 	}
 	if (job->err == ERR_OK) {
 		if (ht->tenant == NULL)
-			ht->tenant = mem_strdup(job->tenant);
+			ht->tenant =
+			    heap_take(HEAP_EVENTS, mem_strdup(job->tenant));
 		if (!ht->t.is_live)
 			topic_start(&ht->t, job->last_seq);
 		if (job->last_seq > ht->t.head)
@@ -284,7 +288,7 @@ hub_on_page(struct hub *h, struct job *job)
 		struct hub_read *read = LIST_ENTRY(it, struct hub_read, node);
 		if (read->since == job->since) {
 			list_del(&read->node);
-			free(read);
+			heap_free(HEAP_EVENTS, read);
 		}
 	}
 	if (job->err != ERR_OK) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/heap.h"
 #include "metrics/metrics.h"
 #include "ws-bridge/hub_priv.h"
 
@@ -24,7 +25,7 @@ hub_item_free(struct hub_item **item)
 
 	*item = NULL;
 	frame_unref(&old->frame);
-	free(old);
+	heap_free(HEAP_EVENTS, old);
 }
 
 static void
@@ -48,7 +49,8 @@ static struct hub_item *
 hub_item_new(const struct bus_message *m, struct frame *frame)
 {
 	size_t id_len = strlen(m->debate_id);
-	struct hub_item *item = mem_zalloc(sizeof(*item) + id_len + 1);
+	struct hub_item *item =
+	    heap_take(HEAP_EVENTS, mem_zalloc(sizeof(*item) + id_len + 1));
 
 	list_init(&item->node);
 	memcpy(item->id, m->debate_id, id_len + 1);

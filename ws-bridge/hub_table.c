@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "settings/settings.h"
@@ -24,7 +25,8 @@ hub_bucket(const struct hub *h, const char *id)
 static struct list *
 hub_buckets_new(size_t n)
 {
-	struct list *buckets = mem_array(n, sizeof(*buckets));
+	struct list *buckets =
+	    heap_take(HEAP_EVENTS, mem_array(n, sizeof(*buckets)));
 
 	for (size_t i = 0; i < n; i++)
 		list_init(&buckets[i]);
@@ -45,14 +47,14 @@ hub_table_release(struct hub *h)
 {
 	list_for_each (it, &h->topics)
 		hub_topic_free(h, LIST_ENTRY(it, struct hub_topic, in_all));
-	free(h->buckets);
+	heap_free(HEAP_EVENTS, h->buckets);
 	h->buckets = NULL;
 }
 
 static void
 hub_table_grow(struct hub *h)
 {
-	free(h->buckets);
+	heap_free(HEAP_EVENTS, h->buckets);
 	h->n_buckets *= 2;
 	h->buckets = hub_buckets_new(h->n_buckets);
 	list_for_each (it, &h->topics) {
@@ -82,7 +84,7 @@ hub_topic_get(struct hub *h, const char *id)
 		return ht;
 	if (h->n_topics >= h->n_buckets)
 		hub_table_grow(h);
-	ht = mem_zalloc(sizeof(*ht));
+	ht = heap_take(HEAP_EVENTS, mem_zalloc(sizeof(*ht)));
 	topic_init(&ht->t, id, (size_t)h->settings->event_replay_buffer_size);
 	list_init(&ht->reads);
 	list_init(&ht->lookups);
@@ -100,14 +102,14 @@ hub_topic_free(struct hub *h, struct hub_topic *ht)
 {
 	bus_sub_del(relay_sub(h->relay), ht->t.id);
 	list_for_each (it, &ht->reads)
-		free(LIST_ENTRY(it, struct hub_read, node));
+		heap_free(HEAP_EVENTS, LIST_ENTRY(it, struct hub_read, node));
 	list_for_each (it, &ht->lookups)
-		free(LIST_ENTRY(it, struct hub_lookup, node));
+		heap_free(HEAP_EVENTS, LIST_ENTRY(it, struct hub_lookup, node));
 	list_del(&ht->in_bucket);
 	list_del(&ht->in_all);
 	h->n_topics--;
 	hub_note_watching(h);
 	topic_release(&ht->t);
-	free(ht->tenant);
-	free(ht);
+	heap_free(HEAP_EVENTS, ht->tenant);
+	heap_free(HEAP_EVENTS, ht);
 }

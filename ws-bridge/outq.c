@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 
 #define OUTQ_FIRST_CAP 4 /* when one does not do */
@@ -33,7 +34,7 @@ outq_release(struct outq *q)
 	for (size_t i = 0; i < q->n; i++)
 		frame_unref(&outq_at(q, i)->frame);
 	if (q->entries != &q->own)
-		free(q->entries);
+		heap_free(HEAP_CONNECTIONS, q->entries);
 	q->entries = NULL;
 	q->cap = 0;
 	q->first = 0;
@@ -46,12 +47,13 @@ static void
 outq_grow(struct outq *q)
 {
 	size_t cap = q->cap > 1 ? q->cap * 2 : OUTQ_FIRST_CAP;
-	struct outq_entry *entries = mem_array(cap, sizeof(struct outq_entry));
+	struct outq_entry *entries = heap_take(
+	    HEAP_CONNECTIONS, mem_array(cap, sizeof(struct outq_entry)));
 
 	for (size_t i = 0; i < q->n; i++)
 		entries[i] = *outq_at(q, i);
 	if (q->entries != &q->own)
-		free(q->entries);
+		heap_free(HEAP_CONNECTIONS, q->entries);
 	q->entries = entries;
 	q->cap = cap;
 	q->first = 0;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 
 #define RING_FIRST_CAP 16
@@ -37,7 +38,7 @@ ring_release(struct ring *r)
 {
 	while (r->n > 0)
 		ring_drop_oldest(r);
-	free(r->slots);
+	heap_free(HEAP_EVENTS, r->slots);
 	*r = (struct ring){
 	    .max_frames = r->max_frames, .max_bytes = r->max_bytes};
 }
@@ -46,11 +47,12 @@ static void
 ring_grow(struct ring *r)
 {
 	size_t cap = r->cap > 0 ? r->cap * 2 : RING_FIRST_CAP;
-	struct frame **slots = mem_array(cap, sizeof(struct frame *));
+	struct frame **slots =
+	    heap_take(HEAP_EVENTS, mem_array(cap, sizeof(struct frame *)));
 
 	for (size_t i = 0; i < r->n; i++)
 		slots[i] = *ring_slot(r, i);
-	free(r->slots);
+	heap_free(HEAP_EVENTS, r->slots);
 	r->slots = slots;
 	r->cap = cap;
 	r->first = 0;

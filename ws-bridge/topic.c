@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 
 struct page *
 page_new(int64_t since)
 {
-	struct page *p = mem_zalloc(sizeof(*p));
+	struct page *p = heap_take(HEAP_EVENTS, mem_zalloc(sizeof(*p)));
 
 	p->refs = 1;
 	p->since = since;
@@ -28,7 +29,7 @@ page_unref(struct page **p)
 		return;
 	for (size_t i = 0; i < old->n; i++)
 		frame_unref(&old->frames[i]);
-	free(old);
+	heap_free(HEAP_EVENTS, old);
 }
 
 void
@@ -62,7 +63,7 @@ topic_hold_drop(struct topic *t, size_t from)
 		frame_unref(&t->hold[i]);
 	t->n_hold = from;
 	if (from == 0) {
-		free(t->hold);
+		heap_free(HEAP_EVENTS, t->hold);
 		t->hold = NULL;
 	}
 }
@@ -112,7 +113,8 @@ topic_hold_add(struct topic *t, struct frame *f)
 	size_t i = t->n_hold;
 
 	if (t->hold == NULL)
-		t->hold = mem_array(TOPIC_HOLD_MAX, sizeof(struct frame *));
+		t->hold = heap_take(HEAP_EVENTS,
+		    mem_array(TOPIC_HOLD_MAX, sizeof(struct frame *)));
 	while (i > 0 && t->hold[i - 1]->seq >= f->seq)
 		i--;
 	if ((i < t->n_hold && t->hold[i]->seq == f->seq) ||

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -28,7 +29,7 @@ struct viewers {
 struct viewers *
 viewers_new(void)
 {
-	struct viewers *v = mem_zalloc(sizeof(*v));
+	struct viewers *v = heap_take(HEAP_EVENTS, mem_zalloc(sizeof(*v)));
 
 	id_random(&v->seed, sizeof(v->seed));
 	pthread_mutex_init(&v->lock, NULL);
@@ -48,7 +49,7 @@ viewers_free(struct viewers **vp)
 	for (size_t i = 0; i < VIEWERS_BUCKETS; i++)
 		assert(list_is_empty(&v->buckets[i]));
 	pthread_mutex_destroy(&v->lock);
-	free(v);
+	heap_free(HEAP_EVENTS, v);
 }
 
 static struct list *
@@ -78,7 +79,7 @@ viewers_add(struct viewers *v, const char *id, int delta)
 	pthread_mutex_lock(&v->lock);
 	struct viewers_entry *e = viewers_find(bucket, id);
 	if (e == NULL) {
-		e = mem_zalloc(sizeof(*e) + len + 1);
+		e = heap_take(HEAP_EVENTS, mem_zalloc(sizeof(*e) + len + 1));
 		memcpy(e->id, id, len + 1);
 		list_add_tail(bucket, &e->node);
 	}
@@ -86,7 +87,7 @@ viewers_add(struct viewers *v, const char *id, int delta)
 	assert(e->n >= 0);
 	if (e->n == 0) {
 		list_del(&e->node);
-		free(e);
+		heap_free(HEAP_EVENTS, e);
 	}
 	pthread_mutex_unlock(&v->lock);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -20,13 +21,13 @@ void
 ws_decoder_init(struct ws_decoder *d, enum ws_role role, size_t max_message)
 {
 	*d = (struct ws_decoder){.role = role, .max_message = max_message};
-	buf_init(&d->message, max_message);
+	buf_init_for(&d->message, HEAP_CONNECTIONS, max_message);
 }
 
 static void
 ws_decoder_drop_control(struct ws_decoder *d)
 {
-	free(d->control);
+	heap_free(HEAP_CONNECTIONS, d->control);
 	d->control = NULL;
 	d->control_len = 0;
 }
@@ -228,7 +229,8 @@ static void
 ws_decoder_control(struct ws_decoder *d, const uint8_t *data, size_t len)
 {
 	if (d->control == NULL)
-		d->control = mem_alloc((size_t)d->payload_len);
+		d->control = heap_take(
+		    HEAP_CONNECTIONS, mem_alloc((size_t)d->payload_len));
 	uint8_t *to = d->control + d->control_len;
 	memcpy(to, data, len);
 	if (d->role == WS_SERVER)

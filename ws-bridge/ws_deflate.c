@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -158,10 +159,28 @@ ws_deflate_offer(const char *extensions)
 
 /* ---- the data ---- */
 
+static void *
+ws_zlib_alloc(void *arg UNUSED, unsigned count, unsigned size)
+{
+	return heap_take(HEAP_ZLIB, calloc(count, size));
+}
+
+static void
+ws_zlib_free(void *arg UNUSED, void *block)
+{
+	heap_free(HEAP_ZLIB, block);
+}
+
 struct ws_deflater *
 ws_deflater_new(void)
 {
-	return mem_zalloc(sizeof(struct ws_deflater));
+	struct ws_deflater *d = mem_zalloc(sizeof(*d));
+
+	if (heap_is_on) {
+		d->out.zalloc = d->in.zalloc = ws_zlib_alloc;
+		d->out.zfree = d->in.zfree = ws_zlib_free;
+	}
+	return d;
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/str.h"
 
 struct ws_request_field {
@@ -37,7 +38,7 @@ void
 ws_request_init(struct ws_request *r)
 {
 	*r = (struct ws_request){0};
-	buf_init(&r->raw, WS_REQUEST_MAX);
+	buf_init_for(&r->raw, HEAP_CONNECTIONS, WS_REQUEST_MAX);
 }
 
 void
@@ -193,7 +194,7 @@ ws_request_parse(struct ws_request *r)
 	const char *end = r->raw.data + r->raw.len - 2;
 	enum ws_request_result result = WS_REQUEST_MORE;
 
-	r->arena = arena_new(0);
+	r->arena = arena_new_for(HEAP_CONNECTIONS, 0);
 	for (int n = 0; line < end && result == WS_REQUEST_MORE; n++) {
 		const char *cr = memchr(line, '\r', (size_t)(end - line));
 		size_t len = (size_t)(cr - line);

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/str.h"
 
 #define FETCH_CONNECT_MS 3000
@@ -87,8 +88,13 @@ fetch_get(const char *url, struct buf *out, struct err_info *info)
 enum err
 fetch_init(void)
 {
-	return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? ERR_OK
-								 : ERR_INTERNAL;
+	const struct heap_hooks *h = &heap_curl_hooks;
+	CURLcode code = heap_is_on
+	    ? curl_global_init_mem(CURL_GLOBAL_DEFAULT, h->malloc, h->free,
+		  h->realloc, h->strdup, h->calloc)
+	    : curl_global_init(CURL_GLOBAL_DEFAULT);
+
+	return code == CURLE_OK ? ERR_OK : ERR_INTERNAL;
 }
 
 void

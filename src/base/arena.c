@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
 
 #define ARENA_ALIGN	    alignof(max_align_t)
@@ -33,6 +34,7 @@ struct arena {
 	struct arena_cleanup *cleanups;
 	size_t block_size;
 	size_t total;
+	enum heap_account account; /* HEAP_NONE: begun uncounted */
 	alignas(max_align_t) char rest[];
 };
 
@@ -46,12 +48,13 @@ arena_block_init(struct arena *a, struct arena_block *b, size_t size)
 }
 
 struct arena *
-arena_new(size_t block_size)
+arena_new_for(enum heap_account account, size_t block_size)
 {
 	size_t size = block_size != 0 ? block_size : ARENA_BLOCK_DEFAULT;
-	struct arena *a =
-	    mem_alloc(sizeof(*a) + sizeof(struct arena_block) + size);
+	struct arena *a = heap_take(
+	    account, mem_alloc(sizeof(*a) + sizeof(struct arena_block) + size));
 
+	a->account = heap_is_on ? account : HEAP_NONE;
 	a->first = (struct arena_block *)(void *)a->rest;
 	a->current = a->first;
 	a->cleanups = NULL;
@@ -59,6 +62,12 @@ arena_new(size_t block_size)
 	a->total = sizeof(*a);
 	arena_block_init(a, a->first, size);
 	return a;
+}
+
+struct arena *
+arena_new(size_t block_size)
+{
+	return arena_new_for(HEAP_WORK, block_size);
 }
 
 void
@@ -73,7 +82,7 @@ arena_clear(struct arena *a)
 	for (struct arena_block *b = a->current; b != a->first;) {
 		struct arena_block *next = b->next;
 		a->total -= sizeof(*b) + b->size;
-		free(b);
+		heap_free(a->account, b);
 		b = next;
 	}
 	a->current = a->first;
@@ -86,7 +95,7 @@ arena_free(struct arena **a)
 	if (*a == NULL)
 		return;
 	arena_clear(*a);
-	free(*a);
+	heap_free((*a)->account, *a);
 	*a = NULL;
 }
 
@@ -102,7 +111,7 @@ arena_alloc(struct arena *a, size_t size)
 	struct arena_block *b = a->current;
 	if (b->size - b->used < size) {
 		size_t block = size > a->block_size ? size : a->block_size;
-		b = mem_alloc(sizeof(*b) + block);
+		b = heap_take(a->account, mem_alloc(sizeof(*b) + block));
 		arena_block_init(a, b, block);
 		b->next = a->current;
 		a->current = b;

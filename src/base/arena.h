@@ -10,12 +10,16 @@
 #include <stddef.h>
 
 #include "base/attr.h"
+#include "base/heap.h"
 
 struct arena;
 
 /* Heap object; blocks of block_size bytes (0 = 4096) are taken as needed,
  * larger requests get a block of their own. */
 struct arena *arena_new(size_t block_size) MUST_CHECK;
+/* The same of that account, not of HEAP_WORK. */
+struct arena *arena_new_for(enum heap_account account, size_t block_size)
+    MUST_CHECK;
 /* Run the cleanups and drop everything but the first block. */
 void arena_clear(struct arena *a);
 void arena_free(struct arena **a);

@@ -7,20 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/mem.h"
+
+void
+buf_init_for(struct buf *b, enum heap_account account, size_t max)
+{
+	assert(max < SIZE_MAX / 4);
+	*b = (struct buf){
+	    .max = max, .account = heap_is_on ? (uint8_t)account : HEAP_NONE};
+}
 
 void
 buf_init(struct buf *b, size_t max)
 {
-	assert(max < SIZE_MAX / 4);
-	*b = (struct buf){.max = max};
+	buf_init_for(b, HEAP_BUFFERS, max);
 }
 
 void
 buf_release(struct buf *b)
 {
-	free(b->data);
-	*b = (struct buf){.max = b->max};
+	heap_free(b->account, b->data);
+	*b = (struct buf){.max = b->max, .account = b->account};
 }
 
 void
@@ -44,7 +52,9 @@ buf_reserve(struct buf *b, size_t len)
 		size_t cap = b->cap > 0 ? b->cap : 64;
 		while (cap < need)
 			cap *= 2;
-		b->data = mem_realloc_array(b->data, cap, 1);
+		heap_give(b->account, b->data);
+		b->data =
+		    heap_take(b->account, mem_realloc_array(b->data, cap, 1));
 		b->cap = cap;
 	}
 	return b->data + b->len;
@@ -120,6 +130,7 @@ char *
 buf_steal(struct buf *b)
 {
 	char *data = b->data != NULL ? b->data : mem_strdup("");
-	*b = (struct buf){.max = b->max};
+	heap_give(b->account, b->data);
+	*b = (struct buf){.max = b->max, .account = b->account};
 	return data;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/heap.h"
 
 struct buf {
 	char *data;
@@ -19,10 +20,13 @@ struct buf {
 	size_t cap;
 	size_t max; /* largest len allowed */
 	bool is_overflowed;
+	uint8_t account; /* enum heap_account */
 };
 
 /* Caller's memory; no allocation before the first append. */
 void buf_init(struct buf *b, size_t max);
+/* The same of that account, not of HEAP_BUFFERS. */
+void buf_init_for(struct buf *b, enum heap_account account, size_t max);
 void buf_release(struct buf *b);
 /* Usable again, memory kept. */
 void buf_clear(struct buf *b);

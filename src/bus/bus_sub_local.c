@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/list.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "bus/bus_impl.h"
@@ -181,7 +182,7 @@ bus_sub_local_close(void *impl)
 		unlinkat(l->dir_fd, l->name, 0);
 	loop_timer_del(l->loop, &l->pause);
 	close(l->dir_fd);
-	free(l->packet);
+	heap_free(HEAP_TABLES, l->packet);
 	free(l);
 }
 
@@ -202,7 +203,7 @@ bus_sub_local_open(void **out, struct bus_sub *sub, const struct settings *s,
 	    (struct loop_watch){.fd = -1, .fn = bus_local_on_accept, .arg = l};
 	l->pause = (struct loop_timer){.fn = bus_local_on_pause, .arg = l};
 	l->is_idle = true;
-	l->packet = mem_alloc(BUS_MESSAGE_MAX);
+	l->packet = heap_take(HEAP_TABLES, mem_alloc(BUS_MESSAGE_MAX));
 	list_init(&l->conns);
 	e = bus_local_listen(l, info);
 	if (e == ERR_OK &&

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -59,7 +60,8 @@ static const enum metric table_evicted[CACHE__COUNT] = {
 struct cache_value *
 cache_value_new(const void *data, size_t len)
 {
-	struct cache_value *v = mem_alloc(sizeof(*v) + len + 1);
+	struct cache_value *v =
+	    heap_take(HEAP_CACHE, mem_alloc(sizeof(*v) + len + 1));
 
 	atomic_init(&v->refs, 1);
 	v->len = len;
@@ -82,13 +84,13 @@ cache_value_unref(struct cache_value **value)
 
 	*value = NULL;
 	if (v != NULL && atomic_fetch_sub(&v->refs, 1) == 1)
-		free(v);
+		heap_free(HEAP_CACHE, v);
 }
 
 struct cache_table *
 cache_table_new(void)
 {
-	struct cache_table *t = mem_zalloc(sizeof(*t));
+	struct cache_table *t = heap_take(HEAP_CACHE, mem_zalloc(sizeof(*t)));
 
 	t->now_ms = clock_mono_ms;
 	pthread_mutex_init(&t->lock, NULL);
@@ -125,7 +127,7 @@ table_remove(struct cache_table *t, struct cache_entry *e)
 	list_del(&e->in_bucket);
 	list_del(&e->in_order);
 	cache_value_unref(&e->value);
-	free(e);
+	heap_free(HEAP_CACHE, e);
 }
 
 void
@@ -140,7 +142,7 @@ cache_table_free(struct cache_table **table)
 			table_remove(
 			    t, LIST_ENTRY(it, struct cache_entry, in_order));
 	pthread_mutex_destroy(&t->lock);
-	free(t);
+	heap_free(HEAP_CACHE, t);
 	*table = NULL;
 }
 
@@ -200,7 +202,7 @@ cache_table_keep(struct cache_table *t, const struct cache_turn *turn,
 	if (e != NULL)
 		table_remove(t, e);
 	table_make_room(t, turn->kind, size);
-	e = mem_zalloc(sizeof(*e));
+	e = heap_take(HEAP_CACHE, mem_zalloc(sizeof(*e)));
 	e->kind = turn->kind;
 	memcpy(e->name, turn->name, sizeof(e->name));
 	e->mark = turn->mark;
@@ -225,13 +227,13 @@ flight_unref(struct cache_flight *f)
 		return;
 	pthread_cond_destroy(&f->landed);
 	cache_value_unref(&f->value);
-	free(f);
+	heap_free(HEAP_CACHE, f);
 }
 
 static struct cache_flight *
 flight_begin(struct cache_table *t, const struct cache_turn *turn)
 {
-	struct cache_flight *f = mem_zalloc(sizeof(*f));
+	struct cache_flight *f = heap_take(HEAP_CACHE, mem_zalloc(sizeof(*f)));
 	pthread_condattr_t attr;
 
 	memcpy(f->name, turn->name, sizeof(f->name));

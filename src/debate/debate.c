@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/str.h"
 #include "debate/engine.h"
 
@@ -164,13 +165,13 @@ output_end(struct debate *d)
 static struct debate *
 debate_alloc(const char *id, int64_t now_us)
 {
-	struct arena *a = arena_new(2048);
+	struct arena *a = arena_new_for(HEAP_DEBATES, 2048);
 	struct debate *d = ARENA_NEW(a, struct debate);
 
 	d->arena = a;
-	d->prompts = arena_new(PROMPTS_ARENA);
-	d->scratch = arena_new(SCRATCH_ARENA);
-	d->measured = arena_new(MEASURED_ARENA);
+	d->prompts = arena_new_for(HEAP_DEBATES, PROMPTS_ARENA);
+	d->scratch = arena_new_for(HEAP_DEBATES, SCRATCH_ARENA);
+	d->measured = arena_new_for(HEAP_DEBATES, MEASURED_ARENA);
 	d->id = arena_strdup(a, id);
 	d->phase = DEBATE_NEW;
 	d->started_us = now_us;
@@ -271,7 +272,7 @@ debate_free(struct debate **debate)
 	if (d == NULL)
 		return;
 	turn_forget_all(d);
-	free(d->turns);
+	heap_free(HEAP_DEBATES, d->turns);
 	arena_free(&d->prompts);
 	arena_free(&d->scratch);
 	arena_free(&d->measured);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/heap.h"
 #include "base/str.h"
 #include "debate/audience.h"
 #include "debate/engine.h"
@@ -56,10 +57,12 @@ turn_get(struct debate *d, enum debate_phase phase, int64_t round, int agent,
 		return t;
 	if (d->n_turns == d->cap_turns) {
 		d->cap_turns = d->cap_turns > 0 ? d->cap_turns * 2 : 32;
-		d->turns = mem_realloc_array(
-		    d->turns, d->cap_turns, sizeof(struct turn *));
+		heap_give(HEAP_DEBATES, d->turns);
+		d->turns = heap_take(HEAP_DEBATES,
+		    mem_realloc_array(
+			d->turns, d->cap_turns, sizeof(struct turn *)));
 	}
-	a = arena_new(TURN_ARENA);
+	a = arena_new_for(HEAP_DEBATES, TURN_ARENA);
 	t = ARENA_NEW(a, struct turn);
 	*t = (struct turn){.arena = a,
 	    .step_key = arena_printf(a, "%lld/%s/%s/%s", (long long)round,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -80,9 +81,9 @@ call_free(struct llm_call *c)
 	buf_release(&c->body);
 	buf_release(&c->reply);
 	buf_release(&c->stream.text);
-	free(c->offline_text);
+	heap_free(HEAP_CALLS, c->offline_text);
 	arena_free(&c->arena);
-	free(c);
+	heap_free(HEAP_CALLS, c);
 }
 
 void
@@ -835,7 +836,8 @@ call_prepare_offline(struct llm_call *c, const struct llm_request *request)
 	c->state = CALL_OFFLINE;
 	c->stream.tokens_in = 0;
 	c->stream.tokens_out = 0;
-	c->offline_text = c->provider->answer(&c->agent, request);
+	c->offline_text =
+	    heap_take(HEAP_CALLS, c->provider->answer(&c->agent, request));
 	len = strlen(c->offline_text);
 	c->offline_piece = str_eq(c->agent.model, CALL_FAST_MODEL)
 	    ? len + 1
@@ -847,11 +849,11 @@ llm_call_open(struct llm *llm, const struct llm_agent *agent,
     const struct llm_request *request, const struct llm_call_ops *ops,
     const struct llm_call *hedged)
 {
-	struct llm_call *c = mem_zalloc(sizeof(*c));
+	struct llm_call *c = heap_take(HEAP_CALLS, mem_zalloc(sizeof(*c)));
 
 	c->llm = llm;
 	c->ops = *ops;
-	c->arena = arena_new(CALL_ARENA);
+	c->arena = arena_new_for(HEAP_CALLS, CALL_ARENA);
 	c->timer = (struct loop_timer){.fn = call_on_timer, .arg = c};
 	c->started_ms = hedged != NULL ? hedged->started_ms : clock_mono_ms();
 	c->is_hedge = hedged != NULL;
@@ -859,9 +861,9 @@ llm_call_open(struct llm *llm, const struct llm_agent *agent,
 	c->is_fallback = hedged != NULL && hedged->is_fallback;
 	c->provider = llm_dialect(llm_agent_dialect(agent->row))->provider;
 	c->agent = call_copy_agent(c->arena, agent, request->is_lasting);
-	buf_init(&c->body, (size_t)CALL_BODY_MAX * 2);
-	buf_init(&c->reply, CALL_BODY_MAX);
-	buf_init(&c->stream.text, CALL_BODY_MAX);
+	buf_init_for(&c->body, HEAP_CALLS, (size_t)CALL_BODY_MAX * 2);
+	buf_init_for(&c->reply, HEAP_CALLS, CALL_BODY_MAX);
+	buf_init_for(&c->stream.text, HEAP_CALLS, CALL_BODY_MAX);
 	llm_read_reset(c);
 	list_add_tail(&llm->calls, &c->link);
 	if (c->provider->answer != NULL && request->task != LLM_EMBED)

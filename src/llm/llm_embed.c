@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -115,14 +116,14 @@ embed_entry_free(struct llm_embedder *e, struct embed_entry *x)
 	e->n_used -= x->batch == NULL;
 	list_del(&x->link);
 	list_del(&x->bucket);
-	free(x->vector);
-	free(x);
+	heap_free(HEAP_CACHE, x->vector);
+	heap_free(HEAP_CACHE, x);
 }
 
 static struct embed_entry *
 embed_entry_new(struct llm_embedder *e, const char *key)
 {
-	struct embed_entry *x = mem_zalloc(sizeof(*x));
+	struct embed_entry *x = heap_take(HEAP_CACHE, mem_zalloc(sizeof(*x)));
 
 	snprintf(x->key, sizeof(x->key), "%s", key);
 	list_init(&x->link);
@@ -147,7 +148,7 @@ embed_fill(
 {
 	x->batch = NULL;
 	x->dimension = n;
-	x->vector = mem_array(n, sizeof(*x->vector));
+	x->vector = heap_take(HEAP_CACHE, mem_array(n, sizeof(*x->vector)));
 	/* A vector of zeros is like no other. */
 	if (!vector_fix(x->vector, from, n))
 		memset(x->vector, 0, n * sizeof(*x->vector));
@@ -266,7 +267,7 @@ embed_batch_drop(struct embed_batch *b)
 	for (size_t i = 0; i < b->n; i++)
 		embed_entry_free(b->embedder, b->entries[i]);
 	list_del(&b->link);
-	free(b);
+	heap_free(HEAP_CALLS, b);
 }
 
 static void
@@ -404,7 +405,7 @@ embed_batch_fill(struct embed_batch *b, const float *vectors, size_t dimension)
 	}
 	embed_trim(e);
 	list_del(&b->link);
-	free(b);
+	heap_free(HEAP_CALLS, b);
 }
 
 static void
@@ -478,7 +479,7 @@ embed_ask(struct embed_asking *q, struct embed_entry *x, const char *text)
 		q->bytes + len > EMBED_BATCH_BYTES))
 		embed_send(q);
 	if (q->batch == NULL) {
-		q->batch = mem_zalloc(sizeof(*q->batch));
+		q->batch = heap_take(HEAP_CALLS, mem_zalloc(sizeof(*q->batch)));
 		q->batch->embedder = q->e;
 		q->batch->dimension =
 		    (size_t)q->e->settings->embedding_dimension;
@@ -550,7 +551,7 @@ struct llm_embed_call *
 llm_embed_start(struct llm_embedder *e, const struct llm_agent *agent,
     const struct llm_request *request, const struct llm_call_ops *ops)
 {
-	struct arena *a = arena_new(0);
+	struct arena *a = arena_new_for(HEAP_CALLS, 0);
 	struct llm_embed_call *c = ARENA_NEW(a, struct llm_embed_call);
 	struct embed_asking q = {.e = e, .agent = agent};
 
@@ -632,7 +633,7 @@ llm_embedder_new(struct llm_embedder **out, const struct settings *settings,
 	list_init(&e->batches);
 	list_init(&e->used);
 	e->n_buckets = n;
-	e->buckets = mem_array(n, sizeof(*e->buckets));
+	e->buckets = heap_take(HEAP_CACHE, mem_array(n, sizeof(*e->buckets)));
 	for (size_t i = 0; i < n; i++)
 		list_init(&e->buckets[i]);
 	*out = e;
@@ -651,7 +652,7 @@ llm_embedder_free(struct llm_embedder **out)
 	while (e->n_used > 0)
 		embed_entry_free(
 		    e, LIST_ENTRY(e->used.next, struct embed_entry, link));
-	free(e->buckets);
+	heap_free(HEAP_CACHE, e->buckets);
 	free(e);
 	*out = NULL;
 }

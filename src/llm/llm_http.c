@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/gather.h"
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -104,7 +105,7 @@ http_transfer_free(struct llm_transfer *t)
 	curl_multi_remove_handle(p->multi, t->easy);
 	curl_easy_cleanup(t->easy);
 	http_headers_free(t);
-	free(t);
+	heap_free(HEAP_CALLS, t);
 	if (--p->n_transfers == 0 && p != p->http->pools[0])
 		loop_timer_set(p->http->loop, &p->idle, HTTP_POOL_IDLE_MS);
 }
@@ -217,7 +218,7 @@ http_socket_free(struct http_socket *s)
 	if (h->looked_at == s)
 		h->looked_at = NULL;
 	http_unwatch(s);
-	free(s);
+	heap_free(HEAP_CALLS, s);
 }
 
 static int
@@ -242,7 +243,7 @@ http_on_socket(
 		return 0;
 	}
 	if (s == NULL) {
-		s = mem_zalloc(sizeof(*s));
+		s = heap_take(HEAP_CALLS, mem_zalloc(sizeof(*s)));
 		s->pool = p;
 		s->watch = (struct loop_watch){
 		    .fd = fd, .fn = http_on_socket_event, .arg = s};
@@ -303,7 +304,7 @@ http_pool_open(struct http_pool *p)
 static struct http_pool *
 http_pool_new(struct llm_http *h)
 {
-	struct http_pool *p = mem_zalloc(sizeof(*p));
+	struct http_pool *p = heap_take(HEAP_CALLS, mem_zalloc(sizeof(*p)));
 
 	p->http = h;
 	p->timer = (struct loop_timer){.fn = http_on_curl_due, .arg = p};
@@ -332,12 +333,22 @@ http_pool_take(struct llm_http *h)
 	return p;
 }
 
+static CURLcode
+http_curl_init(void)
+{
+	const struct heap_hooks *h = &heap_curl_hooks;
+
+	return heap_is_on ? curl_global_init_mem(CURL_GLOBAL_DEFAULT, h->malloc,
+				h->free, h->realloc, h->strdup, h->calloc)
+			  : curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
 enum err
 llm_http_new(struct llm_http **out, struct loop *loop)
 {
 	struct llm_http *h = mem_zalloc(sizeof(*h));
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	if (http_curl_init() != CURLE_OK) {
 		free(h);
 		return ERR_INTERNAL;
 	}
@@ -374,7 +385,7 @@ llm_http_free(struct llm_http **out)
 		curl_multi_cleanup(p->multi);
 		loop_timer_del(h->loop, &p->timer);
 		loop_timer_del(h->loop, &p->idle);
-		free(p);
+		heap_free(HEAP_CALLS, p);
 	}
 	free(h->pools);
 	curl_slist_free_all(h->headers);
@@ -518,7 +529,7 @@ struct llm_transfer *
 llm_transfer_start(struct llm_http *h, const struct llm_transfer_spec *spec,
     const struct llm_transfer_ops *ops)
 {
-	struct llm_transfer *t = mem_zalloc(sizeof(*t));
+	struct llm_transfer *t = heap_take(HEAP_CALLS, mem_zalloc(sizeof(*t)));
 
 	t->http = h;
 	t->ops = *ops;

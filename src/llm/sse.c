@@ -3,14 +3,15 @@
 
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/str.h"
 
 void
 sse_init(struct sse *s, size_t max_event)
 {
 	*s = (struct sse){0};
-	buf_init(&s->line, max_event);
-	buf_init(&s->data, max_event);
+	buf_init_for(&s->line, HEAP_CALLS, max_event);
+	buf_init_for(&s->data, HEAP_CALLS, max_event);
 }
 
 void

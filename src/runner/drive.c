@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -103,10 +104,10 @@ drive_on_claimed(void *arg, struct arena *a UNUSED,
 		    d->writer, row->tenant, row->id, row->lease_epoch);
 		return;
 	}
-	struct run *r = mem_zalloc(sizeof(*r));
+	struct run *r = heap_take(HEAP_DEBATES, mem_zalloc(sizeof(*r)));
 	r->drive = d;
-	r->id = mem_strdup(row->id);
-	r->tenant = mem_strdup(row->tenant);
+	r->id = heap_take(HEAP_DEBATES, mem_strdup(row->id));
+	r->tenant = heap_take(HEAP_DEBATES, mem_strdup(row->tenant));
 	r->epoch = row->lease_epoch;
 	r->is_takeover = row->lease_epoch > 1;
 	list_init(&r->calls);
@@ -116,7 +117,8 @@ drive_on_claimed(void *arg, struct arena *a UNUSED,
 	metric_set(METRIC_DEBATES_ACTIVE, (int64_t)d->n_runs);
 	run_trace_begin(r, row);
 	if (r->trace_parent[0] != '\0' && row->trace_state != NULL)
-		r->trace_state = mem_strdup(row->trace_state);
+		r->trace_state =
+		    heap_take(HEAP_DEBATES, mem_strdup(row->trace_state));
 	log_info("debate.claim", "debate_id=%s trace_id=%s epoch=%lld phase=%s",
 	    r->id, r->trace.id, (long long)r->epoch, row->phase);
 	if (debate_restore(&r->debate, row, turns, n_turns, now, &info) !=

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/str.h"
 
@@ -105,7 +106,7 @@ ledger_open(struct ledger *l, const struct store_attempt *first)
 {
 	struct store_attempt row = *first;
 
-	*l = (struct ledger){.arena = arena_new(LEDGER_ARENA)};
+	*l = (struct ledger){.arena = arena_new_for(HEAP_CALLS, LEDGER_ARENA)};
 	row.step_key = arena_strdup(l->arena, first->step_key);
 	row.request_hash = arena_strdup(l->arena, first->request_hash);
 	row.model = arena_strdup(l->arena, first->model);

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "metrics/metrics.h"
@@ -32,10 +33,10 @@ run_free(struct run *r)
 	loop_timer_del(d->o.loop, &r->deadline);
 	list_del(&r->link);
 	debate_free(&r->debate);
-	free(r->id);
-	free(r->tenant);
-	free(r->trace_state);
-	free(r);
+	heap_free(HEAP_DEBATES, r->id);
+	heap_free(HEAP_DEBATES, r->tenant);
+	heap_free(HEAP_DEBATES, r->trace_state);
+	heap_free(HEAP_DEBATES, r);
 }
 
 void
@@ -64,7 +65,7 @@ run_is_request(const struct debate_call *call)
 static struct run_commit *
 run_commit_new(struct run *r, const struct debate_output *out)
 {
-	struct arena *a = arena_new(1024);
+	struct arena *a = arena_new_for(HEAP_JOBS, 1024);
 	struct run_commit *c = ARENA_NEW(a, struct run_commit);
 
 	*c = (struct run_commit){.arena = a,

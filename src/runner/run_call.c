@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/list.h"
@@ -60,7 +61,7 @@ run_call_free(struct run_call *c)
 	list_del(&c->link);
 	buf_release(&c->tokens);
 	ledger_close(&c->ledger);
-	free(c);
+	heap_free(HEAP_CALLS, c);
 }
 
 static void
@@ -315,14 +316,14 @@ void
 run_add_call(struct run *r, const struct debate_call *call,
     const struct store_attempt *intent)
 {
-	struct run_call *c = mem_zalloc(sizeof(*c));
+	struct run_call *c = heap_take(HEAP_CALLS, mem_zalloc(sizeof(*c)));
 
 	c->run = r;
 	c->call = *call;
 	if (intent->request_hash != NULL)
 		snprintf(c->hash, sizeof(c->hash), "%s", intent->request_hash);
 	c->flush = (struct loop_timer){.fn = run_on_flush, .arg = c};
-	buf_init(&c->tokens, 1u << 20);
+	buf_init_for(&c->tokens, HEAP_CALLS, 1u << 20);
 	list_add_tail(&r->calls, &c->link);
 }
 

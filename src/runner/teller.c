@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "bus/bus.h"
@@ -45,9 +46,10 @@ teller_tell(struct teller *t, const char *debate_id, int64_t seq,
 	}
 	if (is_full)
 		len = 0;
-	struct teller_word *word = mem_zalloc(sizeof(*word) + len + 1);
+	struct teller_word *word =
+	    heap_take(HEAP_JOBS, mem_zalloc(sizeof(*word) + len + 1));
 	word->seq = seq;
-	word->debate_id = mem_strdup(debate_id);
+	word->debate_id = heap_take(HEAP_JOBS, mem_strdup(debate_id));
 	word->len = len;
 	if (len > 0)
 		memcpy(word->payload, payload, len);
@@ -90,8 +92,8 @@ teller_ring(struct teller *t, struct teller_word **group, size_t n)
 	(void)!bus_publish(t->bus, m, n);
 	metric_add(METRIC_BUS_DROPPED, (int64_t)bus_take_dropped(t->bus));
 	for (size_t i = 0; i < n; i++) {
-		free(group[i]->debate_id);
-		free(group[i]);
+		heap_free(HEAP_JOBS, group[i]->debate_id);
+		heap_free(HEAP_JOBS, group[i]);
 	}
 }
 

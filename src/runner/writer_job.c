@@ -4,6 +4,7 @@
  * over.
  */
 #include "base/arena.h"
+#include "base/heap.h"
 #include "base/list.h"
 #include "runner/writer.h"
 #include "settings/settings.h"
@@ -14,7 +15,7 @@
 static struct writer_job *
 writer_job_new(enum writer_kind kind)
 {
-	struct arena *a = arena_new(2048);
+	struct arena *a = arena_new_for(HEAP_JOBS, 2048);
 	struct writer_job *j = ARENA_NEW(a, struct writer_job);
 
 	j->arena = a;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -166,6 +167,8 @@ settings_start(const char *program)
 		exit(EX_CONFIG);
 	}
 	buf_release(&errors);
+	if (s->memory_profiling)
+		heap_open();
 	/* A limit on file sizes is an error to report, not to die of. */
 	signal(SIGXFSZ, SIG_IGN);
 	settings_set_log(program, s);

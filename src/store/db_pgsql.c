@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -68,10 +69,11 @@ db_pgsql_note(struct db_pgsql_conn *c, int slot)
 {
 	if (c->n_sent == c->room) {
 		size_t room = c->room * 2 + 8;
-		struct db_pgsql_sent *more = mem_array(room, sizeof(*c->sent));
+		struct db_pgsql_sent *more =
+		    heap_take(HEAP_STORE, mem_array(room, sizeof(*c->sent)));
 		if (c->n_sent > 0)
 			memcpy(more, c->sent, c->n_sent * sizeof(*more));
-		free(c->sent);
+		heap_free(HEAP_STORE, c->sent);
 		c->sent = more;
 		c->room = room;
 	}

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "store/db_pgsql.h"
@@ -131,8 +132,8 @@ db_pgsql_close(struct db *db)
 
 	db_pgsql_finish(c->handle, db->is_broken);
 	free(c->tenant);
-	free(c->sent);
-	free(c);
+	heap_free(HEAP_STORE, c->sent);
+	heap_free(HEAP_STORE, c);
 }
 
 /* Drive PQconnectPoll to its end with our own deadline: connect_timeout
@@ -244,7 +245,7 @@ db_pgsql_open(
 	enum err e = db_pgsql_check(o->target, setting, info);
 	if (e != ERR_OK)
 		return e;
-	struct db_pgsql_conn *c = mem_zalloc(sizeof(*c));
+	struct db_pgsql_conn *c = heap_take(HEAP_STORE, mem_zalloc(sizeof(*c)));
 	bool is_answered = false;
 	c->base.driver = &db_pgsql;
 	c->owner = getpid();

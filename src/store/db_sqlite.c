@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -95,7 +96,7 @@ db_sqlite_close(struct db *db)
 		sqlite3_finalize(c->prepared[i]);
 	sqlite3_close(c->handle);
 	free(c->path);
-	free(c);
+	heap_free(HEAP_STORE, c);
 }
 
 /* SQLite would make an empty file where one was lost, and whoever finds that
@@ -136,6 +137,17 @@ db_sqlite_wal(
 	}
 }
 
+static void
+db_sqlite_heap(struct heap_amount *amount)
+{
+	sqlite3_int64 blocks = 0, most = 0;
+
+	(void)sqlite3_status64(SQLITE_STATUS_MALLOC_COUNT, &blocks, &most, 0);
+	amount->blocks = blocks;
+	amount->bytes =
+	    sqlite3_memory_used() + blocks * (int64_t)sizeof(size_t);
+}
+
 static enum err
 db_sqlite_start(
     struct db_sqlite_conn *c, const struct db_options *o, struct err_info *info)
@@ -147,6 +159,7 @@ db_sqlite_start(
 	    "PRAGMA journal_size_limit=67108864;";
 	struct stat st;
 
+	heap_ask(HEAP_SQLITE, db_sqlite_heap);
 	if (sqlite3_open_v2(o->target, &c->handle,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return err_set(info, ERR_DOWN, "ARAGORA_DATABASE_URL",
@@ -173,7 +186,8 @@ db_sqlite_open(
 	enum err e = db_sqlite_create(o, info);
 	if (e != ERR_OK)
 		return e;
-	struct db_sqlite_conn *c = mem_zalloc(sizeof(*c));
+	struct db_sqlite_conn *c =
+	    heap_take(HEAP_STORE, mem_zalloc(sizeof(*c)));
 	c->base.driver = &db_sqlite;
 	c->owner = getpid();
 	c->path = mem_strdup(o->target);
