@@ -29,6 +29,7 @@
 #include "limit/client_ip.h"
 #include "limit/limit.h"
 #include "llm/llm.h"
+#include "metrics/heap_report.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
 #include "redis/redis_pool.h"
@@ -63,7 +64,9 @@ main_help(void)
 	     "them.\n"
 	     "SIGTERM, SIGINT and SIGUSR1 finish the requests in flight and "
 	     "end it;\n"
-	     "SIGHUP reads the file of ARAGORA_CONFIG again.\n"
+	     "SIGHUP reads the file of ARAGORA_CONFIG again, SIGUSR2 logs what "
+	     "the heap\n"
+	     "holds if ARAGORA_MEMORY_PROFILING is on.\n"
 	     "While the database is away or of another version it answers "
 	     "503\n"
 	     "and looks again.\n"
@@ -150,6 +153,7 @@ main_app_close(struct app *app)
 	api_page_free(&app->api_page);
 	client_ip_list_free(&app->trusted);
 	tracer_stop();
+	heap_report_stop();
 	metrics_close();
 }
 
@@ -192,6 +196,7 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	e = tracer_start(app->settings, MAIN_PROGRAM, info);
 	if (e != ERR_OK)
 		return main_fail("start.traces", info, EX_OSERR);
+	heap_report_start(MAIN_PROGRAM);
 	e = store_open(&app->store, app->settings, info);
 	if (e == ERR_DOWN)
 		log_warning("start.store", "error=\"%s\"", info->text);
@@ -263,6 +268,7 @@ main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	struct settings *settings = settings_start(MAIN_PROGRAM);
+	heap_report_signals();
 	app.settings = settings;
 	app.on_hangup = main_on_hangup;
 	app.hangup_arg = settings;

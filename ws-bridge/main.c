@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/service.h"
+#include "metrics/heap_report.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
@@ -45,7 +46,8 @@ static const char ws_usage[] =
     "Settings come from the environment; `aragora config` lists them.\n"
     "SIGTERM and SIGINT close every connection with 1001 and end the "
     "program;\na second one ends it at once. SIGHUP reads the file of "
-    "ARAGORA_CONFIG again.\n";
+    "ARAGORA_CONFIG again,\n"
+    "SIGUSR2 logs what the heap holds if ARAGORA_MEMORY_PROFILING is on.\n";
 
 struct ws_options {
 	const char *address; /* NULL = inherited */
@@ -288,6 +290,7 @@ ws_open(struct bridge *b, const struct settings *settings)
 		log_warning("ws.metrics_off", "error=\"%s\"", info.text);
 	if (tracer_start(settings, WS_PROGRAM, &info) != ERR_OK)
 		return ws_fail(EX_OSERR, &info);
+	heap_report_start(WS_PROGRAM);
 	enum err e = store_open(&b->store, settings, &info);
 	if (b->store == NULL)
 		return ws_fail(EX_UNAVAILABLE, &info);
@@ -328,6 +331,7 @@ main(int argc, char **argv)
 
 	ws_options(argc, argv, &options);
 	m.settings = settings_start(WS_PROGRAM);
+	heap_report_signals();
 	int status = ws_prepare(&m, &options, fds, &n);
 	if (status == EX_OK)
 		status = ws_open(&m.bridge, m.settings);
@@ -339,6 +343,7 @@ main(int argc, char **argv)
 	bridge_release(&m.bridge);
 	loop_free(&m.loop);
 	tracer_stop();
+	heap_report_stop();
 	metrics_close();
 	settings_free(&m.settings);
 	return status;

@@ -22,10 +22,12 @@
 
 #include "base/filelock.h"
 #include "base/str.h"
+#include "metrics/heap_slot.h"
 #include "metrics/histogram.h"
 #include "settings/settings.h"
 
 #define METRICS_SLOTS	   1024
+#define METRICS_HEAP_SLOTS 256 /* who comes later says nothing of its heap */
 #define METRICS_CACHE_LINE 64
 #define METRICS_ATTEMPTS   16
 /* Bytes that are locked: the whole file while it is opened, then slots. */
@@ -59,6 +61,7 @@ struct metrics_file {
 	_Atomic(uint64_t) used; /* slots that ever had an owner */
 	struct histogram_table histograms;
 	struct metrics_slot slots[METRICS_SLOTS];
+	struct heap_slot heaps[METRICS_HEAP_SLOTS]; /* of the first slots */
 };
 
 /* What counting writes to before metrics_open and when it failed. */
@@ -170,6 +173,8 @@ metrics_claim(int fd, struct metrics_file *f)
 		for (int m = 0; m < METRIC__COUNT; m++)
 			if (metric_rows[m].kind != METRIC_COUNTER)
 				atomic_store(&f->slots[i].value[m], 0);
+		if (i < METRICS_HEAP_SLOTS)
+			heap_slot_clear(&f->heaps[i]);
 		if (atomic_load(&f->used) <= i)
 			atomic_store(&f->used, i + 1);
 		return &f->slots[i];
@@ -263,6 +268,32 @@ metric_read_own(enum metric m)
 {
 	return atomic_load_explicit(
 	    &metrics.mine->value[m], memory_order_relaxed);
+}
+
+void
+metrics_heap_write(const struct heap_process *said)
+{
+	struct metrics_file *f = metrics.file;
+
+	if (f != NULL && metrics.mine < f->slots + METRICS_HEAP_SLOTS)
+		heap_slot_write(&f->heaps[metrics.mine - f->slots], said);
+}
+
+size_t
+metrics_heap_read(struct heap_process *out, size_t max)
+{
+	struct metrics_file *f = metrics.file;
+	size_t n = 0;
+
+	if (f == NULL)
+		return 0;
+	uint64_t used = atomic_load(&f->used);
+	for (size_t i = 0; i < used && i < METRICS_HEAP_SLOTS && n < max; i++)
+		if ((&f->slots[i] == metrics.mine ||
+			metrics_is_held(metrics.fd, i)) &&
+		    heap_slot_read(&f->heaps[i], &out[n]))
+			n++;
+	return n;
 }
 
 static void

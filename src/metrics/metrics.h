@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+struct heap_process;
 struct settings;
 
 enum metric {
@@ -48,6 +49,11 @@ int64_t metric_read_own(enum metric m);
 void metric_observe(enum histogram h, const char *label, int64_t us);
 /* A value as it may stand between quotes. */
 void metric_label(struct buf *out, const char *value);
+
+/* What this process says of its heap (heap_report.c), and what those of this
+ * host that live have said; returns how many, no more than max. */
+void metrics_heap_write(const struct heap_process *said);
+size_t metrics_heap_read(struct heap_process *out, size_t max);
 
 /* Prometheus text format 0.0.4. */
 void metrics_render(struct buf *out);

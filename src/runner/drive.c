@@ -282,13 +282,7 @@ drive_claim(struct drive *d)
 static void
 drive_measure(struct drive *d)
 {
-	size_t n = 0;
-
-	list_for_each (it, &d->runs) {
-		struct run *r = LIST_ENTRY(it, struct run, link);
-		n += r->debate != NULL ? debate_memory(r->debate) : 0;
-	}
-	metric_set(METRIC_RUNNER_MEMORY, (int64_t)n);
+	run_measure(&d->runs);
 	metric_set(METRIC_RUNNER_LOOP_LAG, loop_take_lag_ms(d->o.loop));
 }
 

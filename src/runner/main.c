@@ -19,6 +19,7 @@
 #include "base/service.h"
 #include "base/str.h"
 #include "cache/cache.h"
+#include "metrics/heap_report.h"
 #include "metrics/metrics.h"
 #include "receipt/receipt.h"
 #include "redis/redis_pool.h"
@@ -45,7 +46,8 @@ static const char runner_usage[] =
     "  --help, --version\n"
     "\n"
     "SIGTERM and SIGINT hand the debates back and end it; SIGHUP reads the\n"
-    "file of ARAGORA_CONFIG again.\n";
+    "file of ARAGORA_CONFIG again, SIGUSR2 logs what the heap holds if\n"
+    "ARAGORA_MEMORY_PROFILING is on.\n";
 
 struct runner_main {
 	struct loop *loop;
@@ -251,6 +253,7 @@ main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	struct settings *settings = settings_start("aragora-runner");
+	heap_report_signals();
 	o.settings = settings;
 	m.settings = settings;
 	if (o.id == NULL) {
@@ -288,6 +291,7 @@ main(int argc, char **argv)
 		log_error("start.traces", "error=\"%s\"", info.text);
 		return EX_OSERR;
 	}
+	heap_report_start("aragora-runner");
 	o.loop = m.loop;
 	runner_set_signals(m.loop);
 	runner_raise_files();
@@ -301,6 +305,7 @@ main(int argc, char **argv)
 	tracer_stop();
 	cache_close(&o.cache);
 	redis_pool_close(&redis);
+	heap_report_stop();
 	metrics_close();
 	bus_close(&o.bus);
 	store_close(&o.store);

@@ -124,6 +124,11 @@ void run_free(struct run *r);
 /* No longer ours; freed when its last commit is answered. */
 void run_drop(struct run *r);
 
+/* ---- run_memory.c ---- */
+
+/* Tell what these debates hold, and which hold most. */
+void run_measure(const struct list *runs);
+
 /* ---- run_call.c ---- */
 
 void run_call_free(struct run_call *c);
