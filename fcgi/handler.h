@@ -32,6 +32,7 @@ enum http_status health_slow_debates(struct req *req, struct res *res);
 /* h_metrics.c */
 enum http_status metrics_all(struct req *req, struct res *res);
 enum http_status metrics_health(struct req *req, struct res *res);
+enum http_status metrics_memory(struct req *req, struct res *res);
 enum http_status metrics_system(struct req *req, struct res *res);
 enum http_status metrics_cache(struct req *req, struct res *res);
 enum http_status metrics_debate(struct req *req, struct res *res);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/heap.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -132,6 +132,9 @@ heap_open(void)
 	if (heap_is_on)
 		return;
 	heap_is_on = true;
+	struct mallinfo2 m = mallinfo2();
+	atomic_store(
+	    &heap_accounts[HEAP_START].bytes, (int64_t)(m.uordblks + m.hblkhd));
 	/* Refused when something was taken already: then it is not counted. */
 	(void)CRYPTO_set_mem_functions(
 	    openssl_malloc, openssl_realloc, openssl_free);
@@ -139,18 +142,22 @@ heap_open(void)
 
 /* ---- figures ---- */
 
+/* Without stdio, whose buffer would be in the figures. */
 static int64_t
 heap_resident(void)
 {
-	long long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
+	char text[128];
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 
-	if (f == NULL)
+	if (fd < 0)
 		return 0;
-	if (fscanf(f, "%*s %lld", &pages) != 1)
-		pages = 0;
-	fclose(f);
-	return (int64_t)pages * sysconf(_SC_PAGESIZE);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	const char *second = strchr(text, ' ');
+	return second != NULL
+	    ? (int64_t)strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE)
+	    : 0;
 }
 
 void
@@ -165,12 +172,12 @@ heap_read(struct heap_figures *out)
 	    .resident = heap_resident()};
 	for (int i = HEAP_NONE + 1; i < HEAP__COUNT; i++) {
 		struct heap_amount *a = &out->accounts[i];
-		void (*read)(struct heap_amount *) =
+		void (*ask)(struct heap_amount *) =
 		    atomic_load(&heap_accounts[i].read);
 		a->bytes = atomic_load(&heap_accounts[i].bytes);
 		a->blocks = atomic_load(&heap_accounts[i].blocks);
-		if (read != NULL)
-			read(a);
+		if (ask != NULL)
+			ask(a);
 		sum += a->bytes;
 	}
 	/* A malloc that is not glibc's (a sanitizer's) tells nothing. */

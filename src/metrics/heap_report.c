@@ -36,6 +36,7 @@ static const enum metric heap_metrics[HEAP__COUNT] = {
     [HEAP_CURL] = METRIC_HEAP_CURL,
     [HEAP_OPENSSL] = METRIC_HEAP_OPENSSL,
     [HEAP_ZLIB] = METRIC_HEAP_ZLIB,
+    [HEAP_START] = METRIC_HEAP_START,
 };
 
 static struct {
