@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -38,7 +39,7 @@ struct admission {
 struct admission *
 admission_new(int64_t per_minute, int64_t at_once)
 {
-	struct admission *a = mem_zalloc(sizeof(*a));
+	struct admission *a = heap_take(HEAP_TABLES, mem_zalloc(sizeof(*a)));
 
 	a->per_minute = per_minute;
 	a->at_once = at_once;
@@ -67,7 +68,7 @@ admission_drop(struct admission *a, struct admission_entry *e)
 	list_del(&e->in_idle);
 	a->n--;
 	a->n_idle--;
-	free(e);
+	heap_free(HEAP_CONNECTIONS, e);
 }
 
 void
@@ -83,7 +84,7 @@ admission_free(struct admission **ap)
 		    LIST_ENTRY(a->idle.next, struct admission_entry, in_idle));
 	assert(a->n == 0);
 	pthread_mutex_destroy(&a->lock);
-	free(a);
+	heap_free(HEAP_TABLES, a);
 }
 
 /* Those whose minute is over are as good as unknown. */
@@ -113,7 +114,8 @@ admission_get(
 		if (memcmp(e->key, key, CLIENT_IP_KEY) == 0)
 			return e;
 	}
-	struct admission_entry *e = mem_zalloc(sizeof(*e));
+	struct admission_entry *e =
+	    heap_take(HEAP_CONNECTIONS, mem_zalloc(sizeof(*e)));
 	memcpy(e->key, key, CLIENT_IP_KEY);
 	e->begun_ms = now_ms;
 	list_init(&e->in_idle);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -147,7 +148,7 @@ enum err
 server_open(struct server **out, struct loop *loop, int listen_fd,
     struct bridge *bridge)
 {
-	struct server *srv = mem_zalloc(sizeof(*srv));
+	struct server *srv = heap_take(HEAP_TABLES, mem_zalloc(sizeof(*srv)));
 
 	srv->loop = loop;
 	srv->bridge = bridge;
@@ -212,7 +213,7 @@ server_close(struct server **sp)
 	hub_close(&srv->hub);
 	ws_deflater_free(&srv->deflater);
 	pthread_mutex_destroy(&srv->lock);
-	free(srv);
+	heap_free(HEAP_TABLES, srv);
 }
 
 /* When a client may come back, so that they do not all come at once. */

@@ -10,15 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "metrics/metrics.h"
 
-#define HEAP_REPORT_S	 5  /* gauges and the shared slot */
-#define HEAP_LOG_S	 60 /* the log */
-#define HEAP_LOG_LINE	 2000
-#define HEAP_ACCOUNT_MIN (HEAP_NONE + 1)
+#define HEAP_REPORT_S 5	 /* gauges and the shared slot */
+#define HEAP_LOG_S    60 /* the log */
 
 static const enum metric heap_metrics[HEAP__COUNT] = {
     [HEAP_NONE] = METRIC_HEAP_OTHER,
@@ -103,29 +100,26 @@ report_publish(const struct heap_process *p)
 	metrics_heap_write(p);
 }
 
+/* A subsystem that has nothing is left out. */
 static void
 report_log(const struct heap_process *p)
 {
 	const struct heap_figures *f = &p->figures;
-	struct buf line;
 
-	buf_init(&line, HEAP_LOG_LINE);
-	buf_printf(&line, "total=%lld used=%lld mapped=%lld resident=%lld",
+	log_info("heap.total",
+	    "total=%lld used=%lld mapped=%lld resident=%lld other=%lld",
 	    (long long)f->total, (long long)f->used, (long long)f->mapped,
-	    (long long)f->resident);
-	for (int i = HEAP_ACCOUNT_MIN; i < HEAP__COUNT; i++) {
-		const char *name = heap_account_name((enum heap_account)i);
-		buf_printf(&line, " %s=%lld %s_blocks=%lld", name,
-		    (long long)f->accounts[i].bytes, name,
-		    (long long)f->accounts[i].blocks);
-	}
-	buf_printf(
-	    &line, " other=%lld", (long long)f->accounts[HEAP_NONE].bytes);
-	log_info("heap", "%s", buf_text(&line));
-	buf_release(&line);
+	    (long long)f->resident, (long long)f->accounts[HEAP_NONE].bytes);
+	for (int i = HEAP_NONE + 1; i < HEAP__COUNT; i++)
+		if (f->accounts[i].bytes != 0)
+			log_info("heap.subsystem",
+			    "name=%s bytes=%lld blocks=%lld",
+			    heap_account_name((enum heap_account)i),
+			    (long long)f->accounts[i].bytes,
+			    (long long)f->accounts[i].blocks);
 	for (int64_t i = 0; i < p->n_top; i++)
 		log_info("heap.debate",
-		    "id=%s bytes=%lld calls=%lld calls_bytes=%lld",
+		    "debate_id=%s bytes=%lld calls=%lld calls_bytes=%lld",
 		    p->top[i].id, (long long)p->top[i].bytes,
 		    (long long)p->top[i].calls,
 		    (long long)p->top[i].call_bytes);

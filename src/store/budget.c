@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/mem.h"
 #include "metrics/metrics.h"
 #include "store/budget_file.h"
@@ -371,7 +372,7 @@ enum err
 budget_open(
     struct budget **out, const struct budget_options *o, struct err_info *info)
 {
-	struct budget *b = mem_zalloc(sizeof(*b));
+	struct budget *b = heap_take(HEAP_STORE, mem_zalloc(sizeof(*b)));
 
 	b->o = *o;
 	b->o.path = NULL;
@@ -382,7 +383,7 @@ budget_open(
 		e = err_set(info, ERR_IO, "", "cannot start a thread");
 	}
 	if (e != ERR_OK) {
-		free(b);
+		heap_free(HEAP_STORE, b);
 		*out = NULL;
 	}
 	return e;
@@ -401,6 +402,6 @@ budget_close(struct budget **budget)
 		pthread_join(b->helper, NULL);
 	}
 	budget_file_close(&b->file);
-	free(b);
+	heap_free(HEAP_STORE, b);
 	*budget = NULL;
 }

@@ -107,13 +107,10 @@ def requests(s, n):
 
 
 def lines(s, name, event):
-    """Fields of the lines that tell of the event."""
-    out = []
-    for line in s.log(name).splitlines():
-        if line.startswith("{") and json.loads(line)["event"] == event:
-            out.append(dict(p.split("=") for p in
-                            json.loads(line)["msg"].split()))
-    return out
+    """The lines that tell of the event."""
+    rows = [json.loads(line) for line in s.log(name).splitlines()
+            if line.startswith("{")]
+    return [r for r in rows if r["event"] == event]
 
 
 def test_load(stack):
@@ -157,8 +154,8 @@ def test_load(stack):
     for key in ("used_bytes", "total_bytes", "other_bytes"):
         assert host[key] == sum(r[key] for r in busy["processes"])
     told = lines(s, "runner1", "heap.debate")
-    assert {t["id"] for t in told} & set(ids)
-    assert all(int(t["bytes"]) > 0 for t in told)
+    assert {t["debate_id"] for t in told} & set(ids)
+    assert all(t["bytes"] > 0 for t in told)
 
     for c in sockets:
         c.close()
@@ -210,20 +207,30 @@ def test_metrics(stack):
 
 
 def test_log(stack):
-    """One line of each process that was asked, with everything in it."""
-    before = {n: len(lines(stack, n, "heap")) for n in ("ws", "runner1",
-                                                        "fcgi")}
+    """Each process that was asked tells everything, and it adds up."""
+    before = {n: len(lines(stack, n, "heap.total"))
+              for n in ("ws", "runner1", "fcgi")}
     ask_all(stack)
     for name, n in before.items():
+        # Two workers; a line is written before those of its parts.
         more = 2 if name == "fcgi" else 1
         st.wait_for("line", lambda name=name, n=n, more=more: len(
-            lines(stack, name, "heap")) >= n + more)
-        line = {k: int(v) for k, v in lines(stack, name, "heap")[-1].items()}
-        names = [k for k in line if f"{k}_blocks" in line]
-        assert {"debates", "calls", "connections", "cache", "sqlite",
-                "curl"} <= set(names)
-        assert sum(line[k] for k in names) + line["other"] == line["used"]
-        assert line["used"] <= line["total"] and line["resident"] > 0
+            lines(stack, name, "heap.total")) >= n + more)
+        ask_all(stack)
+        st.wait_for("line", lambda name=name, n=n, more=more: len(
+            lines(stack, name, "heap.total")) >= n + 2 * more)
+        whole = lines(stack, name, "heap.total")[n]
+        rows = [r for r in lines(stack, name, "heap.subsystem")
+                if r["pid"] == whole["pid"]]
+        at = [r["ts"] for r in lines(stack, name, "heap.total")
+              if r["pid"] == whole["pid"] and r["ts"] > whole["ts"]][0]
+        parts = {r["name"]: r for r in rows if whole["ts"] <= r["ts"] < at}
+        assert {"openssl", "start", "events" if name == "ws" else "cache"} \
+            <= set(parts)
+        assert sum(r["bytes"] for r in parts.values()) + whole["other"] \
+            == whole["used"]
+        assert all(r["blocks"] > 0 for n, r in parts.items() if n != "start")
+        assert whole["used"] <= whole["total"] and whole["resident"] > 0
 
 
 def test_who_may_see_it(stack):
@@ -245,6 +252,6 @@ def test_off():
         assert {v for v in re.findall(r"^aragora_heap_\w+\S* (\d+)$", text,
                                       re.M)} == {"0"}
         for name in ("ws", "runner1", "fcgi"):
-            assert lines(s, name, "heap") == []
+            assert lines(s, name, "heap.total") == []
         for name in ("ws", "runner1"):
             assert s.processes[name].poll() is None
