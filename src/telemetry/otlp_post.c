@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/mem.h"
 
 #define POST_TICK_MS	1000
@@ -25,7 +26,13 @@ struct otlp_post {
 enum err
 otlp_post_new(struct otlp_post **out)
 {
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	const struct heap_hooks *h = &heap_curl_hooks;
+	CURLcode code = heap_is_on
+	    ? curl_global_init_mem(CURL_GLOBAL_DEFAULT, h->malloc, h->free,
+		  h->realloc, h->strdup, h->calloc)
+	    : curl_global_init(CURL_GLOBAL_DEFAULT);
+
+	if (code != CURLE_OK)
 		return ERR_INTERNAL;
 	struct otlp_post *p = mem_zalloc(sizeof(*p));
 	atomic_store(&p->end_ms, INT64_MAX);
