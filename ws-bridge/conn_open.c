@@ -182,6 +182,8 @@ connection_open(struct connection *c, const char *tenant)
 		connection_open_stream(c);
 	else
 		connection_open_socket(c);
+	if (c->server->is_draining)
+		connection_drain(c, server_reconnect_ms(c->server));
 }
 
 /* Takes the job. */

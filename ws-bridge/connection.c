@@ -163,39 +163,6 @@ connection_comment(struct connection *c, const char *text)
 	connection_send_quiet(c, frame_new_raw(text, strlen(text)));
 }
 
-void
-connection_drain(struct connection *c, int64_t reconnect_ms)
-{
-	char reason[WS_CONTROL_MAX];
-
-	switch (c->state) {
-	case CONN_REQUEST:
-		if (c->request->raw.len == 0) { /* it asks for nothing */
-			connection_set_state(c, CONN_DEAD);
-			break;
-		}
-		__attribute__((fallthrough));
-	case CONN_AUTH:
-		connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
-		    "the server is restarting", reconnect_ms + 1);
-		break;
-	case CONN_OPEN:
-		if (connection_is_stream(c)) {
-			snprintf(reason, sizeof(reason), "retry: %lld\n\n",
-			    (long long)reconnect_ms + 1);
-			connection_comment(c, reason);
-		}
-		snprintf(reason, sizeof(reason),
-		    "{\"reason\":\"restart\",\"reconnect_ms\":%lld}",
-		    (long long)reconnect_ms);
-		connection_close(c, WS_CLOSE_AWAY, reason);
-		break;
-	case CONN_CLOSING:
-	case CONN_DEAD:
-		break;
-	}
-}
-
 static void
 connection_on_input(struct connection *c)
 {
@@ -230,6 +197,41 @@ connection_on_input(struct connection *c)
 	case CONN_CLOSING:
 	case CONN_DEAD:
 		break; /* nothing is listened to any more */
+	}
+}
+
+void
+connection_drain(struct connection *c, int64_t reconnect_ms)
+{
+	char reason[WS_CONTROL_MAX];
+
+	/* What was asked before we said that we go is heeded. */
+	if (c->state == CONN_REQUEST && c->request->raw.len == 0)
+		connection_on_input(c);
+	switch (c->state) {
+	case CONN_REQUEST:
+		if (c->request->raw.len == 0) /* it asks for nothing */
+			connection_set_state(c, CONN_DEAD);
+		else
+			connection_refuse(c, 503, "SERVICE_UNAVAILABLE",
+			    "the server is restarting", reconnect_ms + 1);
+		break;
+	case CONN_AUTH:
+		break; /* it is opened, and then sent away like the others */
+	case CONN_OPEN:
+		if (connection_is_stream(c)) {
+			snprintf(reason, sizeof(reason), "retry: %lld\n\n",
+			    (long long)reconnect_ms + 1);
+			connection_comment(c, reason);
+		}
+		snprintf(reason, sizeof(reason),
+		    "{\"reason\":\"restart\",\"reconnect_ms\":%lld}",
+		    (long long)reconnect_ms);
+		connection_close(c, WS_CLOSE_AWAY, reason);
+		break;
+	case CONN_CLOSING:
+	case CONN_DEAD:
+		break;
 	}
 }
 

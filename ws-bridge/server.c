@@ -216,8 +216,7 @@ server_close(struct server **sp)
 	heap_free(HEAP_TABLES, srv);
 }
 
-/* When a client may come back, so that they do not all come at once. */
-static int64_t
+int64_t
 server_reconnect_ms(const struct server *srv)
 {
 	int64_t span = srv->bridge->times.drain_ms * SERVER_SPREAD / 100;
@@ -233,6 +232,8 @@ server_drain(struct server *srv)
 	if (srv->is_draining)
 		return;
 	srv->is_draining = true;
+	if (srv->listener.fd >= 0) /* who waits there is told as well */
+		server_accept(&srv->listener, 0);
 	server_stop_listening(srv);
 	loop_timer_set(srv->loop, &srv->drain_end, srv->bridge->times.drain_ms);
 	list_for_each (it, &srv->connections) {

@@ -62,6 +62,9 @@ enum err server_open(struct server **out, struct loop *loop, int listen_fd,
 void server_close(struct server **srv);
 /* Stop accepting, say 1001 to everybody, then stop the loop. */
 void server_drain(struct server *srv);
+/* While draining: when a client may come back, so that they do not all come at
+ * once. */
+int64_t server_reconnect_ms(const struct server *srv);
 /* Any thread: run the task on the server's thread, soon. Those that wait when
  * the loop ends are not run. */
 void server_post(struct server *srv, struct server_task *task);

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Several loops in one bridge, and how it ends."""
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
 
+import psycopg2
 import pytest
 import websockets
-from stack import BUILD
+from stack import BUILD, wait_for
 from ws_kit import WAIT, Bridge, close_code, run, stored, until, upgrade
 
 
@@ -110,6 +112,42 @@ def test_drain():
         assert bridge.process.wait(WAIT) == 0
         assert '"event":"ws.stopped"' in bridge.log()
         assert "drain_cut" not in bridge.log()
+    finally:
+        bridge.close()
+
+
+@pytest.mark.parametrize("is_stream", [False, True], ids=["ws", "sse"])
+def test_drain_while_a_client_comes(postgres, is_stream):
+    """Who has asked before the end gets what it asked for, and then is sent
+    away like the others: no error."""
+    url = postgres.database()
+    bridge = Bridge(ARAGORA_DATABASE_URL=url)
+    request = b"GET /api/debates/d/stream HTTP/1.1\r\nHost: x\r\n" \
+        b"Accept: text/event-stream\r\n\r\n" if is_stream \
+        else upgrade("/ws?debate_id=d")
+    try:
+        bridge.feed.debate("d", events=1)
+        with contextlib.closing(psycopg2.connect(url)) as db, \
+                contextlib.closing(bridge.raw()) as s:
+            # Its credential cannot be looked up for now.
+            db.cursor().execute("LOCK TABLE users")
+            s.sendall(request)
+            wait_for("lookup", lambda: postgres.sql(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted") != "0")
+            bridge.process.send_signal(signal.SIGTERM)
+            bridge.wait_for_log("ws.drain")
+            db.rollback()
+            answer = b""
+            while piece := s.recv(65536):
+                answer += piece
+        head = answer.split(b"\r\n\r\n", 1)[0]
+        if is_stream:
+            assert head.startswith(b"HTTP/1.1 200 "), answer
+            assert b"\nretry: " in answer
+        else:
+            assert head.startswith(b"HTTP/1.1 101 "), answer
+            assert b'\x03\xe9{"reason":"restart"' in answer
+        assert bridge.process.wait(WAIT) == 0
     finally:
         bridge.close()
 
