@@ -171,7 +171,6 @@ connection_begin(struct connection *c, struct sub *s, const struct job *info)
 	int64_t latest =
 	    info->last_seq > s->topic->head ? info->last_seq : s->topic->head;
 
-	conn_trace_debate(c->trace, id);
 	if (s->is_ack_due)
 		connection_send(c, notice_subscribed(id, latest));
 	s->is_ack_due = false;
@@ -202,6 +201,7 @@ connection_on_opened(struct sub *s, const struct job *info)
 	if (s->state == SUB_ACTIVE) {
 		bool is_over = info->is_final && s->has_since &&
 		    s->since >= info->last_seq;
+		conn_trace_debate(c->trace, s->topic->id);
 		if (connection_begin_stream(c, is_over))
 			connection_begin(c, s, info);
 		return;

@@ -313,6 +313,64 @@ def test_command_line(stack, collector):
     assert {(c.trace, c.id) for c in calls} <= sent(stack)
 
 
+def test_stream(stack, collector):
+    """Server-sent events: an answer that ends, no WebSocket that closes."""
+    trace = TRACE.format(9)
+    debate_id = create(stack, None, agents=[
+        "openai-api|stub-ok"] * 2).json()["debate_id"]
+    stack.wait_end(debate_id)
+    last = stack.events(debate_id)[-1]["seq"]
+    for since, status in ((0, 200), (last, 204)):
+        r = stack.get(f"/api/debates/{debate_id}/stream?since={since}", False,
+                      headers={"Accept": "text/event-stream",
+                               **parent_of(trace)})
+        assert r.status_code == status
+    spans = st.wait_for("two spans", lambda: collector.of(trace)
+                        if len(collector.of(trace)) == 2 else None)
+    assert {(s.name, s["http.response.status_code"], s["aragora.debate.id"],
+             s["aragora.websocket.close_code"]) for s in spans} == {
+        ("connection", 200, debate_id, None),
+        ("connection", 204, debate_id, None)}
+
+
+def test_hedge():
+    """Two requests for one answer: each its span, one of them dropped."""
+    trace = TRACE.format(0x10)
+    with Collector() as c, st.Stack(
+            stub=True, ARAGORA_LLM_HEDGE_AFTER="100", **settings(c)) as s:
+        create(s, trace, agents=["openai-api|stub-firstslow",
+                                 "openai-api|stub-ok"])
+        spans = wait_spans(c, trace, "debate")
+        debate, = (x for x in spans if x.name == "debate")
+        calls = [x for x in spans if x.kind == "client"]
+        check_calls(s, calls, debate)
+        hedges = [x for x in calls if x["aragora.call.kind"] == "hedge"]
+        assert hedges and not any(x.is_error for x in hedges)
+        dropped = [x for x in calls if x["error.type"] == "dropped"]
+        assert len(dropped) == len(hedges)
+        assert {x["aragora.call.kind"] for x in dropped} == {"first"}
+
+
+def test_takeover():
+    """The runner is killed, another goes on: still one tree, one debate."""
+    trace = TRACE.format(0x11)
+    with Collector() as c, st.Stack(stub=True, runners=1,
+                                    **settings(c)) as s:
+        r = create(s, trace, agents=["openai-api|stub-slow-ttfb@1500"] * 2)
+        st.wait_for("first answers", lambda: any(
+            x.kind == "client" for x in c.of(trace)))
+        st.end(s.runners.pop(), signal.SIGKILL)
+        before = {x.id for x in c.of(trace)}
+        s.start_runner()
+        spans = wait_spans(c, trace, "debate")
+        debate, = (x for x in spans if x.name == "debate")
+        assert debate.parent == r.headers["traceparent"].split("-")[2]
+        calls = [x for x in spans if x.kind == "client"]
+        check_calls(s, calls, debate)
+        assert {x.id for x in calls} - before
+        assert len({x.resource["service.instance.id"] for x in calls}) == 2
+
+
 # ---- a collector in trouble ----
 
 def ask_much(s, n, threads=4):
