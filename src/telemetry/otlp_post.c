@@ -24,7 +24,7 @@ struct otlp_post {
 };
 
 enum err
-otlp_post_new(struct otlp_post **out)
+otlp_post_new(struct otlp_post **out, struct err_info *info)
 {
 	const struct heap_hooks *h = &heap_curl_hooks;
 	CURLcode code = heap_is_on
@@ -33,7 +33,7 @@ otlp_post_new(struct otlp_post **out)
 	    : curl_global_init(CURL_GLOBAL_DEFAULT);
 
 	if (code != CURLE_OK)
-		return ERR_INTERNAL;
+		return err_set(info, ERR_INTERNAL, "", "cannot start curl");
 	struct otlp_post *p = mem_zalloc(sizeof(*p));
 	atomic_store(&p->end_ms, INT64_MAX);
 	p->multi = curl_multi_init();

@@ -33,7 +33,8 @@ struct otlp_answer {
 	struct buf body;	/* the caller's; cut at its maximum */
 };
 
-enum err otlp_post_new(struct otlp_post **out) MUST_CHECK;
+enum err otlp_post_new(struct otlp_post **out, struct err_info *info)
+    MUST_CHECK;
 void otlp_post_free(struct otlp_post **p);
 
 void otlp_post_send(struct otlp_post *p, const struct otlp_request *request,

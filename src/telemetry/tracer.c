@@ -196,7 +196,7 @@ tracer_start(
 		e = otel_attributes(
 		    a, s->otel_resource_attributes, &attributes, info);
 	if (e == ERR_OK && url != NULL && !s->otel_sdk_disabled)
-		e = otlp_post_new(&tracer.post);
+		e = otlp_post_new(&tracer.post, info);
 	if (tracer.post == NULL) {
 		arena_free(&a);
 		return e;
