@@ -517,6 +517,25 @@ def test_last_words():
             {x.name for x in c.of(trace)}
 
 
+def test_end_beside_a_deaf_collector():
+    """Each program has a span that nobody takes, and ends all the same."""
+    with Collector("hang") as c, st.Stack(**settings(
+            c, OTEL_EXPORTER_OTLP_TIMEOUT="300000")) as s:
+        debate_id = s.create(agents=["demo|fast", "demo|fast"], rounds=1)
+        asyncio.run(watch(s, debate_id, {}))
+        s.wait_end(debate_id)
+        senders = [s.processes["ws"], *s.runners]
+        st.wait_for("messages", lambda: {
+            "aragora-ws", "aragora-runner", "aragora-fcgi"} <= {
+                re.search(rb'"service.name","value":{"stringValue":"([^"]*)',
+                          b).group(1).decode() for b in c.bodies})
+        stop_worker(s)
+        for p in senders:
+            p.send_signal(signal.SIGTERM)
+            assert p.wait(st.WAIT) == 0
+    assert not c.spans
+
+
 # ---- which, where, and whether at all ----
 
 @pytest.mark.parametrize("sampler, ratio, begun, asked, unasked", [
