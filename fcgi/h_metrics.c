@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "cache/cache.h"
 #include "fcgi/health_out.h"
+#include "fcgi/rate.h"
 #include "metrics/metrics.h"
 #include "redis/redis_pool.h"
 #include "settings/settings.h"
@@ -125,7 +126,7 @@ metrics_all(struct req *req, struct res *res)
 	json_w_int(w, "websocket_connections", state.websockets);
 	json_w_int(w, "websocket_connections_here",
 	    metric_read(METRIC_WS_CONNECTIONS));
-	json_w_int(w, "rate_limited", metric_read(METRIC_LIMIT_REFUSED));
+	json_w_int(w, "rate_limited", rate_refused());
 	return res_json_end(res, HTTP_OK);
 }
 

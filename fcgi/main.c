@@ -218,8 +218,8 @@ main_app_open(struct app *app, struct buf *openapi, struct err_info *info)
 	app->api_page = api_page_new(app->settings);
 	app->started_ms = clock_mono_ms();
 	id_random(app->trace_seed, sizeof(app->trace_seed));
-	if (probe_start(&app->probe, app->settings, app->store, app->bus) ==
-	    ERR_OK)
+	if (probe_start(&app->probe, app->settings, app->store, app->bus,
+		app->limit) == ERR_OK)
 		return EXIT_SUCCESS;
 	err_set(info, ERR_IO, "", "cannot start a thread");
 	return main_fail("start.probe", info, EX_OSERR);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "bus/bus.h"
+#include "limit/limit.h"
 #include "metrics/metrics.h"
 #include "settings/settings.h"
 #include "store/store.h"
@@ -24,6 +25,7 @@ struct probe {
 	const struct settings *settings;
 	struct store *store;
 	struct bus *bus;
+	struct limit *limit;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* state.is_done or is_stopping */
@@ -165,6 +167,8 @@ probe_run(void *arg)
 		pthread_mutex_unlock(&p->lock);
 		probe_look(p, a, &state);
 		probe_count(&state);
+		if (p->limit != NULL)
+			metric_set(METRIC_LIMIT_HELD, limit_held(p->limit));
 		probe_tell("database", database, state.database);
 		probe_tell("redis", redis, state.redis);
 		database = state.database;
@@ -196,7 +200,7 @@ probe_wait_first(struct probe *p)
 
 enum err
 probe_start(struct probe **out, const struct settings *settings,
-    struct store *store, struct bus *bus)
+    struct store *store, struct bus *bus, struct limit *limit)
 {
 	struct probe *p = mem_zalloc(sizeof(*p));
 	pthread_condattr_t attr;
@@ -204,6 +208,7 @@ probe_start(struct probe **out, const struct settings *settings,
 	p->settings = settings;
 	p->store = store;
 	p->bus = bus;
+	p->limit = limit;
 	p->state.database = ERR_AGAIN;
 	p->state.redis = ERR_UNSUPPORTED;
 	store_schema_range(&p->state.schema);

@@ -14,6 +14,7 @@
 struct settings;
 struct store;
 struct bus;
+struct limit;
 struct probe;
 
 struct probe_state {
@@ -32,8 +33,9 @@ struct probe_state {
 	struct err_info refusal; /* why the schema does not fit, or "" */
 };
 
-/* Borrows all three for its life. Waits a moment for the first look. */
+/* Borrows all four for its life; limit NULL = nobody is limited. Waits a
+ * moment for the first look. */
 enum err probe_start(struct probe **out, const struct settings *settings,
-    struct store *store, struct bus *bus) MUST_CHECK;
+    struct store *store, struct bus *bus, struct limit *limit) MUST_CHECK;
 void probe_stop(struct probe **probe);
 void probe_read(struct probe *probe, struct probe_state *out);

@@ -9,6 +9,7 @@
 #include "fcgi/handler.h"
 #include "limit/client_ip.h"
 #include "limit/limit.h"
+#include "metrics/metrics.h"
 #include "settings/settings.h"
 
 #define RATE_IP6_PREFIX 8 /* bytes of a /64 */
@@ -146,6 +147,46 @@ rate_seconds(int64_t us)
 	return (us + RATE_US - 1) / RATE_US;
 }
 
+/* Of the address, of the caller by tier, of the kinds of request. */
+static const struct {
+	const char *name;
+	enum metric metric;
+} rate_metrics[] = {
+    {"address", METRIC_LIMIT_ADDRESS},
+    {"anonymous", METRIC_LIMIT_ANONYMOUS},
+    {"authenticated", METRIC_LIMIT_AUTHENTICATED},
+    {"premium", METRIC_LIMIT_PREMIUM},
+    {"list", METRIC_LIMIT_LIST},
+    {"create", METRIC_LIMIT_CREATE},
+    {"login", METRIC_LIMIT_LOGIN},
+    {"refresh", METRIC_LIMIT_REFRESH},
+    {"keys", METRIC_LIMIT_KEYS},
+};
+
+int64_t
+rate_refused(void)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rate_metrics); i++)
+		sum += metric_read(rate_metrics[i].metric);
+	return sum;
+}
+
+static void
+rate_count(const struct req *req, const char *kind)
+{
+	const char *name = kind;
+
+	if (str_eq(kind, "caller"))
+		name = !req->caller.is_authenticated	  ? "anonymous"
+		    : str_eq(req->caller.tier, "premium") ? "premium"
+							  : "authenticated";
+	for (size_t i = 0; i < ARRAY_LEN(rate_metrics); i++)
+		if (str_eq(rate_metrics[i].name, name))
+			metric_add(rate_metrics[i].metric, 1);
+}
+
 static enum http_status
 rate_take(struct req *req, struct res *res, const struct rate_asks *asks)
 {
@@ -160,6 +201,7 @@ rate_take(struct req *req, struct res *res, const struct rate_asks *asks)
 		    "how often you called cannot be told now; try again soon",
 		    RATE_FALLBACK_WAIT);
 	}
+	rate_count(req, asks->kinds[req->rate.ask]);
 	int64_t wait_s = rate_seconds(req->rate.wait_us);
 	return res_limited(res, wait_s > 0 ? (int)wait_s : 1,
 	    req->rate.per_minute, req->rate.left);

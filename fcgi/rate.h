@@ -23,6 +23,8 @@ struct rate_asks {
 void rate_asks(const struct req *req, enum route_rate rate,
     struct rate_asks *asks, int64_t units);
 bool rate_is_internal(const struct req *req);
+/* Requests that this host has refused. */
+int64_t rate_refused(void);
 /* Rounded up. */
 int64_t rate_seconds(int64_t us);
 

@@ -96,6 +96,7 @@ limit_judge(const struct limit_ask *asks, const struct limit_bucket *buckets,
 {
 	for (size_t i = 0; i < n; i++) {
 		struct limit_state s = limit_state(&asks[i], &buckets[i]);
+		s.ask = i;
 		if (!is_admitted)
 			s.wait_us = gcra_wait(&buckets[i].rule,
 			    buckets[i].debt_us, buckets[i].units);
@@ -145,7 +146,11 @@ limit_take(struct limit *l, const struct limit_ask *asks, size_t n,
 		(void)limit_local(l, asks, n, true, noted);
 	limit_judge(asks, buckets, n, e == ERR_OK, tightest);
 	tightest->is_partial = is_partial;
-	if (e == ERR_BUSY)
-		metric_add(METRIC_LIMIT_REFUSED, 1);
 	return e;
+}
+
+int64_t
+limit_held(struct limit *l)
+{
+	return limit_table_held(l->table, clock_mono_us());
 }

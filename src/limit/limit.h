@@ -35,6 +35,7 @@ struct limit_state {
 	int64_t reset_us; /* until it is full again */
 	int64_t wait_us;  /* until this call would be admitted, 0 = was */
 	bool is_partial;  /* this host's share, while Redis is away */
+	size_t ask;	  /* which of the call's */
 };
 
 /* redis: connections that others of the process use too, borrowed; NULL = none
@@ -49,6 +50,9 @@ void limit_close(struct limit **limit);
  * let through and nothing is counted. n is 1 to LIMIT_ASKS_MAX. */
 enum err limit_take(struct limit *limit, const struct limit_ask *asks, size_t n,
     struct limit_state *tightest, bool *is_known) MUST_CHECK;
+
+/* Buckets in the memory of this host that are not full now. */
+int64_t limit_held(struct limit *limit);
 
 /* ERR_OK, ERR_DOWN (Redis is away), ERR_UNSUPPORTED (none is configured), as
  * last seen. */

@@ -30,6 +30,9 @@ void limit_table_close(struct limit_table **table);
 bool limit_table_take(struct limit_table *t, struct limit_bucket *buckets,
     size_t n, int64_t now_us, bool is_forced);
 
+/* How many are not full. */
+int64_t limit_table_held(struct limit_table *t, int64_t now_us);
+
 /* ---- Redis (limit_redis.c) ---- */
 
 struct limit_redis;

@@ -256,3 +256,18 @@ limit_table_take(struct limit_table *t, struct limit_bucket *buckets, size_t n,
 	table_lock_all(t->shared, places, n, false);
 	return is_admitted;
 }
+
+int64_t
+limit_table_held(struct limit_table *t, int64_t now_us)
+{
+	int64_t n = 0;
+
+	for (size_t lock = 0; lock < TABLE_LOCKS; lock++) {
+		table_lock(t->shared, lock);
+		for (size_t g = lock; g < TABLE_GROUPS; g += TABLE_LOCKS)
+			for (size_t i = 0; i < TABLE_SLOTS; i++)
+				n += t->shared->slots[g][i].tat_us > now_us;
+		pthread_mutex_unlock(&t->shared->locks[lock]);
+	}
+	return n;
+}

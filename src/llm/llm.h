@@ -190,6 +190,8 @@ enum err llm_new(struct llm **out, const struct settings *settings,
 void llm_free(struct llm **llm);
 /* An array: how the agents it has asked are (llm_endpoint_health). */
 void llm_health_write(const struct llm *llm, struct json_w *w);
+/* The state of their breakers into the metrics, which time changes too. */
+void llm_measure(const struct llm *llm);
 
 /* Start; request and agent are read before return and not kept, unless the
  * request is lasting. */

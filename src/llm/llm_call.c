@@ -129,6 +129,12 @@ llm_health_write(const struct llm *llm, struct json_w *w)
 }
 
 void
+llm_measure(const struct llm *llm)
+{
+	llm_endpoint_measure(llm->endpoints, clock_mono_ms());
+}
+
+void
 llm_free(struct llm **out)
 {
 	struct llm *llm = *out;
@@ -351,8 +357,8 @@ call_hide_key(const struct llm_call *c, char *message)
 void
 llm_call_note(struct llm_call *c, enum llm_error_class error)
 {
-	int64_t pause = llm_breaker_note(
-	    &c->endpoint->breaker, error, c->is_probe, clock_mono_ms());
+	int64_t pause =
+	    llm_endpoint_note(c->endpoint, error, c->is_probe, clock_mono_ms());
 
 	if (pause > 0)
 		log_warning("llm.breaker", "agent=%s class=%s pause_ms=%lld",

@@ -13,6 +13,7 @@
 struct llm_endpoint {
 	struct llm_endpoint *next;
 	char *key; /* "agent|model" */
+	enum llm_dialect provider;
 	struct llm_refused refused;
 	struct llm_breaker breaker;
 	struct llm_bucket limits[LLM_LIMIT__COUNT];
@@ -33,6 +34,12 @@ void llm_endpoint_heard(
     struct llm_endpoint *e, const struct llm_limits *said, int64_t now_ms);
 void llm_endpoint_slow(
     struct llm_endpoint *e, int64_t retry_after_ms, int64_t now_ms);
+/* An answer's bearing on the breaker. Milliseconds of a pause that begins now,
+ * 0 when none does. */
+int64_t llm_endpoint_note(struct llm_endpoint *e, enum llm_error_class error,
+    bool is_probe, int64_t now_ms);
+/* The breakers' states as metrics, of all providers. */
+void llm_endpoint_measure(const struct llm_endpoint *list, int64_t now_ms);
 /* Members of an array: agent, model, circuit (closed, open, half_open),
  * failures in a row and, unless closed, the error that opened it. */
 void llm_endpoint_health(

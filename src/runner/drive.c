@@ -284,6 +284,7 @@ drive_measure(struct drive *d)
 {
 	run_measure(&d->runs);
 	metric_set(METRIC_RUNNER_LOOP_LAG, loop_take_lag_ms(d->o.loop));
+	llm_measure(d->llm);
 }
 
 static void

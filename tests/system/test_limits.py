@@ -3,6 +3,7 @@
 over Redis; what a client is told; Redis that is away."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -165,6 +166,42 @@ def test_what_is_told():
         # These are not limited at all.
         for uri in ("/healthz", "/readyz"):
             assert s.ask(uri)[0] == 200
+
+
+def counters(s):
+    """aragora_rate_limited_total by its label, and the buckets held."""
+    with s.connect() as c:
+        c.sendall(fs.request("/metrics", keep=False))
+        text = fs.answer(c)[2].decode()
+    out = {k: int(v) for k, v in re.findall(
+        r'^aragora_rate_limited_total\{limit="(\w+)"\} (\d+)$', text, re.M)}
+    return out, int(re.search(r"^aragora_rate_limit_keys (\d+)$", text,
+                              re.M)[1])
+
+
+def test_what_refused_is_counted():
+    """By the limit that had the longest to wait; the sum is the old figure.
+    """
+    with Stack(ip_rate_limit="7") as s:
+        assert sum(counters(s)[0].values()) == 0
+        refused = [s.ask()[0] for _ in range(66)].count(429)
+        assert refused > 0
+        # Reads take from the address and the caller; an address of its own
+        # with a token has the limit of the address before it.
+        token = s.token()
+        by_address = [s.ask(address="203.0.113.77", **token)[0]
+                      for _ in range(76)].count(429)
+        assert by_address > 0
+        counts, _ = counters(s)
+        assert set(counts) == {
+            "address", "anonymous", "authenticated", "premium", "list",
+            "create", "login", "refresh", "keys"}
+        assert counts["anonymous"] == refused
+        assert counts["address"] == by_address
+        assert sum(counts.values()) == refused + by_address
+        assert s.ask("/api/metrics", address="203.0.113.78")[2][
+            "rate_limited"] == refused + by_address
+        fs.wait_for("the buckets", lambda: counters(s)[1] >= 4)
 
 
 def test_retry_after_is_enough():

@@ -97,6 +97,61 @@ def test_survives_its_processes(stack):
     assert count(metrics(stack), API + "_count") >= before > 0
 
 
+NAMED = (  # what an operator is promised, by what it is about
+    "aragora_debates_active", "aragora_debates_total",
+    "aragora_websocket_connections", API, AGENT,  # the Scaling Guide's
+    "aragora_debates_capacity", "aragora_debates_capacity_cluster",
+    "aragora_debates_queued", "aragora_queue_oldest_seconds",
+    "aragora_db_pool_in_use", "aragora_db_pool_idle",
+    "aragora_db_pool_waiting", "aragora_db_pool_timeouts_total",
+    "aragora_cache_hits_total", "aragora_cache_misses_total",
+    "aragora_cache_entries", "aragora_cache_fallbacks_total",
+    "aragora_rate_limited_total", "aragora_rate_limit_fallbacks_total",
+    "aragora_rate_limit_keys", "aragora_breaker_state",
+    "aragora_breaker_openings_total", "aragora_bridges",
+    "aragora_websocket_connections_cluster",
+    "aragora_event_stream_connections", "aragora_websocket_subscriptions",
+    "aragora_websocket_messages_total", "aragora_websocket_refused_total",
+    "aragora_websocket_slow_closed_total")
+
+
+def test_all_that_is_named(stack):
+    stack.wait_end(stack.create(agents=AGENTS, rounds=1))
+    text = metrics(stack)
+    types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
+    for name in NAMED:
+        assert name in types, name
+        assert types[name] == ("counter" if name.endswith("_total") else
+                               "histogram" if name in (API, AGENT) else
+                               "gauge"), name
+
+
+def test_breakers():
+    """Three failures open the provider's breaker; when the runner is killed
+    what it counted stays, and the state of its breakers goes with it."""
+    state = 'aragora_breaker_state{provider="openai"}'
+    opened = 'aragora_breaker_openings_total{provider="openai"}'
+    with st.Stack(stub=True) as s:
+        assert value(metrics(s), state) == value(metrics(s), opened) == 0
+        # A seat whose key is refused is asked once.
+        for _ in range(3):
+            s.wait_end(s.create(agents=["openai-api|stub-401", "demo"],
+                                rounds=1))
+        text = st.wait_for("an open breaker", lambda: value(
+            metrics(s), state) == 2 and metrics(s))
+        n = value(text, opened)
+        calls = value(text, "aragora_llm_calls_total")
+        assert n >= 1 and calls >= 3
+        assert value(text, 'aragora_breaker_state{provider="xai"}') == 0
+        os.kill(s.runners[0].pid, signal.SIGKILL)
+        s.runners[0].wait()
+        text = metrics(s)
+        assert value(text, opened) == n
+        assert value(text, "aragora_llm_calls_total") == calls
+        assert value(text, state) == 0
+        assert value(text, "aragora_debates_capacity") == 0
+
+
 def test_promtool(stack):
     text = metrics(stack)
     assert "_bucket" in text

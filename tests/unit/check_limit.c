@@ -286,6 +286,19 @@ START_TEST(test_restart)
 }
 END_TEST
 
+/* Those that are full again hold nothing. */
+START_TEST(test_held)
+{
+	ck_assert_int_eq(limit_table_held(table, NOW), 0);
+	take("a", 30, 100, NOW);
+	take("b", 30, 1, NOW);
+	take("b", 30, 1, NOW);
+	ck_assert_int_eq(limit_table_held(table, NOW), 2);
+	ck_assert_int_eq(limit_table_held(table, NOW + 5000000), 1);
+	ck_assert_int_eq(limit_table_held(table, NOW + 121000000), 0);
+}
+END_TEST
+
 START_TEST(test_no_file)
 {
 	struct err_info info = {0};
@@ -310,6 +323,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_many_names);
 	tcase_add_test(t, test_processes);
 	tcase_add_test(t, test_restart);
+	tcase_add_test(t, test_held);
 	tcase_add_test(t, test_no_file);
 }
 

@@ -9,10 +9,13 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "llm/llm_endpoint.h"
 #include "llm/llm_limits.h"
 #include "llm/llm_policy.h"
 #include "llm/llm_provider.h"
 #include "llm/llm_url.h"
+#include "metrics/metrics.h"
+#include "settings/settings.h"
 #include "tests/unit/check_run.h"
 
 static struct arena *arena;
@@ -202,6 +205,50 @@ START_TEST(test_breaker)
 	ck_assert_int_eq(
 	    llm_breaker_note(&b, LLM_ERR_MONEY, false, 100000), 600000);
 	ck_assert(!llm_breaker_enter(&b, 699999, &is_probe));
+}
+END_TEST
+
+/* A provider is as badly off as the worst of its models; time alone half
+ * opens a breaker. */
+START_TEST(test_breaker_metrics)
+{
+	struct settings *s = NULL;
+	struct buf problems;
+	struct llm_endpoint *list = NULL;
+	struct llm_agent openai = {
+	    .row = llm_agent_find("openai-api"), .model = "one"};
+	struct llm_agent demo = {.row = llm_agent_find("demo")};
+	int64_t opened = metric_read(METRIC_BREAKER_OPENED_OPENAI);
+
+	buf_init(&problems, 4096);
+	ck_assert_int_eq(settings_load(&s, &problems), ERR_OK);
+	struct llm_endpoint *one = llm_endpoint_get(&list, &openai, s);
+	openai.model = "two";
+	struct llm_endpoint *two = llm_endpoint_get(&list, &openai, s);
+	struct llm_endpoint *none = llm_endpoint_get(&list, &demo, s);
+	ck_assert_ptr_ne(one, two);
+	llm_endpoint_note(one, LLM_ERR_MONEY, false, 10);
+	for (int i = 0; i < 3; i++) {
+		llm_endpoint_note(two, LLM_ERR_SERVER, false, 10);
+		llm_endpoint_note(none, LLM_ERR_SERVER, false, 10);
+	}
+	ck_assert_int_eq(metric_read(METRIC_BREAKER_OPENED_OPENAI), opened + 2);
+	llm_endpoint_measure(list, 20);
+	ck_assert_int_eq(metric_read(METRIC_BREAKER_OPENAI), 2);
+	ck_assert_int_eq(metric_read(METRIC_BREAKER_XAI), 0);
+	llm_endpoint_measure(list, 60010); /* that of money is for longer */
+	ck_assert_int_eq(metric_read(METRIC_BREAKER_OPENAI), 2);
+	llm_endpoint_measure(list, 600010);
+	ck_assert_int_eq(metric_read(METRIC_BREAKER_OPENAI), 1);
+	for (int i = 0; i < 2; i++) {
+		llm_endpoint_note(one, LLM_ERR_NONE, true, 600010);
+		llm_endpoint_note(two, LLM_ERR_NONE, true, 600010);
+	}
+	llm_endpoint_measure(list, 600020);
+	ck_assert_int_eq(metric_read(METRIC_BREAKER_OPENAI), 0);
+	llm_endpoint_free_all(&list);
+	settings_free(&s);
+	buf_release(&problems);
 }
 END_TEST
 
@@ -451,6 +498,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_budget);
 	tcase_add_test(t, test_pause);
 	tcase_add_test(t, test_breaker);
+	tcase_add_test(t, test_breaker_metrics);
 	tcase_add_test(t, test_price);
 	tcase_add_test(t, test_price_override);
 	tcase_add_test(t, test_bad_price);
