@@ -546,14 +546,15 @@ def test_report_file_and_key(tmp_path):
     with Server(say(200, b'{"status":1}')) as server:
         r = subprocess.run(
             [LOADGEN, "--url", server.url + "/", "--only", "health",
-             "--profile", "soak", "--rate", "50", "--seconds", "1", "--sse",
+             "--profile", "soak", "--rate", "48", "--seconds", "1", "--sse",
              "0", "--ws", "0", "--report", path, "--quiet", *PATIENT],
             env={**os.environ, "API_KEY": "ara_example"},
             capture_output=True, text=True, check=True, timeout=600)
         assert r.stdout == r.stderr == ""
         report = json.loads(path.read_text(encoding="utf-8"))
         assert report["profile"] == "soak"
-        assert report["requests"]["wanted"] == len(server.seen) == 50
+        assert [s["answered"] for s in report["stages"]] == 12 * [4]
+        assert report["requests"]["wanted"] == len(server.seen) == 48
         heads = {(h.headers["Authorization"], h.headers["Host"])
                  for h in server.seen}
         assert heads == {("Bearer ara_example",
