@@ -216,11 +216,11 @@ class Steady:
                 self.follow(follow, debate_id)))
         return debate_id
 
-    def burst(self, n):
+    def burst(self, name, n):
         """So many debates more are asked for, all at once."""
         async def one(i):
             link = Link(self.host, self.port)
-            await self.create(link, f"burst-{i}")
+            await self.create(link, f"{name}-{i}")
             link.close()
 
         async def all_of_them():

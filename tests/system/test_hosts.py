@@ -358,8 +358,9 @@ def heal(s, load, name):
 
 
 def cut_worker(s, load):
+    load.burst("before", 18)  # nginx keeps connections to it
     cut(s, load, "w2")
-    load.burst(24)
+    load.burst("after", 18)
     # Some had been sent there; nothing was asked twice, and none is lost.
     assert load.repeats > 0
     load.more(300)
