@@ -47,7 +47,7 @@ keep_key(struct req *req, const struct handler *h, enum cache_kind kind)
 static void
 keep_take(struct req *req, struct res *res, const struct buf *kept)
 {
-	if (res->etag == NULL)
+	if (res->etag == NULL && route_is_kept(req->match.route))
 		res->etag =
 		    arena_strndup(req->arena, kept->data, ETAG_SIZE - 1);
 	buf_clear(res->body);
@@ -76,7 +76,7 @@ keep_put(struct req *req, struct res *res, enum http_status status,
 	buf_append(&kept, buf_text(res->body), res->body->len);
 	cache_put(req->app->cache, turn, kept.data, kept.len);
 	buf_release(&kept);
-	if (res->etag == NULL)
+	if (res->etag == NULL && route_is_kept(req->match.route))
 		res->etag = arena_strdup(req->arena, etag);
 }
 

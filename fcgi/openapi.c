@@ -202,6 +202,11 @@ openapi_parameters(
 		openapi_ref(w, a, NULL, "parameters", "Position");
 		json_w_end(w);
 	}
+	if (route_is_kept(route_at(index))) {
+		json_w_begin(w, NULL);
+		openapi_ref(w, a, NULL, "parameters", "ETag");
+		json_w_end(w);
+	}
 	for (size_t i = 0; i < inputs->n; i++) {
 		const struct input *row = &inputs->rows[i];
 		json_w_begin(w, NULL);
@@ -215,9 +220,10 @@ openapi_parameters(
 	json_w_end_array(w);
 }
 
-/* One shape under two names (RFC 9457). */
+/* The answers that operations share. An error is one shape under two names
+ * (RFC 9457). */
 static void
-openapi_error(struct json_w *w, struct arena *a)
+openapi_answers(struct json_w *w, struct arena *a)
 {
 	static const char *const kinds[][2] = {{"application/json", "Error"},
 	    {"application/problem+json", "Problem"}};
@@ -231,6 +237,12 @@ openapi_error(struct json_w *w, struct arena *a)
 		openapi_ref(w, a, "schema", "schemas", kinds[i][1]);
 		json_w_end(w);
 	}
+	json_w_end(w);
+	json_w_end(w);
+	json_w_begin(w, "NotModified");
+	json_w_str(w, "description", "What the client has still holds.");
+	json_w_begin(w, "headers");
+	openapi_ref(w, a, "ETag", "headers", "ETag");
 	json_w_end(w);
 	json_w_end(w);
 	json_w_end(w);
@@ -298,6 +310,8 @@ openapi_responses(struct json_w *w, struct arena *a, const struct route *r)
 	if (openapi_is_asked(r)) {
 		json_w_begin(w, "headers");
 		openapi_ref(w, a, "X-Aragora-Position", "headers", "Position");
+		if (route_is_kept(r))
+			openapi_ref(w, a, "ETag", "headers", "ETag");
 		json_w_end(w);
 	}
 	openapi_content(w, a, r->answer);
@@ -308,6 +322,9 @@ openapi_responses(struct json_w *w, struct arena *a, const struct route *r)
 		openapi_content(w, a, also->answer);
 		json_w_end(w);
 	}
+	if (route_is_kept(r))
+		openapi_ref(w, a, arena_printf(a, "%d", (int)HTTP_NOT_MODIFIED),
+		    "responses", "NotModified");
 	openapi_failures(w, a, r);
 	json_w_end(w);
 }
@@ -387,29 +404,41 @@ openapi_paths(struct json_w *w, struct arena *a, const struct settings *s)
 	json_w_end(w);
 }
 
-/* The header that goes both ways where there are read replicas. */
-static void
-openapi_position(struct json_w *w)
-{
-	static const char *const sections[] = {"parameters", "headers"};
+/* The headers that operations share: how they are called, where a request has
+ * them and in the answer. */
+static const struct {
+	const char *id, *name, *asked, *told;
+} openapi_shared[] = {
+    {"Position", "X-Aragora-Position",
+	"The last X-Aragora-Position that the client was given: the answer "
+	"includes what it has seen then.",
+	"What the client has seen, where there are read replicas; opaque."},
+    {"ETag", "If-None-Match",
+	"ETags of answers that the client has: it is 304 when one of them "
+	"still holds.",
+	"Names this answer as long as it says the same."},
+};
 
-	for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
-		json_w_begin(w, sections[i]);
-		json_w_begin(w, "Position");
-		if (i == 0) {
-			json_w_str(w, "name", "X-Aragora-Position");
-			json_w_str(w, "in", "header");
-			json_w_bool(w, "required", false);
+static void
+openapi_headers(struct json_w *w)
+{
+	for (int is_told = 0; is_told <= 1; is_told++) {
+		json_w_begin(w, is_told ? "headers" : "parameters");
+		for (size_t i = 0; i < ARRAY_LEN(openapi_shared); i++) {
+			json_w_begin(w, openapi_shared[i].id);
+			if (!is_told) {
+				json_w_str(w, "name", openapi_shared[i].name);
+				json_w_str(w, "in", "header");
+				json_w_bool(w, "required", false);
+			}
+			json_w_str(w, "description",
+			    is_told ? openapi_shared[i].told
+				    : openapi_shared[i].asked);
+			json_w_begin(w, "schema");
+			json_w_str(w, "type", "string");
+			json_w_end(w);
+			json_w_end(w);
 		}
-		json_w_str(w, "description",
-		    i == 0 ? "The last X-Aragora-Position that the client was "
-			     "given: the answer includes what it has seen then."
-			   : "What the client has seen, where there are read "
-			     "replicas; opaque.");
-		json_w_begin(w, "schema");
-		json_w_str(w, "type", "string");
-		json_w_end(w);
-		json_w_end(w);
 		json_w_end(w);
 	}
 }
@@ -475,8 +504,8 @@ openapi_write(struct buf *out, const struct settings *settings)
 	openapi_paths(&w, a, settings);
 	json_w_begin(&w, "components");
 	openapi_schemas(&w, a);
-	openapi_error(&w, a);
-	openapi_position(&w);
+	openapi_answers(&w, a);
+	openapi_headers(&w);
 	openapi_schemes(&w);
 	json_w_end(&w);
 	json_w_end(&w);

@@ -299,6 +299,24 @@ def check_answer(doc, path, method, r):
         assert error["message"] and error["error"] == error["message"]
 
 
+def check_kept(s, path, urls):
+    """What carries an ETag is told to, and is 304 with no body to whoever has
+    it; nothing else is. (An export carries one once its debate has ended.)"""
+    op = s.document.operation(path, "get")
+    asks = [p for p in map(s.document.resolve, op["parameters"])
+            if p["name"] == "If-None-Match"]
+    tagged = [u for u in urls if "etag" in s.client.get(u).headers]
+    if not tagged:
+        assert "304" not in op["responses"] and not asks, "has no ETag"
+        return
+    assert "304" in op["responses"] and asks, "does not tell of its ETag"
+    assert "ETag" in op["responses"]["200"]["headers"]
+    told = s.document.resolve(op["responses"]["304"])
+    again = s.client.get(tagged[0], headers={"If-None-Match": "*"})
+    assert again.status_code == 304 and not again.content, again.status_code
+    assert {name.lower() for name in told["headers"]} <= set(again.headers)
+
+
 def asker(s, path, method, seen):
     """Asks for one operation in many ways."""
     doc = s.document
@@ -315,7 +333,7 @@ def asker(s, path, method, seen):
             content=body.encode("utf-8", "replace") if body else None,
             headers={"Content-Type": "application/json",
                      "Accept": "application/json"})
-        seen.add(r.status_code // 100)
+        seen.setdefault(r.status_code // 100, []).append(url)
         try:
             check_answer(doc, path, method, r)
         except (AssertionError, jsonschema.ValidationError) as e:
@@ -329,13 +347,15 @@ def asker(s, path, method, seen):
 def test_requests_of_the_document(stack):
     wrong = []
     for path, method in stack.document.operations:
-        seen = set()
+        seen = {}  # requests by class of answer
         prepare(stack, path, method)
         try:
             asker(stack, path, method, seen)()
+            if method == "get" and 2 in seen:
+                check_kept(stack, path, seen[2])
         except AssertionError as e:
-            wrong.append(str(e))
+            wrong.append(f"{method} {path}: {e}")
         # Each was also asked something that it understood.
         if 2 not in seen:
-            wrong.append(f"{method} {path}: only {seen}")
+            wrong.append(f"{method} {path}: only {list(seen)}")
     assert not wrong, "\n\n".join(wrong)
