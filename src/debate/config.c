@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The configuration of a debate: checked against the settings on the way in,
- * written and read back as JSON.
+ * The configuration of a debate, read from a request and checked against the
+ * settings.
  */
 #include "debate/config_impl.h"
 
@@ -11,12 +11,10 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "debate/config_fields.h"
-#include "debate/recall.h"
 #include "llm/llm_embed.h"
 #include "settings/settings.h"
 
 #define CONFIG_PPM	    1000000
-#define CONFIG_DEMO_SEATS   3
 #define CONFIG_DEMO_ROUNDS  3
 #define CONFIG_LIGHT_ROUNDS 4
 #define CONFIG_CONTEXT_MAX  (256u << 10)
@@ -35,22 +33,6 @@ const char *
 debate_rule_name(enum debate_rule r)
 {
 	return config_rule_names[r];
-}
-
-#define CONFIG_EMBEDDER "embedder"
-
-/* How calls and events name it. */
-static const struct llm_agent *
-config_embedder(struct arena *a, const struct llm_agent *agent)
-{
-	struct llm_agent *copy = ARENA_NEW(a, struct llm_agent);
-
-	*copy = (struct llm_agent){.row = agent->row,
-	    .name = CONFIG_EMBEDDER,
-	    .model = agent->model,
-	    .persona = "",
-	    .role = ""};
-	return copy;
 }
 
 void
@@ -143,161 +125,6 @@ config_read_context(struct config_reader *r)
 		    CONFIG_CONTEXT_MAX);
 }
 
-void
-config_unique_name(struct config_reader *r, struct llm_agent *agent)
-{
-	const char *given = agent->name;
-
-	for (int copy = 2;; copy++) {
-		bool is_taken = false;
-		for (size_t i = 0; i < r->out->n_agents; i++)
-			is_taken = is_taken ||
-			    str_eq(r->out->agents[i].name, agent->name);
-		if (!is_taken)
-			return;
-		agent->name = arena_printf(r->a, "%s_%d", given, copy);
-	}
-}
-
-static void
-config_seat(struct config_reader *r, const char *spec)
-{
-	struct err_info info = {0};
-	struct llm_agent *agent = &r->out->agents[r->out->n_agents];
-
-	if (llm_agent_parse(r->a, spec, agent, &info) != ERR_OK) {
-		config_error(r, "agents", "%s", info.text);
-		return;
-	}
-	if (!llm_agent_is_available(agent->row, r->settings, &info)) {
-		if (!r->settings->demo_mode) {
-			config_error(r, "agents",
-			    "'%s' cannot be used: %s; set it, or use demo "
-			    "agents",
-			    agent->name, info.text);
-			return;
-		}
-		agent->row = llm_agent_find("demo");
-		agent->model = "";
-	}
-	config_unique_name(r, agent);
-	r->out->n_agents++;
-}
-
-/* Parts that are strings without a separator: the rest is reported by
- * config_fields_check. */
-static bool
-config_object_is_sound(const struct json *o)
-{
-	const char *key;
-	const struct json *value;
-
-	for (void *it = NULL; json_next(o, &it, &key, &value);) {
-		const char *text = json_str(value, NULL);
-		if (json_kind(value) != JSON_NULL &&
-		    (text == NULL || strchr(text, '|') != NULL))
-			return false;
-	}
-	return true;
-}
-
-/* {"provider"|"name"|"type", "model", "persona", "role"} as a spec. */
-static const char *
-config_object_spec(struct arena *a, const struct json *o)
-{
-	const char *provider = json_get_str(o, "provider",
-	    json_get_str(o, "name", json_get_str(o, "type", "")));
-
-	return arena_printf(a, "%s|%s|%s|%s", provider,
-	    json_get_str(o, "model", ""), json_get_str(o, "persona", ""),
-	    json_get_str(o, "role", ""));
-}
-
-static void
-config_default_agents(struct config_reader *r)
-{
-	size_t n;
-	char **names = str_split(r->a, r->settings->default_agents, ',', &n);
-
-	r->out->agents =
-	    ARENA_ARRAY(r->a, n + CONFIG_DEMO_SEATS, struct llm_agent);
-	for (size_t i = 0; i < n &&
-	     (int64_t)r->out->n_agents < r->settings->max_agents_per_debate;
-	     i++) {
-		const struct llm_agent_row *row = llm_agent_find(names[i]);
-		if (row != NULL &&
-		    llm_agent_is_available(row, r->settings, NULL))
-			config_seat(r, names[i]);
-	}
-	if (r->out->n_agents >= 2)
-		return;
-	r->out->n_agents = 0;
-	for (int i = 0; i < CONFIG_DEMO_SEATS; i++)
-		config_seat(r, "demo");
-}
-
-static void
-config_check_count(struct config_reader *r, size_t n)
-{
-	const struct protocol_row *row = protocol_row(r->out->protocol);
-
-	if (n < row->min_agents ||
-	    (int64_t)n > r->settings->max_agents_per_debate)
-		config_error(r, "agents",
-		    "must name %zu to %lld agents, not %zu", row->min_agents,
-		    (long long)r->settings->max_agents_per_debate, n);
-	else if (row->n_agents > 1 && n != row->n_agents)
-		config_error(r, "agents",
-		    "must name %zu agents for %s, not %zu", row->n_agents,
-		    row->name, n);
-}
-
-static void
-config_read_agents(struct config_reader *r)
-{
-	const struct json *value = json_get(r->body, "agents");
-	enum json_kind kind = json_kind(value);
-	const char *csv = json_str(value, NULL);
-	size_t n = 0;
-
-	if (kind == JSON_NULL) {
-		config_default_agents(r);
-		return;
-	}
-	if (csv != NULL) {
-		char **specs = str_split(r->a, csv, ',', &n);
-		config_check_count(r, n);
-		r->out->agents = ARENA_ARRAY(r->a, n + 1, struct llm_agent);
-		for (size_t i = 0;
-		     i < n && (int64_t)i < r->settings->max_agents_per_debate;
-		     i++)
-			config_seat(r, specs[i]);
-		return;
-	}
-	if (kind != JSON_ARRAY) {
-		config_error(
-		    r, "agents", "must be an array of names or objects");
-		return;
-	}
-	n = json_len(value);
-	config_check_count(r, n);
-	r->out->agents = ARENA_ARRAY(r->a, n + 1, struct llm_agent);
-	for (size_t i = 0;
-	     i < n && (int64_t)i < r->settings->max_agents_per_debate; i++) {
-		const struct json *item = json_at(value, i);
-		const char *spec = json_str(item, NULL);
-		if (!config_object_is_sound(item))
-			continue;
-		if (spec == NULL && json_kind(item) == JSON_OBJECT)
-			spec = config_object_spec(r->a, item);
-		if (spec == NULL)
-			config_error(r, "agents",
-			    "entry %zu must be a string or an object", i);
-		else
-			config_seat(r, spec);
-	}
-}
-
 static void
 config_read_rounds(struct config_reader *r)
 {
@@ -323,7 +150,7 @@ config_read_rounds(struct config_reader *r)
 		r->out->rounds = 1;
 }
 
-static bool
+bool
 config_rule(const char *name, enum debate_rule *out)
 {
 	if (str_eq(name, "semantic"))
@@ -608,183 +435,4 @@ debate_config_read(struct arena *a, const struct settings *settings,
 	*n_errors = r.n_errors;
 	*is_missing = r.is_missing && r.n_errors == 1;
 	return r.n_errors == 0 ? ERR_OK : ERR_INVALID;
-}
-
-/* Only with a budget: then what calls cost decides. */
-static void
-config_write_budget(struct json_w *w, const struct debate_config *c)
-{
-	if (c->budget.udollar < 0 && c->budget.tokens < 0 &&
-	    c->budget_seconds == 0)
-		return;
-	json_w_begin(w, "budget");
-	json_w_int(w, "udollar", c->budget.udollar);
-	json_w_int(w, "tokens", c->budget.tokens);
-	json_w_int(w, "seconds", c->budget_seconds);
-	json_w_bool(w, "granted", c->is_granted);
-	json_w_begin_array(w, "prices");
-	for (size_t i = 0; i <= c->n_agents; i++) {
-		const struct llm_price *p =
-		    i < c->n_agents ? &c->prices[i] : &c->embedder_price;
-		json_w_int(w, NULL, p->is_known ? p->in : -1);
-		json_w_int(w, NULL, p->is_known ? p->out : -1);
-	}
-	json_w_end_array(w);
-	json_w_end(w);
-}
-
-const char *
-debate_config_write(struct arena *a, const struct debate_config *c)
-{
-	struct buf b;
-	struct json_w w;
-
-	buf_init(&b, 4u << 20);
-	json_w_init(&w, &b);
-	json_w_begin(&w, NULL);
-	json_w_str(&w, "task", c->task);
-	json_w_str(&w, "context", c->context);
-	json_w_begin_array(&w, "agents");
-	for (size_t i = 0; i < c->n_agents; i++) {
-		const struct llm_agent *agent = &c->agents[i];
-		json_w_begin(&w, NULL);
-		json_w_str(&w, "type", agent->row->name);
-		json_w_str(&w, "name", agent->name);
-		json_w_str(&w, "model", agent->model);
-		json_w_str(&w, "persona", agent->persona);
-		json_w_str(&w, "role", agent->role);
-		json_w_end(&w);
-	}
-	json_w_end_array(&w);
-	json_w_int(&w, "rounds", c->rounds);
-	json_w_str(&w, "protocol", debate_protocol_name(c->protocol));
-	json_w_str(&w, "topology", debate_topology_name(c->topology));
-	json_w_str(&w, "consensus", debate_rule_name(c->rule));
-	json_w_int(&w, "threshold_ppm", c->threshold_ppm);
-	json_w_bool(&w, "early_stopping", c->is_early_stopping);
-	json_w_int(&w, "similarity_ppm", c->similarity_ppm);
-	json_w_int(&w, "convergence_ppm", c->convergence_ppm);
-	json_w_int(&w, "early_exit_ppm", c->early_exit_ppm);
-	if (c->embedder != NULL) {
-		json_w_begin(&w, CONFIG_EMBEDDER);
-		json_w_str(&w, "type", c->embedder->row->name);
-		json_w_str(&w, "model", c->embedder->model);
-		json_w_end(&w);
-	}
-	json_w_int(&w, "seed", (int64_t)c->seed);
-	json_w_int(&w, "max_tokens", c->max_tokens);
-	config_write_budget(&w, c);
-	if (c->audience_share_ppm > 0)
-		json_w_int(&w, "audience_share_ppm", c->audience_share_ppm);
-	json_w_raw(&w, "metadata", c->metadata);
-	json_w_raw(&w, "tags", c->tags);
-	json_w_str(&w, "domain", c->domain);
-	if (c->asked != NULL && !str_eq(c->asked, "{}"))
-		json_w_raw(&w, "asked", c->asked);
-	recall_write(&w, c);
-	json_w_end(&w);
-	const char *text = arena_strdup(a, buf_text(&b));
-	buf_release(&b);
-	return text;
-}
-
-static enum err
-config_parse_agents(struct arena *a, const struct json *list,
-    struct debate_config *out, struct err_info *info)
-{
-	out->n_agents = json_len(list);
-	out->agents = ARENA_ARRAY(a, out->n_agents + 1, struct llm_agent);
-	for (size_t i = 0; i < out->n_agents; i++) {
-		const struct json *o = json_at(list, i);
-		const char *type = json_get_str(o, "type", "");
-		out->agents[i] = (struct llm_agent){.row = llm_agent_find(type),
-		    .name = json_get_str(o, "name", type),
-		    .model = json_get_str(o, "model", ""),
-		    .persona = json_get_str(o, "persona", ""),
-		    .role = json_get_str(o, "role", "")};
-		if (out->agents[i].row == NULL)
-			return err_set(info, ERR_INVALID, "agents",
-			    "unknown agent '%s'", type);
-	}
-	return out->n_agents > 0 ? ERR_OK
-				 : err_set(info, ERR_INVALID, "agents", "none");
-}
-
-static struct llm_price
-config_parse_price(const struct json *prices, size_t i)
-{
-	struct llm_price p = {.is_known = false, .in = -1, .out = -1};
-
-	p.is_known = json_int(json_at(prices, 2 * i), &p.in) &&
-	    json_int(json_at(prices, 2 * i + 1), &p.out) && p.in >= 0 &&
-	    p.out >= 0;
-	return p.is_known ? p : (struct llm_price){.is_known = false};
-}
-
-static void
-config_parse_budget(
-    struct arena *a, const struct json *o, struct debate_config *out)
-{
-	const struct json *prices = json_get(o, "prices");
-
-	out->budget.udollar = json_get_int(o, "udollar", -1);
-	out->budget.tokens = json_get_int(o, "tokens", -1);
-	out->budget_seconds = json_get_int(o, "seconds", 0);
-	out->is_granted = json_get_bool(o, "granted", false);
-	out->prices = ARENA_ARRAY(a, out->n_agents + 1, struct llm_price);
-	for (size_t i = 0; i < out->n_agents; i++)
-		out->prices[i] = config_parse_price(prices, i);
-	out->embedder_price = config_parse_price(prices, out->n_agents);
-}
-
-enum err
-debate_config_parse(struct arena *a, const char *text,
-    struct debate_config *out, struct err_info *info)
-{
-	const struct json_limits limits = {
-	    .max_bytes = 4u << 20, .max_depth = 40};
-	const struct json *j;
-
-	enum err e = json_parse(a, text, strlen(text), &limits, &j, info);
-	if (e != ERR_OK)
-		return ERR_INVALID;
-	*out = (struct debate_config){.task = json_get_str(j, "task", ""),
-	    .context = json_get_str(j, "context", ""),
-	    .rounds = json_get_int(j, "rounds", 1),
-	    .threshold_ppm = json_get_int(j, "threshold_ppm", 600000),
-	    .is_early_stopping = json_get_bool(j, "early_stopping", true),
-	    .similarity_ppm = json_get_int(j, "similarity_ppm", 850000),
-	    .convergence_ppm = json_get_int(j, "convergence_ppm", 850000),
-	    .early_exit_ppm = json_get_int(j, "early_exit_ppm", 950000),
-	    .seed = (uint64_t)json_get_int(j, "seed", 0),
-	    .max_tokens = json_get_int(j, "max_tokens", 1024),
-	    .audience_share_ppm = json_get_int(j, "audience_share_ppm", 0),
-	    .metadata = json_text(a, json_get(j, "metadata")),
-	    .tags = json_text(a, json_get(j, "tags")),
-	    .domain = json_get_str(j, "domain", "general")};
-	out->asked = json_get(j, "asked") != NULL
-	    ? json_text(a, json_get(j, "asked"))
-	    : "{}";
-	recall_parse(a, j, out);
-	const struct json *embedder = json_get(j, CONFIG_EMBEDDER);
-	const struct llm_agent agent = {
-	    .row = llm_agent_find(json_get_str(embedder, "type", "")),
-	    .model = json_get_str(embedder, "model", "")};
-	if (embedder != NULL && agent.row == NULL)
-		return err_set(
-		    info, ERR_INVALID, CONFIG_EMBEDDER, "unknown agent");
-	if (embedder != NULL)
-		out->embedder = config_embedder(a, &agent);
-	int protocol =
-	    config_protocol_find(json_get_str(j, "protocol", "debate"));
-	int topology = config_topology_find(json_get_str(j, "topology", "all"));
-	if (protocol < 0 || topology < 0)
-		return err_set(info, ERR_INVALID, "protocol", "unknown");
-	out->protocol = (enum debate_protocol)protocol;
-	out->topology = (enum debate_topology)topology;
-	if (!config_rule(json_get_str(j, "consensus", ""), &out->rule))
-		return err_set(info, ERR_INVALID, "consensus", "unknown rule");
-	e = config_parse_agents(a, json_get(j, "agents"), out, info);
-	config_parse_budget(a, json_get(j, "budget"), out);
-	return e;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files that read a request share.
+ * What the files of the configuration share: config.c reads a request,
+ * config_agents.c and config_protocol.c its seats, config_stored.c writes and
+ * reads what is kept.
  */
 #pragma once
 
@@ -27,6 +29,14 @@ const struct json *config_get(
     struct config_reader *r, const char *key, const char **field);
 /* "demo", "demo" -> "demo", "demo_2": one name per seat. */
 void config_unique_name(struct config_reader *r, struct llm_agent *agent);
+
+void config_read_agents(struct config_reader *r);
+
+/* By its name or "semantic"; false = there is none. */
+bool config_rule(const char *name, enum debate_rule *out);
+/* A copy that is called as calls and events name it. */
+const struct llm_agent *config_embedder(
+    struct arena *a, const struct llm_agent *agent);
 
 /* Place in the list, -1 = none of it. */
 int config_protocol_find(const char *name);

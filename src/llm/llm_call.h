@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inside of src/llm/: one record per call. llm_call.c starts, sends, tries
- * again and ends; llm_read.c takes in what the transfer brings; llm_hedge.c
- * asks a second time.
+ * Inside of src/llm/: one record per call. llm_call.c makes and frees it and
+ * moves it on, llm_call_aim.c says where it goes, llm_call_send.c sends it,
+ * llm_read.c takes in what the transfer brings, llm_call_end.c tries again or
+ * ends it; llm_hedge.c asks a second time.
  */
 #pragma once
 
@@ -104,9 +105,34 @@ void llm_call_enter(struct llm_call *c);
 bool llm_call_leave(struct llm_call *c);
 /* The attempt is over: its connection is closed. */
 void llm_call_end_attempt(struct llm_call *c);
+/* llm_call_start, for a hedge too: its clock began with the first request. */
+struct llm_call *llm_call_open(struct llm *llm, const struct llm_agent *agent,
+    const struct llm_request *request, const struct llm_call_ops *ops,
+    const struct llm_call *hedged);
+
+/* ---- llm_call_aim.c ---- */
+
+/* Copies the request, unless that lasts, and aims. */
+void llm_call_prepare(struct llm_call *c, const struct llm_request *request);
+/* At c->agent: its URL, key, price. CALL_REFUSED when that cannot be. */
+void llm_call_aim(struct llm_call *c);
+
+/* ---- llm_call_send.c ---- */
+
+/* The next attempt, if its endpoint lets it go; else it pauses or ends. */
+void llm_call_attempt(struct llm_call *c);
+/* Wake up when the provider has been silent for too long. */
+void llm_call_arm(struct llm_call *c);
+/* Has it been? */
+void llm_call_on_silence(struct llm_call *c);
+
+/* ---- llm_call_end.c ---- */
+
 /* It has failed: another one, or the end. */
 void llm_call_failed(
     struct llm_call *c, enum llm_error_class error, const char *text);
+/* Ask OpenRouter from the next attempt on; false: that is of no use. */
+bool llm_call_fall_back(struct llm_call *c, enum llm_error_class error);
 /* Tell of the attempt, unless that was done. */
 void llm_call_tell(
     struct llm_call *c, enum llm_error_class error, bool is_dropped);
@@ -116,14 +142,13 @@ void llm_call_finish(
 void llm_call_deliver(struct llm_call *c, const struct llm_result *result);
 /* Tell the breaker. */
 void llm_call_note(struct llm_call *c, enum llm_error_class error);
-/* Wake up when the provider has been silent for too long. */
-void llm_call_arm(struct llm_call *c);
 /* Rough: four bytes a token. */
 int64_t llm_call_estimate(size_t bytes);
-/* llm_call_start, for a hedge too: its clock began with the first request. */
-struct llm_call *llm_call_open(struct llm *llm, const struct llm_agent *agent,
-    const struct llm_request *request, const struct llm_call_ops *ops,
-    const struct llm_call *hedged);
+/* What the next attempt is to the ones before. */
+enum llm_attempt_kind llm_call_kind(const struct llm_call *c);
+/* Of the time for all attempts together. */
+int64_t llm_call_left_ms(const struct llm_call *c);
+bool llm_call_is_embed(const struct llm_call *c);
 /* The prompt is too long: keep the first half of every text but the
  * question. false: there is nothing to cut, or it was cut before. */
 bool llm_call_shrink(struct llm_call *c);

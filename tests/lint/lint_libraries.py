@@ -8,14 +8,15 @@ import tree
 # (pattern of the code without comments, where it may stand, why)
 RULES = [
     (r'#\s*include\s+[<"](libpq|postgres|pg_config|pgtypes)',
-     r"src/store/(db_\w+|copy_pgsql)\.[ch]", "libpq belongs to the store's drivers"),
+     r"src/store/(db_\w+|copy_pgsql\w*)\.[ch]",
+     "libpq belongs to the store's drivers"),
     (r'#\s*include\s+[<"]sqlite3', r"src/store/(db_\w+|copy_sqlite)\.[ch]",
      "SQLite belongs to the store's drivers"),
     (r"\b(PQ[a-z]\w+|sqlite3_\w+)\s*\(",
-     r"src/store/(db_\w+|copy_(pgsql|sqlite))\.[ch]",
+     r"src/store/(db_\w+|copy_(pgsql\w*|sqlite))\.[ch]",
      "database calls belong to the store's drivers"),
     (r"\b(PQexec|sqlite3_exec)\s*\(",
-     r"src/store/(db_\w+|copy_(pgsql|sqlite)|migrate|store_migrate)\.c",
+     r"src/store/(db_\w+|copy_(pgsql\w*|sqlite)|migrate|store_migrate)\.c",
      "statements live in stmt.def; only drivers, migrations and the copy run "
      "text"),
     (r'#\s*include\s+[<"]hiredis', r"src/\w+/\w+_redis\.[ch]",
