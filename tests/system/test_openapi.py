@@ -31,6 +31,7 @@ NAMED = {
     "agent_b": AGENTS, "agent1": AGENTS, "agent2": AGENTS,
     "agents": ["gemini,openai-api", "demo,demo"], "domain": ["storage"],
     "format": ["json", "csv", "markdown"], "task": ["Tea or coffee?"],
+    "topic": ["Tea or coffee?"],
     "question": ["Tea or coffee?"], "consensus": ["majority", "judge"],
     "status": ["completed", "archived"], "type": ["suggestion", "context"],
     "seed": [0, 7], "intensity": [1, 10], "priority": [0, 10], "budget_limit_usd": [0, 99.5],
