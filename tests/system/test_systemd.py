@@ -70,6 +70,19 @@ def test_hardening(units):
         assert float(score[1]) < SCORE, path
 
 
+def test_an_upgrade_migrates(units):
+    """Whoever restarts the target restarts all of it, the migration before
+    the programs, though it counts as running since the last start."""
+    for path in units.iterdir():
+        text = path.read_text(encoding="utf-8")
+        if path.name == "aragora.target":
+            continue
+        assert "PartOf=aragora.target\n" in text, path.name
+        if path.suffix == ".service" and "migrate" not in path.name:
+            after = re.search(r"^After=(.*)$", text, re.M)[1].split()
+            assert "aragora-migrate.service" in after, path.name
+
+
 def test_settings_are_settings(units):
     """Variables that the units set are in the table."""
     known = run(st.Stack.program("aragora"), "config").stdout
