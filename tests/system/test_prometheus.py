@@ -118,6 +118,9 @@ CASES = {
     "AragoraErrors": (requests(0.02), requests(0.009)),
     "AragoraManyErrors": (requests(0.06), requests(0.04)),
     "AragoraProvidersFail": (calls(0.25), calls(0.15)),
+    "AragoraBreakerOpen": (
+        {'aragora_breaker_state{provider="openai"}': "1 2 1 2 1 2 1 2x200"},
+        {'aragora_breaker_state{provider="openai"}': constant(0)}),
     "AragoraNearlyFull": (debates(0.82), debates(0.78)),
     "AragoraFull": (debates(1.02), debates(0.98)),
     "AragoraQueueOld": ({"aragora_queue_oldest_seconds": constant(301)},
