@@ -185,7 +185,8 @@ def fixture_stack(request):
     url = request.getfixturevalue("postgres").database() \
         if request.param == "postgresql" else None
     with st.Stack(database_url=url, stub=True,
-                  ARAGORA_MAX_QUEUED_DEBATES=QUEUE, **KEYS) as s:
+                  ARAGORA_MAX_QUEUED_DEBATES=QUEUE,
+                  ARAGORA_MEMORY_PROFILING="true", **KEYS) as s:
         seats = [f"{a}|stub-arith:0.6" for a in AGENTS]
         s.ended = [s.create(task=f"What is {i} + 30?", agents=seats, rounds=1,
                             seed=i, consensus="majority", domain="storage",
@@ -207,6 +208,9 @@ def fixture_stack(request):
 def prepare_person(s, path, method):
     """Somebody with a session and a key, for what only they may ask."""
     s.client.headers.pop("Authorization", None)
+    if path == "/api/metrics/memory":  # for operators alone
+        s.client.headers["Authorization"] = f"Bearer {s.operator.token}"
+        return {}
     if not path.startswith(("/api/auth/", "/api/user", "/api/tenants",
                             "/api/workspaces")):
         return {}
