@@ -81,6 +81,10 @@ bus_local_on_packet(struct loop_watch *w, uint32_t events UNUSED)
 			bus_sub_deliver(l->sub, l->packet, (size_t)n);
 			continue;
 		}
+		/* It left without having read what we told it. That is said
+		 * once, before what it had sent until then. */
+		if (n < 0 && errno == ECONNRESET)
+			continue;
 		if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			bus_local_conn_free(l, c);
 		return;

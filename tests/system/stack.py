@@ -125,6 +125,7 @@ class Postgres:
                 self.sql(f"CREATE ROLE {role} LOGIN")
             # What another test set for it is not for this database.
             self.sql(f"ALTER ROLE {role} RESET ALL")
+            self.sql(f"ALTER ROLE {role} INHERIT")
         self.sql(f"ALTER DATABASE {name} OWNER TO aragora_owner")
         return tuple(url.replace("aragora@", f"{role}@")
                      for role in ("aragora_owner", "aragora_app"))

@@ -2,7 +2,9 @@
  *
  * The bus over local sockets, its wire format and the set of wanted debates.
  */
+#include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -81,6 +83,60 @@ spy_open(const char *folder, char *path, size_t size)
 	ck_assert_int_eq(listen(fd, 1), 0);
 	return fd;
 }
+
+/* A connection to the one subscriber there is. */
+static int
+subscriber_connect(const char *data_dir)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	char folder[64];
+	struct dirent *d;
+
+	snprintf(folder, sizeof(folder), "%s/bus", data_dir);
+	DIR *dir = opendir(folder);
+	ck_assert_ptr_nonnull(dir);
+	do
+		d = readdir(dir);
+	while (d != NULL && d->d_name[0] == '.');
+	ck_assert_ptr_nonnull(d);
+	ck_assert_int_lt(snprintf(at.sun_path, sizeof(at.sun_path), "%s/%s",
+			     folder, d->d_name),
+	    sizeof(at.sun_path));
+	closedir(dir);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+/* Who leaves right after its last word, without having read what it was told,
+ * is heard to the end. */
+START_TEST(test_hurried_publisher)
+{
+	struct heard h = HEARD;
+	struct bus_sub *sub = heard_open(&h, &kit, true);
+	char packet[32];
+	int sent = 0;
+
+	bus_sub_add(sub, "mine");
+	while (heard_now(&h).gaps == 0)
+		kit_nap();
+	for (int i = 0; i < 50; i++) {
+		int fd = subscriber_connect(kit.settings->data_dir);
+		struct pollfd told = {.fd = fd, .events = POLLIN};
+		ck_assert_int_eq(poll(&told, 1, -1), 1);
+		for (int k = 0; k < 20; k++) {
+			int n = snprintf(
+			    packet, sizeof(packet), "mine %d\n{}", ++sent);
+			ck_assert_int_eq(send(fd, packet, (size_t)n, 0), n);
+		}
+		close(fd);
+		while (heard_now(&h).last_seq != sent)
+			kit_nap();
+	}
+	ck_assert_int_eq(heard_now(&h).messages, sent);
+	bus_sub_close(&sub);
+}
+END_TEST
 
 /* While a subscriber says that it wants no debate, no pieces of texts are sent
  * to it; what is stored always is. */
@@ -402,6 +458,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, test_nobody);
 	tcase_add_test(t, test_latecomer);
 	tcase_add_test(t, test_long);
+	tcase_add_test(t, test_hurried_publisher);
 	tcase_add_test(t, test_pieces);
 	tcase_add_test(t, test_pieces_are_heard);
 	tcase_add_test(t, test_many_publishers);
