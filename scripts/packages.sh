@@ -31,7 +31,7 @@ aragora_packages() {
 			python3-cryptography python3-selenium chromium \
 			chromium-driver logrotate nodejs npm procps prometheus \
 			python3-autobahn python3-wsproto python3-yaml strace \
-			systemd build-essential debhelper devscripts \
+			systemd build-essential curl debhelper devscripts \
 			lintian mmdebstrap jq sqlite3 \
 			nghttp2-client wrk php8.2-fpm php8.2-opcache php8.2-pgsql \
 			python3-asyncpg python3-fastapi python3-httptools \
